@@ -1,0 +1,93 @@
+//! The immutable snapshot that every packet is answered from.
+
+use crate::{LoaderInventory, MacAddr, Machine, MachineId, Profile, ProfileName, Site, SystemUuid};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Machines, profiles and settings at one moment. Published afresh after each change; nothing on
+/// the packet path waits for the database.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    /// Counts published snapshots; higher is newer.
+    pub revision: u64,
+    /// Site settings.
+    pub site: Site,
+    /// Loaders on disk.
+    pub loaders: LoaderInventory,
+    machines: BTreeMap<MachineId, Arc<Machine>>,
+    profiles: BTreeMap<ProfileName, Arc<Profile>>,
+    by_mac: HashMap<MacAddr, MachineId>,
+    by_uuid: HashMap<SystemUuid, Option<MachineId>>,
+}
+
+impl Catalog {
+    /// Builds the look-up tables. A UUID that two machines share, or that identifies nothing,
+    /// finds no machine.
+    pub fn new(
+        revision: u64,
+        site: Site,
+        loaders: LoaderInventory,
+        machines: impl IntoIterator<Item = Machine>,
+        profiles: impl IntoIterator<Item = Profile>,
+    ) -> Self {
+        let mut catalog = Catalog {
+            revision,
+            site,
+            loaders,
+            ..Catalog::default()
+        };
+        for machine in machines {
+            for mac in &machine.macs {
+                catalog.by_mac.insert(*mac, machine.id);
+            }
+            if let Some(uuid) = machine.uuid.filter(|u| u.is_identity()) {
+                catalog
+                    .by_uuid
+                    .entry(uuid)
+                    .and_modify(|owner| *owner = None)
+                    .or_insert(Some(machine.id));
+            }
+            catalog.machines.insert(machine.id, Arc::new(machine));
+        }
+        for profile in profiles {
+            catalog
+                .profiles
+                .insert(profile.name.clone(), Arc::new(profile));
+        }
+        catalog
+    }
+
+    /// The machine behind a claim: by MAC, else by a UUID that exactly one machine has.
+    pub fn find(&self, mac: MacAddr, uuid: Option<SystemUuid>) -> Option<&Arc<Machine>> {
+        let by_uuid = || uuid.and_then(|u| self.by_uuid.get(&u).copied().flatten());
+        let id = self.by_mac.get(&mac).copied().or_else(by_uuid)?;
+        self.machines.get(&id)
+    }
+
+    /// The machine with this UUID in either byte order (file names come in both).
+    pub fn find_uuid(&self, uuid: SystemUuid) -> Option<&Arc<Machine>> {
+        let id = |u| self.by_uuid.get(&u).copied().flatten();
+        let id = id(uuid).or_else(|| id(uuid.swapped()))?;
+        self.machines.get(&id)
+    }
+
+    /// A machine by its identity.
+    pub fn machine(&self, id: MachineId) -> Option<&Arc<Machine>> {
+        self.machines.get(&id)
+    }
+
+    /// A profile by name.
+    pub fn profile(&self, name: &ProfileName) -> Option<&Arc<Profile>> {
+        self.profiles.get(name)
+    }
+
+    /// All machines by identity.
+    pub fn machines(&self) -> impl Iterator<Item = &Arc<Machine>> {
+        self.machines.values()
+    }
+
+    /// All profiles by name.
+    pub fn profiles(&self) -> impl Iterator<Item = &Arc<Profile>> {
+        self.profiles.values()
+    }
+}

@@ -1,0 +1,326 @@
+//! How to boot one operating system.
+
+use crate::{EfiStyle, LoaderKind, Platform, RelPath};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+/// The name of a profile: a slug that is safe in URLs, file names and every menu language.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct ProfileName(String);
+
+/// Why a profile was refused; each text names the field, the value and the rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProfileError {
+    /// Not a slug.
+    #[error(
+        "profile name '{0}' is not usable: 1 to 64 characters of a-z, 0-9, '-', '_' and '.', \
+         beginning with a letter or digit"
+    )]
+    Name(String),
+    /// A control character, which could end a line and become a command.
+    #[error("{field}: control characters such as line breaks are not allowed")]
+    Control {
+        /// The field at fault.
+        field: &'static str,
+    },
+    /// Longer than a menu or a kernel takes.
+    #[error("{field}: {length} bytes, at most {limit} are allowed")]
+    TooLong {
+        /// The field at fault.
+        field: &'static str,
+        /// Its length in bytes.
+        length: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A required field is empty.
+    #[error("{field}: must not be empty")]
+    Empty {
+        /// The field at fault.
+        field: &'static str,
+    },
+    /// Neither a relative path nor a URL.
+    #[error(
+        "'{0}' is neither a path below the images directory (like debian-12/linux) nor an \
+         http:// or https:// URL without spaces"
+    )]
+    File(String),
+}
+
+impl ProfileName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ProfileName {
+    type Err = ProfileError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let legal = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-_.".contains(&c);
+        let first = text.bytes().next();
+        let ok = (1..=64).contains(&text.len())
+            && text.bytes().all(legal)
+            && first.is_some_and(|c| c.is_ascii_alphanumeric());
+        if ok {
+            Ok(ProfileName(text.to_owned()))
+        } else {
+            Err(ProfileError::Name(text.chars().take(80).collect()))
+        }
+    }
+}
+
+impl fmt::Display for ProfileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ProfileName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A file that a loader fetches: below our images directory, or anywhere on the web.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileRef {
+    /// A path below the images directory, with forward slashes.
+    Image(RelPath),
+    /// An absolute `http://` or `https://` URL.
+    Url(String),
+}
+
+impl FromStr for FileRef {
+    type Err = ProfileError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = || ProfileError::File(text.chars().take(120).collect());
+        let is_url = text.starts_with("http://") || text.starts_with("https://");
+        if is_url {
+            // Printable ASCII without what would end a word or a quote in any menu language.
+            let plain = text
+                .bytes()
+                .all(|c| c.is_ascii_graphic() && !b"\"'\\`<>{}|^$;".contains(&c));
+            let has_host = text
+                .split("//")
+                .nth(1)
+                .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+            return if plain && has_host && text.len() <= 1024 {
+                Ok(FileRef::Url(text.to_owned()))
+            } else {
+                Err(bad())
+            };
+        }
+        text.parse::<RelPath>()
+            .map(FileRef::Image)
+            .map_err(|_| bad())
+    }
+}
+
+impl fmt::Display for FileRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FileRef::Image(path) => f.write_str(path.as_str()),
+            FileRef::Url(url) => f.write_str(url),
+        }
+    }
+}
+
+impl Serialize for FileRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for FileRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What happens once the loader has the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum BootMethod {
+    /// A Linux kernel with its initial RAM disks.
+    Linux {
+        /// The kernel image.
+        kernel: FileRef,
+        /// Initial RAM disks, in order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        initrds: Vec<FileRef>,
+        /// Kernel command line, without the console argument.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        args: String,
+        /// Serial console, e.g. `ttyS0,115200`; becomes `console=…`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        console: Option<String>,
+    },
+    /// The machine's own disk.
+    LocalDisk {},
+    /// A stand-alone program per platform, such as memtest86+.
+    Program {
+        /// Platform to file.
+        files: BTreeMap<Platform, FileRef>,
+    },
+    /// Hand over to another boot server's script or program by URL.
+    Chain {
+        /// Where to go on.
+        url: FileRef,
+    },
+}
+
+/// How to boot one operating system, as an operator writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Identity.
+    pub name: ProfileName,
+    /// What menus and pages show.
+    pub title: String,
+    /// A sentence for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// A disabled profile boots nothing; its machines stay silent.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub enabled: bool,
+    /// Whether it stands in boot menus beside the assigned one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub in_menu: bool,
+    /// Platforms it can boot; empty means any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<Platform>,
+    /// Loader preference; `None` leaves it to the site (iPXE).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loader: Option<LoaderKind>,
+    /// How UEFI machines of this profile are answered.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub efi_style: EfiStyle,
+    /// What is booted.
+    pub boot: BootMethod,
+}
+
+fn yes() -> bool {
+    true
+}
+fn is_true(v: &bool) -> bool {
+    *v
+}
+fn is_false(v: &bool) -> bool {
+    !*v
+}
+fn is_default(v: &EfiStyle) -> bool {
+    *v == EfiStyle::default()
+}
+
+impl Profile {
+    /// Whether this profile has something for the platform.
+    pub fn boots_on(&self, platform: Platform) -> bool {
+        let listed = self.platforms.is_empty() || self.platforms.contains(&platform);
+        match &self.boot {
+            BootMethod::Program { files } => listed && files.contains_key(&platform),
+            _ => listed,
+        }
+    }
+
+    /// Checks what the types cannot: lengths and characters of the free texts.
+    ///
+    /// # Errors
+    /// The first field that would be dangerous or useless in a menu.
+    pub fn validate(&self) -> Result<(), ProfileError> {
+        if self.title.trim().is_empty() {
+            return Err(ProfileError::Empty { field: "title" });
+        }
+        printable("title", &self.title, TITLE_LIMIT)?;
+        printable("description", &self.description, DESCRIPTION_LIMIT)?;
+        match &self.boot {
+            BootMethod::Linux { args, console, .. } => {
+                printable("args", args, ARGS_LIMIT)?;
+                printable("console", console.as_deref().unwrap_or(""), 64)
+            }
+            BootMethod::Program { files } if files.is_empty() => {
+                Err(ProfileError::Empty { field: "files" })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn printable(field: &'static str, text: &str, limit: usize) -> Result<(), ProfileError> {
+    if text.chars().any(char::is_control) {
+        return Err(ProfileError::Control { field });
+    }
+    if text.len() > limit {
+        return Err(ProfileError::TooLong {
+            field,
+            length: text.len(),
+            limit,
+        });
+    }
+    Ok(())
+}
+
+/// Fits one line of an 80-column menu twice over.
+const TITLE_LIMIT: usize = 120;
+const DESCRIPTION_LIMIT: usize = 2000;
+/// The x86 kernel takes 2048 bytes of command line including what loaders add.
+const ARGS_LIMIT: usize = 1900;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_slugs() {
+        for good in ["debian-12", "a", "memtest86_x.1"] {
+            assert!(good.parse::<ProfileName>().is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "Debian", "a b", "a\n", "../a", &"a".repeat(65)] {
+            assert!(bad.parse::<ProfileName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_a_plain_path_or_a_plain_url() {
+        for good in [
+            "debian-12/linux",
+            "http://10.0.0.1/x?a=b&c=%20d",
+            "https://boot.example/ipxe",
+        ] {
+            assert!(good.parse::<FileRef>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "../x",
+            "http://",
+            "http:///x",
+            "http://h/a b",
+            "http://h/\nchain",
+            "http://h/${net0/mac}",
+            "ftp://h/x",
+            "file:///etc/passwd",
+        ] {
+            assert!(bad.parse::<FileRef>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn free_text_with_line_breaks_is_refused() {
+        let profile: Profile = serde_json::from_value(serde_json::json!({
+            "name": "x", "title": "X",
+            "boot": {"kind": "linux", "kernel": "a/linux", "args": "a\nb"},
+        }))
+        .expect("well-formed");
+        assert_eq!(
+            profile.validate(),
+            Err(ProfileError::Control { field: "args" })
+        );
+    }
+}

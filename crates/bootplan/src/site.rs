@@ -1,0 +1,126 @@
+//! Settings that hold for the whole site, and the address one request is answered from.
+
+use crate::LoaderKind;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::Ipv4Addr;
+
+/// What a machine without an assignment gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnassignedPolicy {
+    /// No answer at all. As shipped: a boot server that answers strangers can wipe a disk.
+    #[default]
+    Silence,
+    /// It shows its MAC and where to assign it, asks again every few seconds, boots as soon as
+    /// somebody assigns, and goes to its local disk after a limit.
+    Wait,
+    /// A menu of the profiles marked for it; the local disk is the default entry.
+    Menu,
+}
+
+impl UnassignedPolicy {
+    /// Every policy, the shipped one first.
+    pub const ALL: [UnassignedPolicy; 3] = [
+        UnassignedPolicy::Silence,
+        UnassignedPolicy::Wait,
+        UnassignedPolicy::Menu,
+    ];
+
+    /// The word used in YAML, forms and the API.
+    pub fn slug(self) -> &'static str {
+        match self {
+            UnassignedPolicy::Silence => "silence",
+            UnassignedPolicy::Wait => "wait",
+            UnassignedPolicy::Menu => "menu",
+        }
+    }
+
+    /// The policy whose [`slug`](Self::slug) this is.
+    pub fn from_slug(slug: &str) -> Option<Self> {
+        UnassignedPolicy::ALL.into_iter().find(|p| p.slug() == slug)
+    }
+}
+
+impl fmt::Display for UnassignedPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.slug())
+    }
+}
+
+/// Site settings; durable, edited in the browser or by `farrier apply`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Site {
+    /// What a machine without an assignment gets.
+    pub unassigned: UnassignedPolicy,
+    /// Seconds a menu waits before it boots its default entry (0 to 300).
+    pub menu_timeout_s: u16,
+    /// Seconds between two questions of a waiting machine (2 to 60).
+    pub wait_poll_s: u16,
+    /// Seconds after which a waiting machine goes to its local disk (10 to 86400).
+    pub wait_limit_s: u32,
+    /// Loader for machines and profiles that prefer none.
+    pub loader: LoaderKind,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Site {
+            unassigned: UnassignedPolicy::Silence,
+            menu_timeout_s: 5,
+            wait_poll_s: 5,
+            wait_limit_s: 600,
+            loader: LoaderKind::Ipxe,
+        }
+    }
+}
+
+impl Site {
+    /// Brings every number into its documented range.
+    pub fn clamped(mut self) -> Self {
+        self.menu_timeout_s = self.menu_timeout_s.min(300);
+        self.wait_poll_s = self.wait_poll_s.clamp(2, 60);
+        self.wait_limit_s = self.wait_limit_s.clamp(10, 86_400);
+        self
+    }
+
+    /// How often a waiting machine asks before it gives up.
+    pub fn wait_rounds(&self) -> u32 {
+        self.wait_limit_s
+            .div_ceil(u32::from(self.wait_poll_s.max(1)))
+            .max(1)
+    }
+}
+
+/// Where one answer says we are: the address of the interface the request came in on.
+///
+/// Never a setting and never the first interface found: each network is told its own address
+/// (protocol.md F.5, vector H19).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Our IPv4 address on the receiving interface.
+    pub ip: Ipv4Addr,
+    /// TCP port of the HTTP boot plane.
+    pub http_port: u16,
+    /// TCP port of the people's pages, for texts that say where to assign a machine.
+    pub ui_port: u16,
+}
+
+impl Endpoint {
+    /// `http://192.168.77.2` (port 80 is left out: many shipped GRUBs know no port syntax).
+    pub fn http_base(&self) -> String {
+        match self.http_port {
+            80 => format!("http://{}", self.ip),
+            port => format!("http://{}:{port}", self.ip),
+        }
+    }
+
+    /// `http://192.168.77.2:8080`, where a person assigns machines.
+    pub fn ui_base(&self) -> String {
+        match self.ui_port {
+            80 => format!("http://{}", self.ip),
+            port => format!("http://{}:{port}", self.ip),
+        }
+    }
+}
