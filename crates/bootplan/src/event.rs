@@ -96,6 +96,11 @@ pub enum EventKind {
         intent: Option<Intent>,
         /// The default profile.
         profile: Option<ProfileName>,
+        /// The boot-plane names that the default entry makes the loader fetch from us
+        /// (`images/debian-12/linux`), in order: the last of them hands the machine over.
+        /// From [`menu::default_files`](crate::menu::default_files).
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        files: Vec<String>,
         /// Because of what.
         because: Because,
     },

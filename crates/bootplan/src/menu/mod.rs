@@ -1,6 +1,6 @@
 //! Boot menus, rendered from one [`Decision`] into the three languages loaders speak.
 
-use crate::{BootClient, Decision, Endpoint};
+use crate::{BootClient, Decision, Endpoint, Platform};
 
 /// Which text is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,4 +38,11 @@ pub fn ipxe_bootstrap(server: &Endpoint) -> String {
 pub fn grub_bootstrap(server: &Endpoint) -> String {
     let _ = server;
     String::new()
+}
+
+/// The boot-plane names that the default entry makes the loader fetch from us, in order; empty
+/// when there is none. For [`EventKind::MenuServed`](crate::EventKind::MenuServed).
+pub fn default_files(decision: &Decision, platform: Option<Platform>) -> Vec<String> {
+    let _ = (decision, platform);
+    Vec::new()
 }
