@@ -1,0 +1,165 @@
+//! What the people's plane is given by the program, and what the status page shows.
+
+use super::auth::Auth;
+use bootplan::{Endpoint, Timestamp, UnassignedPolicy};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use store::{Store, StoredEvent};
+use tokio::sync::broadcast;
+use utoipa::ToSchema;
+
+/// Everything a page or an API call needs. Cheap to clone.
+#[derive(Clone)]
+pub struct PeopleState {
+    /// Everything durable.
+    pub store: Store,
+    /// Events as the journal stored them; `/live` listens here.
+    pub live: broadcast::Sender<Arc<StoredEvent>>,
+    /// What the program knows about itself at this moment.
+    pub status: Arc<dyn Fn() -> ServerStatus + Send + Sync>,
+    pub(crate) auth: Arc<Auth>,
+    pub(crate) options: Arc<PeopleOptions>,
+}
+
+/// Settings of the people's plane.
+#[derive(Clone, Debug)]
+pub struct PeopleOptions {
+    /// Host names people reach the pages by, besides `localhost` and IP literals: the machine's
+    /// own name and what the configuration adds. Others are refused (DNS rebinding).
+    pub host_names: Vec<String>,
+    /// True when browsers reach us by https; marks the cookie `Secure`.
+    pub tls: bool,
+    /// TCP port of the HTTP boot plane, for previews.
+    pub http_port: u16,
+    /// TCP port of these pages, for previews.
+    pub ui_port: u16,
+}
+
+impl Default for PeopleOptions {
+    fn default() -> Self {
+        PeopleOptions {
+            host_names: Vec::new(),
+            tls: false,
+            http_port: 80,
+            ui_port: 8080,
+        }
+    }
+}
+
+impl PeopleState {
+    /// Puts the state together; sign-in limits and the set-up link start empty.
+    pub fn new(
+        store: Store,
+        live: broadcast::Sender<Arc<StoredEvent>>,
+        status: Arc<dyn Fn() -> ServerStatus + Send + Sync>,
+        options: PeopleOptions,
+    ) -> Self {
+        PeopleState {
+            store,
+            live,
+            status,
+            auth: Arc::new(Auth::default()),
+            options: Arc::new(options),
+        }
+    }
+
+    /// The address previews are rendered for: the first interface that answers clients.
+    pub fn endpoint(&self) -> Endpoint {
+        let status = (self.status)();
+        let serving = status.interfaces.iter().filter(|i| i.serving);
+        let ip = serving
+            .filter_map(|i| i.address.split('/').next()?.parse().ok())
+            .next();
+        Endpoint {
+            ip: ip.unwrap_or(Ipv4Addr::LOCALHOST),
+            http_port: self.options.http_port,
+            ui_port: self.options.ui_port,
+        }
+    }
+}
+
+/// What the server knows about itself.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ServerStatus {
+    /// Version of the program.
+    pub version: String,
+    /// When it started, in milliseconds since the Unix epoch.
+    #[schema(value_type = i64)]
+    pub started: Timestamp,
+    /// Network interfaces, serving or not.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// Listening sockets, or why one is not open.
+    pub ports: Vec<PortStatus>,
+    /// Loaders, present or missing.
+    pub loaders: Vec<LoaderLine>,
+    /// Requests that were not for us, by reason.
+    pub ignored: BTreeMap<String, u64>,
+    /// Events lost because the queue was full.
+    pub events_dropped: u64,
+    /// Other DHCP and boot servers heard on the LAN.
+    pub foreign_servers: Vec<ForeignServer>,
+    /// What machines without an assignment get.
+    #[schema(value_type = String)]
+    pub unassigned: UnassignedPolicy,
+}
+
+/// One network interface.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct InterfaceStatus {
+    /// Its name (`eth0`).
+    pub name: String,
+    /// Its IPv4 address, with or without prefix length; empty when it has none.
+    pub address: String,
+    /// Whether boot requests are answered here.
+    pub serving: bool,
+    /// Why, or why not, for people.
+    pub reason: String,
+}
+
+/// One listening socket.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PortStatus {
+    /// What it is for (`DHCP`, `Boot server`, `TFTP`, `HTTP boot`, `Pages`).
+    pub plane: String,
+    /// Address and port (`0.0.0.0:67`).
+    pub address: String,
+    /// `open`, or `failed`, or `off`.
+    pub state: String,
+    /// What to do when it is not open.
+    pub detail: String,
+}
+
+/// One loader file of the manifest or of the operator.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct LoaderLine {
+    /// File name on the wire (`snponly.efi`).
+    pub name: String,
+    /// Platform, for people (`UEFI x64`).
+    pub platform: String,
+    /// What it is for (`iPXE`, `shim`).
+    pub role: String,
+    /// Which set it comes from (`local`, `packaged`).
+    pub set: String,
+    /// Whether it is on disk.
+    pub present: bool,
+    /// Bytes, when present.
+    pub size: Option<u64>,
+    /// Package version, when known.
+    pub version: Option<String>,
+    /// How to get it, when missing.
+    pub how_to_get: String,
+}
+
+/// Another DHCP or boot server heard on the LAN.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ForeignServer {
+    /// Its address (option 54).
+    pub address: String,
+    /// True when it offers boot files, which competes with ours.
+    pub boots: bool,
+    /// When it was last heard, in milliseconds since the Unix epoch.
+    #[schema(value_type = i64)]
+    pub last_seen: Timestamp,
+}
