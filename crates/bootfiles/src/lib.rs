@@ -1,1 +1,20 @@
-//! bootfiles
+//! Files of the boot plane: the one lookup that TFTP and HTTP share, and where loaders come from.
+//!
+//! A client names what it wants; [`bootplan::BootPath`] turns the name into a type; and
+//! [`BootFiles::lookup`] answers it with a text rendered for that machine, an open regular file
+//! from below one of our directories, or [`Found::Absent`]. A file that exists but may not be
+//! served (a symbolic link that leaves its directory, a FIFO, a device) is answered like a file
+//! that does not exist.
+//!
+//! [`assets`] installs loaders and sample images from Debian's packages; no binary is committed.
+
+pub mod assets;
+mod files;
+mod loaders;
+mod lookup;
+mod opener;
+
+pub use files::{BootFiles, OpenError};
+pub use loaders::{LoaderSet, LoaderStatus};
+pub use lookup::{Asker, Found, Rendered};
+pub use opener::OpenFile;

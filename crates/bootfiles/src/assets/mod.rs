@@ -1,0 +1,1 @@
+//! Loaders and sample images from Debian's packages.

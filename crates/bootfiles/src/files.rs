@@ -1,0 +1,122 @@
+//! The directories that boot files are served from.
+
+use crate::loaders::{self, LoaderIndex, LoaderStatus};
+use crate::opener::{self, OpenFile, Refused};
+use bootplan::{LoaderInventory, RelPath};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Loader directories and the images directory, with an index of the loaders that are there.
+///
+/// Cheap to share behind an `Arc`; every method takes `&self` and may be called from any thread.
+/// Opening and reading files blocks as the file system does.
+#[derive(Debug)]
+pub struct BootFiles {
+    loader_dirs: Vec<PathBuf>,
+    images: PathBuf,
+    index: RwLock<Arc<LoaderIndex>>,
+}
+
+/// Why the boot files cannot be served at all.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A directory cannot be made or opened.
+    #[error("cannot use {path} as a directory of boot files; create it and make it readable")]
+    Directory {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The kernel (before Linux 5.6) or a sandbox refuses `openat2`, without which a symbolic
+    /// link could lead out of the directory.
+    #[error(
+        "openat2 does not work on {path}; Linux 5.6 or newer is needed, and a container's \
+         seccomp profile must allow it"
+    )]
+    NoOpenat2 {
+        /// Where it was tried.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl BootFiles {
+    /// Makes the directories if they are absent, and indexes the loaders.
+    ///
+    /// `loader_dirs` in order of precedence: the operator's own set first.
+    ///
+    /// # Errors
+    /// [`OpenError`] names the directory that cannot be used.
+    pub fn open(loader_dirs: &[PathBuf], images: &Path) -> Result<BootFiles, OpenError> {
+        for path in loader_dirs.iter().map(PathBuf::as_path).chain([images]) {
+            std::fs::create_dir_all(path).map_err(|source| OpenError::Directory {
+                path: path.to_owned(),
+                source,
+            })?;
+            opener::probe(path).map_err(|source| OpenError::NoOpenat2 {
+                path: path.to_owned(),
+                source,
+            })?;
+        }
+        let index = LoaderIndex::scan(loader_dirs);
+        Ok(BootFiles {
+            loader_dirs: loader_dirs.to_owned(),
+            images: images.to_owned(),
+            index: RwLock::new(Arc::new(index)),
+        })
+    }
+
+    /// Which platform and role has a loader on disk; operator's sets win over packaged ones. A
+    /// loader whose companions are missing (shim without GRUB) is not listed.
+    pub fn inventory(&self) -> LoaderInventory {
+        self.current().inventory()
+    }
+
+    /// Every loader we know of, present or missing, for the status page. As of the last scan.
+    pub fn loaders(&self) -> Vec<LoaderStatus> {
+        self.current().status()
+    }
+
+    /// Looks at the loader directories again; call after `assets::sync` or when they changed.
+    pub fn rescan(&self) {
+        let fresh = Arc::new(LoaderIndex::scan(&self.loader_dirs));
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+    }
+
+    /// Opens a loader by name: in each directory in turn by its exact name, then by the only
+    /// indexed name that differs in case alone (firmware and DOS-bred loaders change it).
+    pub(crate) fn open_loader(&self, name: &RelPath) -> Result<OpenFile, Refused> {
+        if loaders::is_bookkeeping(name) {
+            return Err(Refused::Absent);
+        }
+        match self.open_exact(name) {
+            Err(Refused::Absent) => {}
+            other => return other,
+        }
+        match self.current().other_case(name) {
+            Some(name) => self.open_exact(&name),
+            None => Err(Refused::Absent),
+        }
+    }
+
+    /// Opens a file below the images directory, by its exact name.
+    pub(crate) fn open_image(&self, path: &RelPath) -> Result<OpenFile, Refused> {
+        opener::open_beneath(&self.images, path)
+    }
+
+    fn open_exact(&self, name: &RelPath) -> Result<OpenFile, Refused> {
+        for dir in &self.loader_dirs {
+            match opener::open_beneath(dir, name) {
+                Err(Refused::Absent) => {}
+                other => return other,
+            }
+        }
+        Err(Refused::Absent)
+    }
+
+    fn current(&self) -> Arc<LoaderIndex> {
+        Arc::clone(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
