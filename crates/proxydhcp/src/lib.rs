@@ -1,1 +1,17 @@
-//! proxydhcp
+//! proxyDHCP: bytes in, [`BootClient`](bootplan::BootClient) out; a plan in, bytes out.
+//!
+//! Sans-io: no sockets, no clock, no state. The caller receives a datagram, calls [`parse`], asks
+//! [`bootplan::decide`], makes an [`Answer`] and sends what [`respond`] returns out of the
+//! interface the request came in on. Leases are never our business (protocol.md P3).
+
+mod answer;
+mod ignored;
+mod overhear;
+mod request;
+mod respond;
+
+pub use answer::{Answer, BootItem};
+pub use ignored::Ignored;
+pub use overhear::{ForeignOffer, overhear};
+pub use request::{Kind, Port, Received, Request, parse};
+pub use respond::{Reply, respond};
