@@ -139,6 +139,13 @@ pub enum EventKind {
         /// Who did it: a user name, `cli` or `api`.
         by: String,
     },
+    /// Somebody changed something else: a machine, a profile, a setting, a user.
+    Changed {
+        /// What was done, for people: `machine 'rack1-u3' adopted`.
+        what: String,
+        /// Who did it: a user name, `cli` or `api`.
+        by: String,
+    },
     /// Another DHCP or boot server was heard on the LAN.
     ForeignServer {
         /// Its address (option 54).

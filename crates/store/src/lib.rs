@@ -1,1 +1,26 @@
-//! store
+//! Everything durable, and the only room that knows SQL.
+//!
+//! One [`Store`] owns the database (SQLite in the data directory, or a PostgreSQL) and the
+//! [`Catalog`](bootplan::Catalog) that every packet is answered from. Each change method is one
+//! transaction, the change together with its [event](bootplan::Event); when it returns, the
+//! change is on disk and a fresh immutable Catalog has been published. Packets read that
+//! snapshot and never wait for the database.
+//!
+//! What the boot network reports comes in by the [`journal`]: one task that puts events in
+//! order, finds out which machine each one belongs to, and passes them on.
+
+mod error;
+mod events;
+pub mod journal;
+mod machines;
+mod people;
+mod profiles;
+mod sight;
+mod store;
+
+pub use error::{OpenError, StoreError};
+pub use events::{EventQuery, StoredEvent};
+pub use machines::{MachineChange, MachineRecord, NewMachine};
+pub use people::{ApiToken, Session, User};
+pub use sight::{Sighted, Sighting};
+pub use store::{Store, StoreOptions};
