@@ -29,6 +29,10 @@ pub enum PathRefusal {
     /// A `..` component, a drive letter, a hidden file: tries to leave the root.
     #[error("the name tries to leave the served tree")]
     Traversal,
+    /// A shortened hexadecimal address: PXELINUX and GRUB ask for `C0A84D3`, `C0A84D` ... after
+    /// the full one. A whole network is no machine, so there is never an answer.
+    #[error("the name means a whole network, not one machine")]
+    Nobody,
 }
 
 /// Whose menu is asked for.
@@ -38,9 +42,9 @@ pub enum ClientKey {
     Mac(MacAddr),
     /// By SMBIOS UUID as spelled in the name (either byte order).
     Uuid(SystemUuid),
-    /// By IPv4 address in upper-case hexadecimal (only the full eight digits name one client).
+    /// By IPv4 address: the full eight hexadecimal digits, or dotted (our own GRUB bootstrap).
     Address(Ipv4Addr),
-    /// The `default` name, or a shortened address: nobody in particular.
+    /// The `default` name: nobody in particular. Whoever asks is known, if at all, by its address.
     Default,
 }
 
@@ -73,6 +77,7 @@ pub enum BootPath {
     /// A file below the images directory (`images/debian-12/linux`).
     Image(RelPath),
 }
+
 impl RelPath {
     /// The path with forward slashes.
     pub fn as_str(&self) -> &str {
@@ -94,7 +99,7 @@ impl FromStr for RelPath {
         if text.is_empty() {
             return Err(PathRefusal::Empty);
         }
-        if text.len() > 255 {
+        if text.len() > NAME_LIMIT {
             return Err(PathRefusal::TooLong);
         }
         if text.chars().any(char::is_control) {
@@ -109,13 +114,145 @@ impl FromStr for RelPath {
 }
 
 impl BootPath {
-    /// Parses a name as TFTP carries it (raw octets, no NUL) or HTTP after one percent-decoding
-    /// (protocol.md C.9). Round and trailing-slash rules: see the variants.
+    /// Parses a name as TFTP carries it (raw octets) or an HTTP path after one percent-decoding
+    /// and without its query (protocol.md C.9).
+    ///
+    /// PXELINUX asks for UUID, hardware address, address, shortened addresses, `default`, in that
+    /// order, and takes the first answer. Every machine has an answer under its hardware address
+    /// (if only "boot your local disk, because ..."), so the later names are reached by nobody we
+    /// know; shortened addresses are refused outright, or a stranger would get a neighbour's menu.
     ///
     /// # Errors
     /// Why the name was refused; nothing outside the grammar is ever looked up on disk.
     pub fn parse(raw: &[u8]) -> Result<BootPath, PathRefusal> {
-        let _ = raw;
-        Err(PathRefusal::Empty)
+        let text = printable_text(raw)?.replace('\\', "/");
+        let parts = components(&text)?;
+        let (last, dirs) = parts.split_last().ok_or(PathRefusal::Empty)?;
+        if let Some(path) = generated(dirs, last) {
+            return path;
+        }
+        match parts.as_slice() {
+            [root, rest @ ..] if root.eq_ignore_ascii_case("images") && !rest.is_empty() => {
+                rest.join("/").parse().map(BootPath::Image)
+            }
+            ["boot", rest @ ..] if !rest.is_empty() => rest.join("/").parse().map(BootPath::Loader),
+            all => all.join("/").parse().map(BootPath::Loader),
+        }
     }
 }
+
+/// What is before the first NUL, when it is short, UTF-8 and free of control characters.
+fn printable_text(raw: &[u8]) -> Result<&str, PathRefusal> {
+    let name = raw.split(|b| *b == 0).next().unwrap_or(raw);
+    if name.len() > NAME_LIMIT {
+        return Err(PathRefusal::TooLong);
+    }
+    if name.iter().any(u8::is_ascii_control) {
+        return Err(PathRefusal::Control);
+    }
+    let text = std::str::from_utf8(name).map_err(|_| PathRefusal::NotText)?;
+    if text.chars().any(char::is_control) {
+        return Err(PathRefusal::Control);
+    }
+    Ok(text)
+}
+
+/// The components, without what loaders put in front: `/`, `./`, PXELINUX's `::` for "the
+/// server's root". A component that begins with a dot is refused, never cleaned up.
+fn components(text: &str) -> Result<Vec<&str>, PathRefusal> {
+    let mut rest = text;
+    while let Some(shorter) = ["/", "./", "::"].iter().find_map(|p| rest.strip_prefix(p)) {
+        rest = shorter;
+    }
+    // A name that ends in a slash is a directory's; directories are never served.
+    if rest.is_empty() || rest.ends_with('/') {
+        return Err(PathRefusal::Empty);
+    }
+    let parts: Vec<&str> = rest.split('/').filter(|part| !part.is_empty()).collect();
+    if parts.iter().any(|part| part.starts_with('.')) {
+        return Err(PathRefusal::Traversal);
+    }
+    Ok(parts)
+}
+
+/// The names that are rendered, not files: matched in any letter case, MAC addresses in any of
+/// their spellings. `None` when it is none of them.
+fn generated(dirs: &[&str], last: &str) -> Option<Result<BootPath, PathRefusal>> {
+    let dirs: Vec<String> = dirs.iter().map(|d| d.to_ascii_lowercase()).collect();
+    let dirs: Vec<&str> = dirs.iter().map(String::as_str).collect();
+    let last = last.to_ascii_lowercase();
+    if dirs.first() == Some(&"images") {
+        return None;
+    }
+    match (dirs.as_slice(), last.as_str()) {
+        ([] | ["boot"], "boot.ipxe" | "autoexec.ipxe") => Some(Ok(BootPath::IpxeBootstrap)),
+        ([mac], "boot.ipxe") => {
+            let mac = mac.parse().ok()?;
+            Some(Ok(BootPath::Ipxe { mac }))
+        }
+        ([before @ .., "pxelinux.cfg"], name) => {
+            let round = match before {
+                [.., "farrier", "wait", n] => round(n)?,
+                _ => 0,
+            };
+            let key = client_key(name)?;
+            Some(key.map(|key| BootPath::Pxelinux { key, round }))
+        }
+        (dirs, "grub.cfg") if is_grub_dir(dirs) => Some(Ok(BootPath::GrubBootstrap)),
+        (dirs, name) if is_grub_dir(dirs) => {
+            let key = client_key(name.strip_prefix("grub.cfg-")?)?;
+            Some(key.map(|key| BootPath::Grub { key }))
+        }
+        _ => None,
+    }
+}
+
+/// Where GRUB looks for its configuration: its prefix (`/grub`, `/boot/grub`), or the directory
+/// of its own file. Not `<prefix>/x86_64-efi`, which Debian's image probes before `<prefix>`.
+fn is_grub_dir(dirs: &[&str]) -> bool {
+    matches!(
+        dirs,
+        [] | ["boot"] | [.., "grub" | "grub2"] | ["efi", _] | ["boot", "efi", _]
+    )
+}
+
+fn round(text: &str) -> Option<u32> {
+    let plain = (1..=6).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    plain.then(|| text.parse().ok()).flatten()
+}
+
+/// Reads the part of a name that says whose it is (lower case).
+fn client_key(name: &str) -> Option<Result<ClientKey, PathRefusal>> {
+    if name == "default" {
+        return Some(Ok(ClientKey::Default));
+    }
+    if let Ok(uuid) = name.parse() {
+        return Some(Ok(ClientKey::Uuid(uuid)));
+    }
+    // ARP hardware type in front: Ethernet, IEEE 802 (token ring), InfiniBand.
+    let unprefixed = ["01", "06", "20"]
+        .iter()
+        .find_map(|kind| name.strip_prefix(kind))
+        .map(|rest| rest.strip_prefix(['-', ':']).unwrap_or(rest));
+    if let Some(mac) = [unprefixed, Some(name)]
+        .into_iter()
+        .flatten()
+        .find_map(|text| text.parse().ok())
+    {
+        return Some(Ok(ClientKey::Mac(mac)));
+    }
+    if let Ok(address) = name.parse() {
+        return Some(Ok(ClientKey::Address(address)));
+    }
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    match (name.len(), u32::from_str_radix(name, 16)) {
+        (8, Ok(bits)) => Some(Ok(ClientKey::Address(Ipv4Addr::from(bits)))),
+        (1..=7, _) => Some(Err(PathRefusal::Nobody)),
+        _ => None,
+    }
+}
+
+/// Firmware buffers end at 128 or 255; nothing of ours is longer.
+const NAME_LIMIT: usize = 255;
