@@ -1,0 +1,162 @@
+//! The boots that are tested, and the runner.
+
+mod reference;
+
+use crate::lan::Lan;
+use crate::process::Process;
+use anyhow::{Context, Result, bail};
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::Instant;
+
+/// What all scenarios share.
+pub(crate) struct Options {
+    /// The program under test.
+    pub(crate) farrier: PathBuf,
+    /// The loaders it serves.
+    pub(crate) assets: PathBuf,
+    /// Whether to record the bridge.
+    pub(crate) capture: bool,
+}
+
+/// One run of one scenario: where it may put things and how it talks.
+pub(crate) struct Run<'a> {
+    /// What all share.
+    pub(crate) options: &'a Options,
+    /// The scenario's name.
+    pub(crate) name: &'static str,
+    /// A directory of its own.
+    pub(crate) dir: PathBuf,
+    started: Instant,
+}
+
+/// A scenario.
+struct Scenario {
+    name: &'static str,
+    what: &'static str,
+    /// Runs when no name is given.
+    standard: bool,
+    run: fn(&Run<'_>) -> Result<()>,
+}
+
+const SCENARIOS: &[Scenario] = &[Scenario {
+    name: "reference-bios",
+    what: "the lab itself, without Farrier: BIOS, dnsmasq as proxyDHCP and TFTP server, pxelinux",
+    standard: false,
+    run: reference::bios,
+}];
+
+impl Run<'_> {
+    /// One line on standard output, with the time since the scenario began.
+    pub(crate) fn say(&self, text: impl AsRef<str>) {
+        let seconds = self.started.elapsed().as_secs_f32();
+        println!("{seconds:7.1}s  {:<18} {}", self.name, text.as_ref());
+    }
+
+    /// Makes the LAN of this run, recorded if the user wants it.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn lan(&self) -> Result<(Lan, Option<Process>)> {
+        let lan = Lan::build(self.name)?;
+        let capture = if self.options.capture {
+            let mut command = lan.command("tcpdump");
+            command
+                .args(["-i", "br0", "--immediate-mode", "-U", "-w"])
+                .arg(self.dir.join("lan.pcap"));
+            Some(Process::spawn(
+                "tcpdump",
+                command,
+                &self.dir.join("tcpdump.log"),
+            )?)
+        } else {
+            None
+        };
+        Ok((lan, capture))
+    }
+}
+
+/// Prints the scenarios.
+pub(crate) fn list() {
+    for scenario in SCENARIOS {
+        let mark = if scenario.standard { ' ' } else { '*' };
+        println!("{mark} {:<18} {}", scenario.name, scenario.what);
+    }
+    println!("(* only when named)");
+}
+
+/// Runs `names`, or all standard scenarios, `jobs` at a time.
+///
+/// # Errors
+/// When a name is unknown or the run directory cannot be written.
+pub(crate) fn test(
+    options: &Options,
+    dir: &Path,
+    names: &[String],
+    jobs: usize,
+) -> Result<ExitCode> {
+    let chosen = choose(names)?;
+    let queue = Mutex::new(chosen.iter().copied().collect::<VecDeque<_>>());
+    let results = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().expect("no panic while held").pop_front();
+                    let Some(scenario) = next else { break };
+                    let started = Instant::now();
+                    let result = one(options, dir, scenario);
+                    if let Err(error) = &result {
+                        println!("FAILED {}: {error:#}", scenario.name);
+                    }
+                    let entry = (scenario.name, started.elapsed(), result.is_ok());
+                    results.lock().expect("no panic while held").push(entry);
+                }
+            });
+        }
+    });
+    let results = results.into_inner().expect("all threads are done");
+    println!();
+    for (name, time, passed) in &results {
+        let word = if *passed { "ok    " } else { "FAILED" };
+        println!("{word} {name:<20} {:6.1} s", time.as_secs_f32());
+    }
+    let failed = results.iter().filter(|r| !r.2).count();
+    println!(
+        "lab: {} booted as they should, {failed} did not",
+        results.len() - failed
+    );
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn choose(names: &[String]) -> Result<Vec<&'static Scenario>> {
+    if names.is_empty() {
+        return Ok(SCENARIOS.iter().filter(|s| s.standard).collect());
+    }
+    names
+        .iter()
+        .map(|name| match SCENARIOS.iter().find(|s| s.name == name) {
+            Some(scenario) => Ok(scenario),
+            None => bail!("no scenario is called '{name}': see `lab list`"),
+        })
+        .collect()
+}
+
+fn one(options: &Options, dir: &Path, scenario: &'static Scenario) -> Result<()> {
+    let dir = dir.join(scenario.name);
+    std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
+    let run = Run {
+        options,
+        name: scenario.name,
+        dir,
+        started: Instant::now(),
+    };
+    run.say(scenario.what);
+    (scenario.run)(&run)
+}
