@@ -1,1 +1,39 @@
-//! tftp
+//! The TFTP protocol as state machines: packets, options, a server's read transfer, a client's `get`, and
+//! the bookkeeping of who may have a transfer.
+//!
+//! Nothing here opens a socket, reads a clock or knows what Farrier is: datagrams and `now` come in through
+//! `handle_*`, datagrams and deadlines go out through `poll_*`. The caller owns one socket per transfer and
+//! loops:
+//!
+//! ```text
+//! Sender::start(request, source, limits, now)
+//! loop { while poll_transmit(&mut buf) { send(buf) }
+//!        if is_closed() { break }
+//!        wait for a datagram of this peer, or for poll_timeout()
+//!        handle_datagram(now, bytes) | handle_timeout(now) }
+//! outcome()
+//! ```
+//!
+//! Standards: RFC 1350 (protocol), 2347 (options), 2348 (blksize), 2349 (tsize, timeout), 7440 (windowsize),
+//! 1123 section 4.2.3 (Sorcerer's Apprentice, retransmission).
+
+pub mod admission;
+pub mod limits;
+pub mod options;
+pub mod outcome;
+pub mod packet;
+pub mod receiver;
+pub mod sender;
+pub mod source;
+
+mod blocks;
+mod netascii;
+mod timer;
+
+pub use limits::Limits;
+pub use options::Agreed;
+pub use outcome::{Outcome, OutcomeKind};
+pub use packet::{ErrorCode, ErrorPacket, Malformed, Mode, Request, RequestKind, parse_request};
+pub use receiver::{Get, Receiver};
+pub use sender::{Batch, Sender};
+pub use source::Source;

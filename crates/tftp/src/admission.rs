@@ -1,0 +1,263 @@
+//! Who may have a transfer: pure bookkeeping, no sockets.
+//!
+//! A request's source address is easily forged, so what is scarce is the *half-open* transfer: begun, but the
+//! client has not yet answered from the transfer's own port. When there is no room, the oldest half-open one
+//! makes way. A real client proves itself within a round trip, so under a flood of forged requests it is only
+//! ever pushed out by a whole [`HALF_OPEN_CAP`] of them arriving in that round trip.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use crate::packet::Request;
+
+/// Transfers in all. Each has a socket and a task, some 10 KiB together; 4,096 of them stay below 64 MiB and
+/// serve four times the largest boot storm that was measured (1,000 clients at once).
+pub const SESSIONS_CAP: usize = 4_096;
+
+/// Transfers of one client address. A machine has one, two while it recycles ports; a rack behind one translated
+/// address has one per machine, so this is three racks and still a thirtieth of the whole.
+pub const PER_CLIENT_CAP: usize = 128;
+
+/// Half-open transfers in all. At 5,000 forged requests a second a real client has 200 ms to answer before it is
+/// pushed out, a hundred times the round trip of a LAN; a storm of 1,000 real clients fits at once.
+pub const HALF_OPEN_CAP: usize = 1_024;
+
+/// How long the same request from the same port is taken for a repetition of the one being answered (iPXE
+/// repeats after 0.26 s, GRUB after 0.4 s) and joins it. After that it is taken for a client that lost
+/// its transfer and begins anew: ROMs always use port 2070, also after a reset in mid transfer.
+pub const JOIN_FOR: Duration = Duration::from_secs(3);
+
+/// The number of one admitted transfer, never used twice; later ones are greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(u64);
+
+/// How many transfers there may be. [`Caps::default`] holds the constants of this module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caps {
+    /// See [`SESSIONS_CAP`].
+    pub sessions: usize,
+    /// See [`PER_CLIENT_CAP`].
+    pub per_client: usize,
+    /// See [`HALF_OPEN_CAP`].
+    pub half_open: usize,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Self {
+            sessions: SESSIONS_CAP,
+            per_client: PER_CLIENT_CAP,
+            half_open: HALF_OPEN_CAP,
+        }
+    }
+}
+
+/// What to do with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// Begin a transfer under this number, after ending the others in silence.
+    Start {
+        /// The new transfer.
+        id: SessionId,
+        /// Transfers that make way: the client's former one on the same port, the oldest half-open ones.
+        /// They are already forgotten here.
+        ended: Vec<SessionId>,
+    },
+    /// The request repeats the one that this transfer answers:
+    /// [`Sender::repeat_first`](crate::Sender::repeat_first).
+    Join(SessionId),
+    /// No answer at all.
+    Refuse(Refusal),
+}
+
+/// Why a request gets no transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The source port belongs to a service; answering starts a loop between two servers (CVE-2024-2169).
+    #[error("source port {port} is a service's, not a client's")]
+    ReservedPort {
+        /// The source port.
+        port: u16,
+    },
+    /// All transfers are proved and running.
+    #[error("{cap} transfers are running, which is the limit")]
+    Full {
+        /// The limit.
+        cap: usize,
+    },
+    /// All transfers of this address are proved and running.
+    #[error("{cap} transfers of this address are running, which is the limit")]
+    ClientFull {
+        /// The limit.
+        cap: usize,
+    },
+}
+
+impl Refusal {
+    /// A short stable word for counters.
+    #[must_use]
+    pub fn slug(&self) -> &'static str {
+        match self {
+            Self::ReservedPort { .. } => "reserved_port",
+            Self::Full { .. } => "sessions_full",
+            Self::ClientFull { .. } => "client_full",
+        }
+    }
+}
+
+/// Whether anything, even an ERROR, may be sent to this source port: not to the ports where DHCP and TFTP
+/// servers listen, where our answer would be somebody's next request.
+#[must_use]
+pub fn is_client_port(port: u16) -> bool {
+    !matches!(port, 0 | 67 | 69 | 4011)
+}
+
+/// The transfers there are.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    caps: Caps,
+    last_id: u64,
+    by_peer: HashMap<SocketAddr, Session>,
+    by_id: HashMap<SessionId, SocketAddr>,
+    clients: HashMap<IpAddr, Client>,
+    half_open: BTreeSet<SessionId>,
+}
+
+#[derive(Debug)]
+struct Session {
+    id: SessionId,
+    request: Request,
+    since: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Client {
+    sessions: usize,
+    half_open: BTreeSet<SessionId>,
+}
+
+impl Sessions {
+    /// No transfers yet.
+    #[must_use]
+    pub fn new(caps: Caps) -> Self {
+        Self {
+            caps,
+            ..Self::default()
+        }
+    }
+
+    /// Decides about a request that came from `peer` to the well-known port.
+    pub fn admit(&mut self, now: Instant, peer: SocketAddr, request: &Request) -> Admission {
+        if !is_client_port(peer.port()) {
+            return Admission::Refuse(Refusal::ReservedPort { port: peer.port() });
+        }
+        let mut ended = Vec::new();
+        if let Some(session) = self.by_peer.get(&peer) {
+            let repeated = session.request == *request
+                && now.saturating_duration_since(session.since) < JOIN_FOR;
+            if repeated {
+                return Admission::Join(session.id);
+            }
+            let id = session.id;
+            self.end(id);
+            ended.push(id);
+        }
+        if let Err(refusal) = self.make_room(peer.ip(), &mut ended) {
+            // What was ended above stays ended: its client has shown that it is done with it. The caller
+            // learns of it by the refusal's absence of a session, so tell it through `Start` only.
+            debug_assert!(ended.is_empty(), "ending one makes room for one");
+            return Admission::Refuse(refusal);
+        }
+        Admission::Start {
+            id: self.insert(now, peer, request.clone()),
+            ended,
+        }
+    }
+
+    /// The client answered from the transfer's own port.
+    pub fn proved(&mut self, id: SessionId) {
+        self.half_open.remove(&id);
+        if let Some(peer) = self.by_id.get(&id)
+            && let Some(client) = self.clients.get_mut(&peer.ip())
+        {
+            client.half_open.remove(&id);
+        }
+    }
+
+    /// The transfer has its outcome. To be called then, not after the port has dallied: a client that asks for
+    /// the same file again must not join a transfer that is over.
+    pub fn end(&mut self, id: SessionId) {
+        let Some(peer) = self.by_id.remove(&id) else {
+            return;
+        };
+        self.by_peer.remove(&peer);
+        self.half_open.remove(&id);
+        if let Some(client) = self.clients.get_mut(&peer.ip()) {
+            client.sessions -= 1;
+            client.half_open.remove(&id);
+            if client.sessions == 0 {
+                self.clients.remove(&peer.ip());
+            }
+        }
+    }
+
+    /// Transfers there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Transfers whose client has not proved its address yet.
+    #[must_use]
+    pub fn half_open(&self) -> usize {
+        self.half_open.len()
+    }
+
+    /// Ends half-open transfers, oldest first, until one more fits.
+    fn make_room(&mut self, client: IpAddr, ended: &mut Vec<SessionId>) -> Result<(), Refusal> {
+        if let Some(known) = self.clients.get(&client)
+            && known.sessions >= self.caps.per_client
+        {
+            let oldest = known.half_open.first().copied();
+            let oldest = oldest.ok_or(Refusal::ClientFull {
+                cap: self.caps.per_client,
+            })?;
+            self.end(oldest);
+            ended.push(oldest);
+        }
+        if self.by_id.len() >= self.caps.sessions || self.half_open.len() >= self.caps.half_open {
+            let oldest = self.half_open.first().copied().ok_or(Refusal::Full {
+                cap: self.caps.sessions,
+            })?;
+            self.end(oldest);
+            ended.push(oldest);
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, now: Instant, peer: SocketAddr, request: Request) -> SessionId {
+        self.last_id += 1;
+        let id = SessionId(self.last_id);
+        self.by_peer.insert(
+            peer,
+            Session {
+                id,
+                request,
+                since: now,
+            },
+        );
+        self.by_id.insert(id, peer);
+        self.half_open.insert(id);
+        let client = self.clients.entry(peer.ip()).or_default();
+        client.sessions += 1;
+        client.half_open.insert(id);
+        id
+    }
+}
