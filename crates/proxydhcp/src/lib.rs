@@ -5,13 +5,17 @@
 //! interface the request came in on. Leases are never our business (protocol.md P3).
 
 mod answer;
+mod identity;
 mod ignored;
+pub mod options;
 mod overhear;
 mod request;
 mod respond;
+mod vendor;
 
 pub use answer::{Answer, BootItem};
 pub use ignored::Ignored;
+pub use options::Note;
 pub use overhear::{ForeignOffer, overhear};
 pub use request::{Kind, Port, Received, Request, parse};
 pub use respond::{Reply, respond};
