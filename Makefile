@@ -1,0 +1,72 @@
+# Farrier. `make` alone explains the targets.
+# KEEP=1 make demo leaves the demo's LAN up until Ctrl-C.
+
+SHELL := /bin/bash
+TARGET := $(or $(CARGO_TARGET_DIR),target)/debug
+FARRIER := $(TARGET)/farrier
+LAB := $(TARGET)/lab --farrier $(FARRIER) --assets .lab/assets
+FUZZ_SECONDS ?= 60
+DATA ?= /var/lib/farrier
+export CARGO_TERM_COLOR ?= never
+
+.PHONY: help demo run test unit boots lint bench fuzz assets clean
+
+help:
+	@echo 'make demo    boots two virtual machines from nothing, on a private virtual LAN (root)'
+	@echo 'make run     serves the real network interfaces of this host (root); data in DATA=$(DATA)'
+	@echo 'make test    all tests: unit, property, vectors, real firmware in QEMU, the browser (root)'
+	@echo 'make lint    format, clippy, arrows between rooms, scripts, licences'
+	@echo 'make unit    the tests that need no virtual machines'
+	@echo 'make boots   the boots in QEMU and the browser test; BOOTS="name..." chooses (root)'
+	@echo 'make bench   what is measured so far'
+	@echo 'make fuzz    each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds'
+	@echo 'make assets  fetches the loaders and sample images into .lab/assets'
+
+demo:
+	@deploy/setup.sh demo
+	@echo 'Building Farrier (the first time takes a few minutes) ...'
+	@cargo build --quiet --locked -p farrier -p lab
+	@$(MAKE) --no-print-directory assets
+	@$(LAB) demo $(if $(filter 1 yes true,$(KEEP)),--keep)
+
+run:
+	@deploy/setup.sh build
+	cargo build --locked --release -p farrier
+	$(or $(CARGO_TARGET_DIR),target)/release/farrier --data-dir $(DATA) assets sync
+	$(or $(CARGO_TARGET_DIR),target)/release/farrier serve --data-dir $(DATA)
+
+test: unit boots
+	@echo 'make test: everything passed'
+
+unit:
+	@deploy/setup.sh test
+	cargo test --locked --workspace
+
+boots:
+	@deploy/setup.sh test
+	@cargo build --quiet --locked -p farrier -p lab
+	@$(MAKE) --no-print-directory assets
+	$(LAB) test $(BOOTS)
+
+assets:
+	@cargo build --quiet --locked -p farrier
+	@$(FARRIER) assets sync --data-dir .lab/assets
+
+lint:
+	@deploy/setup.sh lint
+	@deploy/lint.sh
+
+bench:
+	@echo 'Nothing is measured by a benchmark yet: TFTP throughput and load come with the work on TFTP.'
+	@echo 'How long each real boot takes is printed by `make boots`.'
+
+fuzz:
+	@command -v cargo-fuzz >/dev/null || { echo 'cargo-fuzz is not installed: cargo install --locked cargo-fuzz'; exit 1; }
+	@set -e; for target in $$(cargo fuzz list); do \
+		echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target -- -max_total_time=$(FUZZ_SECONDS) -verbosity=0; \
+	done
+
+clean:
+	cargo clean
+	rm -rf .lab web/tests/node_modules web/tests/artifacts

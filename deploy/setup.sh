@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that the given make targets need, and nothing that is there already.
+#
+#   deploy/setup.sh build demo test lint      any of them; 'build' is always included
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=()
+# need PACKAGE FILE...   wants PACKAGE unless every FILE exists (a FILE without '/' is a command)
+need() {
+    local package=$1 file
+    shift
+    for file in "$@"; do
+        case $file in
+            */*) [ -e "$file" ] && continue ;;
+            *) PATH="$PATH:/usr/sbin:/sbin" command -v "$file" >/dev/null && continue ;;
+        esac
+        packages+=("$package")
+        return
+    done
+}
+
+lan() {
+    need iproute2 ip
+    need ethtool ethtool
+    need dnsmasq-base dnsmasq
+    need qemu-system-x86 qemu-system-x86_64
+    need ipxe-qemu /usr/lib/ipxe/qemu/pxe-e1000.rom
+    need ovmf /usr/share/OVMF/OVMF_CODE_4M.fd
+    need debian-installer-12-netboot-amd64 /usr/lib/debian-installer/images/12/amd64/text
+    need memtest86+ /boot/memtest86+x64.bin
+    need pxelinux /usr/lib/PXELINUX/pxelinux.0
+    need syslinux-common /usr/lib/syslinux/modules/bios/ldlinux.c32
+}
+
+need build-essential cc make
+need ca-certificates /etc/ssl/certs/ca-certificates.crt
+need xz-utils xz
+browser=no
+for part in "$@"; do
+    case $part in
+        build) ;;
+        demo) lan ;;
+        test)
+            lan
+            need busybox busybox
+            need tcpdump tcpdump
+            need postgresql /usr/lib/postgresql/15/bin/postgres
+            need chromium chromium
+            need nodejs node
+            need npm npm
+            browser=yes
+            ;;
+        lint) need shellcheck shellcheck ;;
+        *)
+            echo "setup: '$part' is none of build, demo, test, lint" >&2
+            exit 2
+            ;;
+    esac
+done
+
+if [ ${#packages[@]} -gt 0 ]; then
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "setup: these Debian packages are missing: ${packages[*]}" >&2
+        echo "setup: run as root, or first: sudo apt-get install --no-install-recommends ${packages[*]}" >&2
+        exit 1
+    fi
+    echo "setup: installing ${packages[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    # Packages that bring a service (postgresql) must not start it, nor make a database cluster:
+    # the tests start their own.
+    mkdir -p /etc/postgresql-common
+    [ -e /etc/postgresql-common/createcluster.conf ] ||
+        echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+    log=$(mktemp)
+    trap 'rm -f "$log"' EXIT
+    if ! { apt-get -q update && apt-get -qy install --no-install-recommends "${packages[@]}"; } >"$log" 2>&1; then
+        tail -n 30 "$log" >&2
+        echo "setup: apt-get failed, see above" >&2
+        exit 1
+    fi
+fi
+
+if ! command -v cargo >/dev/null; then
+    echo "setup: no Rust toolchain (cargo) in PATH: install Rust 1.95 or later, then run this again" >&2
+    exit 1
+fi
+
+if [ "$browser" = yes ] && [ ! web/tests/node_modules/.package-lock.json -nt web/tests/package-lock.json ]; then
+    echo "setup: installing the browser test's only dependency (playwright-core; no browser is downloaded)"
+    (cd web/tests && npm ci --loglevel=error)
+    touch web/tests/node_modules/.package-lock.json
+fi
