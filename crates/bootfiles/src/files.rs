@@ -79,6 +79,12 @@ impl BootFiles {
         self.current().status()
     }
 
+    /// What is wrong with the loader directories themselves, such as a manifest that cannot be
+    /// parsed; for people, as of the last scan.
+    pub fn problems(&self) -> Vec<String> {
+        self.current().problems()
+    }
+
     /// Looks at the loader directories again; call after `assets::sync` or when they changed.
     pub fn rescan(&self) {
         let fresh = Arc::new(LoaderIndex::scan(&self.loader_dirs));

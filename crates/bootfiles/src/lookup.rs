@@ -1,10 +1,11 @@
 //! One lookup for both transports: a parsed name becomes a text, a file, or nothing.
 
+use crate::opener::Refused;
 use crate::{BootFiles, OpenFile};
 use bootplan::menu::{self, Language};
 use bootplan::{
-    BootClient, BootPath, Catalog, ClientKey, Decision, Endpoint, EventKind, MacAddr, Outcome,
-    Platform, Stage, SystemUuid, Transport, decide,
+    Because, BootClient, BootPath, Catalog, ClientKey, Decision, Endpoint, EventKind, MacAddr,
+    Outcome, Platform, Stage, SystemUuid, Transport, decide,
 };
 use std::net::Ipv4Addr;
 
@@ -71,12 +72,31 @@ impl Asker {
     }
 
     /// Takes in the decoded pairs of an iPXE query (`uuid`, `serial`, `platform`, `buildarch`,
-    /// `manufacturer`, `product`, `round`). What is unknown, empty or malformed is left out.
+    /// `manufacturer`, `product`, `round`). What is unknown, empty, too long or unprintable is
+    /// left out; of a key sent twice the first value counts.
+    #[must_use]
     pub fn with_query<K: AsRef<str>, V: AsRef<str>>(
-        self,
+        mut self,
         pairs: impl IntoIterator<Item = (K, V)>,
     ) -> Asker {
-        let _ = pairs;
+        let (mut platform, mut buildarch) = (None, None);
+        for (key, value) in pairs {
+            let Some(text) = claim(value.as_ref()) else {
+                continue;
+            };
+            match key.as_ref() {
+                "uuid" => self.uuid = self.uuid.or_else(|| text.parse().ok()),
+                "serial" => self.serial = self.serial.or(Some(text)),
+                "manufacturer" => self.manufacturer = self.manufacturer.or(Some(text)),
+                "product" => self.product = self.product.or(Some(text)),
+                "round" => self.round = text.parse().unwrap_or(self.round),
+                "platform" => platform = platform.or(Some(text)),
+                "buildarch" => buildarch = buildarch.or(Some(text)),
+                _ => {}
+            }
+        }
+        let told = ipxe_platform(platform.as_deref(), buildarch.as_deref());
+        self.platform = self.platform.or(told);
         self
     }
 }
@@ -84,13 +104,42 @@ impl Asker {
 impl Rendered {
     /// The event that says this text was served; `None` for the bootstraps.
     pub fn event(&self, transport: Transport) -> Option<EventKind> {
-        let _ = transport;
-        None
+        let decision = self.decision.as_ref()?;
+        let (intent, platform) = match &decision.outcome {
+            Outcome::Boot(plan) => (Some(plan.intent), plan.platform),
+            Outcome::LocalDisk | Outcome::Silent => (None, None),
+        };
+        let profile = match &decision.because {
+            Because::Assignment { profile, .. } => Some(profile.clone()),
+            _ => None,
+        };
+        Some(EventKind::MenuServed {
+            stage: self.stage,
+            transport,
+            path: self.path.clone(),
+            intent,
+            profile,
+            files: menu::default_files(decision, platform),
+            because: decision.because.clone(),
+        })
     }
 }
 
 impl BootFiles {
     /// What this client gets under this name.
+    ///
+    /// Menus are rendered from the same [`decide`] that DHCP asks. A machine that is to be left
+    /// alone ([`Outcome::Silent`]) got no offer from us; when its loader asks nevertheless
+    /// (another boot server named our files, or the assignment changed meanwhile):
+    ///
+    /// * under its **own key** (MAC, UUID, its address; iPXE's own script) it gets a text that
+    ///   says so and boots the local disk. Absence would leave PXELINUX and GRUB at a prompt for
+    ///   ever, and a machine that nobody chose anything for should start as if we were not there;
+    /// * under PXELINUX's **`default`** it gets nothing: that name is the last of a long list,
+    ///   asked by whoever found nothing under its own names, and we say nothing to strangers.
+    ///
+    /// A key that leads to no hardware address is absent, so that the client goes on to its next
+    /// name: a UUID no machine has, an address in hexadecimal that is not the asker's own.
     pub fn lookup(
         &self,
         path: &BootPath,
@@ -98,7 +147,159 @@ impl BootFiles {
         catalog: &Catalog,
         server: &Endpoint,
     ) -> Found {
-        let _ = (path, asker, catalog, server);
-        Found::Absent
+        let text = match path {
+            BootPath::Loader(name) => return file(path, asker, self.open_loader(name)),
+            BootPath::Image(image) => return file(path, asker, self.open_image(image)),
+            BootPath::IpxeBootstrap => Some(bootstrap(
+                Stage::Ipxe,
+                "boot.ipxe",
+                menu::ipxe_bootstrap(server),
+            )),
+            BootPath::GrubBootstrap => Some(bootstrap(
+                Stage::Grub,
+                "grub/grub.cfg",
+                menu::grub_bootstrap(server),
+            )),
+            BootPath::Ipxe { mac } => {
+                let ask = Ask {
+                    language: Language::Ipxe,
+                    stage: Stage::Ipxe,
+                    key: ClientKey::Mac(*mac),
+                    round: asker.round,
+                    path: format!("{}/boot.ipxe", mac.dashed()),
+                };
+                ask.answer(asker, catalog, server)
+            }
+            BootPath::Pxelinux { key, round } => {
+                let name = key_name(key);
+                let ask = Ask {
+                    language: Language::Pxelinux,
+                    stage: Stage::Pxelinux,
+                    key: *key,
+                    round: *round,
+                    path: match round {
+                        0 => format!("pxelinux.cfg/{name}"),
+                        n => format!("farrier/wait/{n}/pxelinux.cfg/{name}"),
+                    },
+                };
+                ask.answer(asker, catalog, server)
+            }
+            BootPath::Grub { key } => {
+                let ask = Ask {
+                    language: Language::Grub,
+                    stage: Stage::Grub,
+                    key: *key,
+                    round: asker.round,
+                    path: format!("grub/grub.cfg-{}", key_name(key)),
+                };
+                ask.answer(asker, catalog, server)
+            }
+        };
+        text.map_or(Found::Absent, Found::Text)
     }
 }
+
+/// One question for a menu or script.
+struct Ask {
+    language: Language,
+    stage: Stage,
+    key: ClientKey,
+    round: u32,
+    path: String,
+}
+
+impl Ask {
+    fn answer(self, asker: &Asker, catalog: &Catalog, server: &Endpoint) -> Option<Rendered> {
+        let client = self.client(asker, catalog)?;
+        let decision = decide(&client, catalog);
+        let nobody = decision.because == Because::NoMachineAddress;
+        let stranger = self.key == ClientKey::Default && decision.outcome == Outcome::Silent;
+        if nobody || stranger {
+            return None;
+        }
+        Some(Rendered {
+            body: menu::render(self.language, &client, &decision, server, self.round),
+            stage: self.stage,
+            path: self.path,
+            decision: Some(decision),
+            client: Some(client),
+        })
+    }
+
+    /// Whose menu it is. Only the platform of iPXE's query is taken over; for the others
+    /// `decide` falls back to what the machine said when it asked by DHCP.
+    fn client(&self, asker: &Asker, catalog: &Catalog) -> Option<BootClient> {
+        let (mac, uuid) = match self.key {
+            ClientKey::Mac(mac) => (mac, asker.uuid),
+            ClientKey::Uuid(uuid) => {
+                let machine = catalog.find_uuid(uuid)?;
+                (*machine.macs.first()?, machine.uuid)
+            }
+            // Only the asker's own address: the hint belongs to no other.
+            ClientKey::Address(ip) => (asker.mac_hint.filter(|_| ip == asker.ip)?, asker.uuid),
+            ClientKey::Default => (asker.mac_hint?, asker.uuid),
+        };
+        Some(BootClient {
+            uuid,
+            platform: asker.platform,
+            ..BootClient::asking(mac, self.stage)
+        })
+    }
+}
+
+fn bootstrap(stage: Stage, path: &str, body: String) -> Rendered {
+    Rendered {
+        body,
+        stage,
+        path: path.to_owned(),
+        decision: None,
+        client: None,
+    }
+}
+
+/// What a client may not have looks like what is not there; the log knows the difference.
+fn file(path: &BootPath, asker: &Asker, opened: Result<OpenFile, Refused>) -> Found {
+    match opened {
+        Ok(file) => return Found::File(file),
+        Err(Refused::Absent) => {}
+        Err(Refused::Forbidden(why)) => {
+            tracing::warn!(?path, client = %asker.ip, why, "boot file refused");
+        }
+        Err(Refused::Failed(error)) => {
+            tracing::warn!(?path, client = %asker.ip, %error, "boot file cannot be read");
+        }
+    }
+    Found::Absent
+}
+
+fn key_name(key: &ClientKey) -> String {
+    match key {
+        ClientKey::Mac(mac) => format!("01-{}", mac.dashed()),
+        ClientKey::Uuid(uuid) => uuid.to_string(),
+        ClientKey::Address(ip) => format!("{:08X}", ip.to_bits()),
+        ClientKey::Default => "default".to_owned(),
+    }
+}
+
+fn ipxe_platform(platform: Option<&str>, buildarch: Option<&str>) -> Option<Platform> {
+    match (platform?, buildarch) {
+        ("pcbios", _) => Some(Platform::Bios),
+        ("efi", Some("x86_64")) => Some(Platform::EfiX64),
+        ("efi", Some("i386")) => Some(Platform::EfiIa32),
+        ("efi", Some("arm64")) => Some(Platform::EfiArm64),
+        _ => None,
+    }
+}
+
+/// A claimed text as it may be kept: trimmed, printable, of a sane length.
+fn claim(text: &str) -> Option<String> {
+    let text = text.trim();
+    let fine = !text.is_empty() && text.len() <= CLAIM_LIMIT && !text.chars().any(char::is_control);
+    fine.then(|| text.to_owned())
+}
+
+/// SMBIOS strings are at most 64 characters on old and seldom more on new machines.
+const CLAIM_LIMIT: usize = 128;
+
+#[cfg(test)]
+mod tests;

@@ -150,3 +150,6 @@ fn etag(stat: &FileStat) -> String {
 
 /// More than a handful means somebody renames without end; the client asks again anyway.
 const RACE_RETRIES: u32 = 8;
+
+#[cfg(test)]
+mod tests;
