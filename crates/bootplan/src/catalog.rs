@@ -30,6 +30,20 @@ impl Catalog {
         machines: impl IntoIterator<Item = Machine>,
         profiles: impl IntoIterator<Item = Profile>,
     ) -> Self {
+        let machines = machines.into_iter().map(Arc::new);
+        let profiles = profiles.into_iter().map(Arc::new);
+        Catalog::from_shared(revision, site, loaders, machines, profiles)
+    }
+
+    /// [`new`](Self::new) from what an earlier snapshot shares: the store publishes after each
+    /// change, and copying ten thousand machines for one would cost milliseconds.
+    pub fn from_shared(
+        revision: u64,
+        site: Site,
+        loaders: LoaderInventory,
+        machines: impl IntoIterator<Item = Arc<Machine>>,
+        profiles: impl IntoIterator<Item = Arc<Profile>>,
+    ) -> Self {
         let mut catalog = Catalog {
             revision,
             site,
@@ -47,12 +61,10 @@ impl Catalog {
                     .and_modify(|owner| *owner = None)
                     .or_insert(Some(machine.id));
             }
-            catalog.machines.insert(machine.id, Arc::new(machine));
+            catalog.machines.insert(machine.id, machine);
         }
         for profile in profiles {
-            catalog
-                .profiles
-                .insert(profile.name.clone(), Arc::new(profile));
+            catalog.profiles.insert(profile.name.clone(), profile);
         }
         catalog
     }

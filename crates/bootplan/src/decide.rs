@@ -280,10 +280,14 @@ fn plan(
         .and_then(|m| m.loader)
         .or_else(|| profile.and_then(|p| p.loader))
         .unwrap_or(catalog.site.loader);
-    // A preference that cannot run on this hardware (PXELINUX on UEFI) gives way to iPXE.
-    let loader = match platform {
-        Some(p) if !preferred.runs_on(p) => LoaderKind::Ipxe,
-        _ => preferred,
+    // A preference that cannot run on this hardware (PXELINUX on UEFI), or cannot boot what is
+    // assigned (a chain to another server), gives way to iPXE.
+    let runs = platform.is_none_or(|p| preferred.runs_on(p));
+    let boots = profile.is_none_or(|p| preferred.can_boot(&p.boot));
+    let loader = if runs && boots {
+        preferred
+    } else {
+        LoaderKind::Ipxe
     };
     let boot_file = match boot_file(client, catalog, loader) {
         Ok(file) => file,

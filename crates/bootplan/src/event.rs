@@ -1,7 +1,9 @@
 //! What happened, as values. Producers emit, one journal task puts them in order; pages, the
 //! command line and verdicts only read.
 
-use crate::{Because, ClientClass, Intent, MacAddr, Platform, ProfileName, Stage};
+use crate::{
+    Because, ClientClass, Decision, Intent, MacAddr, Outcome, Platform, ProfileName, Stage, menu,
+};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
@@ -153,4 +155,31 @@ pub enum EventKind {
         /// True when it offered boot files, not only addresses.
         boots: bool,
     },
+}
+
+impl EventKind {
+    /// The event of a menu or script rendered from this decision.
+    pub fn menu_served(
+        stage: Stage,
+        transport: Transport,
+        path: &str,
+        decision: &Decision,
+    ) -> EventKind {
+        let plan = match &decision.outcome {
+            Outcome::Boot(plan) => Some(plan),
+            Outcome::LocalDisk | Outcome::Silent => None,
+        };
+        let default = plan
+            .filter(|p| p.intent == Intent::Assigned)
+            .and_then(|p| p.entries.first());
+        EventKind::MenuServed {
+            stage,
+            transport,
+            path: path.to_owned(),
+            intent: plan.map(|p| p.intent),
+            profile: default.map(|p| p.name.clone()),
+            files: menu::default_files(decision),
+            because: decision.because.clone(),
+        }
+    }
 }

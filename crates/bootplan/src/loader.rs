@@ -1,6 +1,6 @@
 //! Network boot programs: which kinds there are, and which ones are on disk.
 
-use crate::Platform;
+use crate::{BootMethod, FileRef, Platform};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,6 +45,23 @@ impl LoaderKind {
             LoaderKind::Pxelinux => platform == Platform::Bios,
             LoaderKind::Grub => platform.is_efi(),
         }
+    }
+}
+
+impl LoaderKind {
+    /// Whether this loader can boot by this method: PXELINUX and the signed GRUB fetch from the
+    /// server they came from, by TFTP, and from nowhere else.
+    pub fn can_boot(self, method: &BootMethod) -> bool {
+        let here = |file: &FileRef| matches!(file, FileRef::Image(_));
+        self == LoaderKind::Ipxe
+            || match method {
+                BootMethod::Linux {
+                    kernel, initrds, ..
+                } => here(kernel) && initrds.iter().all(here),
+                BootMethod::Program { files } => files.values().all(here),
+                BootMethod::Chain { .. } => false,
+                BootMethod::LocalDisk {} => true,
+            }
     }
 }
 

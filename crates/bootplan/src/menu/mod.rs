@@ -1,6 +1,25 @@
 //! Boot menus, rendered from one [`Decision`] into the three languages loaders speak.
+//!
+//! What is said is worked out once, here, as a [`Sheet`]; `ipxe`, `pxelinux` and `grub` only say
+//! it. All three keep the same promises:
+//!
+//! * A machine never stops at a shell or a prompt at two in the morning. A boot that fails is
+//!   tried again with a pause; without Farrier the machine ends on its local disk, as it would
+//!   have if Farrier had never answered.
+//! * A text from a person or a packet never becomes a command: it reaches the page only through
+//!   the emitters of `text`. Kernel arguments are literal, nothing in them expands.
+//! * The first line a machine prints begins `Farrier:` and names the machine and the profile,
+//!   so that a serial console shows whose boot it is.
 
-use crate::{BootClient, Decision, Endpoint, Platform};
+mod grub;
+mod ipxe;
+mod pxelinux;
+mod text;
+
+use crate::{
+    BootClient, BootMethod, BootPlan, Decision, Endpoint, FileRef, Intent, LoaderKind, Outcome,
+    Platform, Profile,
+};
 
 /// Which text is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,7 +34,8 @@ pub enum Language {
 
 /// Renders what this client is served. Deterministic; LF line endings; ASCII only.
 ///
-/// `round` counts the questions of a waiting machine, from 0.
+/// `round` counts the questions of a waiting machine, from 0. A machine that has asked for longer
+/// than the site lets it wait is sent to its local disk. GRUB counts by itself.
 pub fn render(
     language: Language,
     client: &BootClient,
@@ -23,26 +43,210 @@ pub fn render(
     server: &Endpoint,
     round: u32,
 ) -> String {
-    let _ = (language, client, decision, server, round);
-    String::new()
+    let sheet = Sheet::new(language, client, decision, server, round);
+    match language {
+        Language::Ipxe => ipxe::script(&sheet),
+        Language::Pxelinux => pxelinux::config(&sheet),
+        Language::Grub => grub::config(&sheet),
+    }
 }
 
 /// The script that every iPXE is sent first: it finds out its own MAC, UUID and hardware and
 /// chains to the script of that machine by absolute URL.
+///
+/// Good both as `boot.ipxe` named by DHCP and as `autoexec.ipxe`, which EFI builds since 2023
+/// fetch before they have asked DHCP for anything.
 pub fn ipxe_bootstrap(server: &Endpoint) -> String {
-    let _ = server;
-    String::new()
+    ipxe::bootstrap(server)
 }
 
 /// The configuration that every GRUB is sent first: it sources the one of its own MAC.
 pub fn grub_bootstrap(server: &Endpoint) -> String {
-    let _ = server;
-    String::new()
+    grub::bootstrap(server)
 }
 
-/// The boot-plane names that the default entry makes the loader fetch from us, in order; empty
-/// when there is none. For [`EventKind::MenuServed`](crate::EventKind::MenuServed).
-pub fn default_files(decision: &Decision, platform: Option<Platform>) -> Vec<String> {
-    let _ = (decision, platform);
-    Vec::new()
+/// The boot-plane names (`images/debian-12/linux`) that the default entry makes the loader fetch
+/// from us, in order; empty when the default is the local disk or lives on another server.
+/// For [`EventKind::MenuServed`](crate::EventKind::MenuServed).
+pub fn default_files(decision: &Decision) -> Vec<String> {
+    let Outcome::Boot(plan) = &decision.outcome else {
+        return Vec::new();
+    };
+    let Some(profile) = plan
+        .entries
+        .first()
+        .filter(|_| plan.intent == Intent::Assigned)
+    else {
+        return Vec::new();
+    };
+    let files: Vec<&FileRef> = match &profile.boot {
+        BootMethod::Linux {
+            kernel, initrds, ..
+        } => std::iter::once(kernel).chain(initrds).collect(),
+        BootMethod::Program { files } => plan
+            .platform
+            .and_then(|p| files.get(&p))
+            .into_iter()
+            .collect(),
+        BootMethod::Chain { url } => vec![url],
+        BootMethod::LocalDisk {} => Vec::new(),
+    };
+    files.into_iter().filter_map(image_name).collect()
 }
+
+fn image_name(file: &FileRef) -> Option<String> {
+    match file {
+        FileRef::Image(path) => Some(format!("images/{path}")),
+        FileRef::Url(_) => None,
+    }
+}
+
+/// What is to be said, before any language.
+struct Sheet<'a> {
+    client: &'a BootClient,
+    server: &'a Endpoint,
+    /// The machine's name, else its MAC.
+    who: String,
+    /// Because of what, for people.
+    because: String,
+    round: u32,
+    page: Page<'a>,
+}
+
+enum Page<'a> {
+    /// Straight to the local disk.
+    LocalDisk,
+    /// Nobody has assigned it; ask again.
+    Wait { plan: &'a BootPlan },
+    /// A menu; the default is the first entry that is `default`, else the local disk.
+    Menu {
+        plan: &'a BootPlan,
+        default: Option<usize>,
+        entries: Vec<Entry<'a>>,
+    },
+}
+
+struct Entry<'a> {
+    profile: &'a Profile,
+    /// How, or why it cannot be offered by this loader.
+    boot: Result<Boot<'a>, String>,
+}
+
+enum Boot<'a> {
+    Linux {
+        kernel: &'a FileRef,
+        initrds: &'a [FileRef],
+        args: String,
+    },
+    Program(&'a FileRef),
+    Chain(&'a FileRef),
+}
+
+impl<'a> Sheet<'a> {
+    fn new(
+        language: Language,
+        client: &'a BootClient,
+        decision: &'a Decision,
+        server: &'a Endpoint,
+        round: u32,
+    ) -> Self {
+        let mut because = decision.because.to_string();
+        let mut name = None;
+        let page = match &decision.outcome {
+            Outcome::LocalDisk | Outcome::Silent => Page::LocalDisk,
+            Outcome::Boot(plan) => {
+                name = plan.machine_name.clone();
+                if plan.intent != Intent::Wait {
+                    menu(language, plan)
+                } else if round < plan.site.wait_rounds() {
+                    Page::Wait { plan }
+                } else {
+                    because = format!("nobody assigned it within {} s", plan.site.wait_limit_s);
+                    Page::LocalDisk
+                }
+            }
+        };
+        Sheet {
+            client,
+            server,
+            who: name.unwrap_or_else(|| client.mac.to_string()),
+            because,
+            round,
+            page,
+        }
+    }
+
+    /// Where people assign this machine: a short link that a person can type from a screen.
+    fn assign_url(&self) -> String {
+        format!("{}/m/{}", self.server.ui_base(), self.client.mac.dashed())
+    }
+}
+
+fn menu(language: Language, plan: &BootPlan) -> Page<'_> {
+    let entries: Vec<Entry<'_>> = plan
+        .entries
+        .iter()
+        .map(|profile| Entry {
+            profile,
+            boot: boot(language, profile, plan.platform),
+        })
+        .collect();
+    let assigned =
+        plan.intent == Intent::Assigned && entries.first().is_some_and(|e| e.boot.is_ok());
+    Page::Menu {
+        plan,
+        default: assigned.then_some(0),
+        entries,
+    }
+}
+
+fn boot<'a>(
+    language: Language,
+    profile: &'a Profile,
+    platform: Option<Platform>,
+) -> Result<Boot<'a>, String> {
+    let loader = match language {
+        Language::Ipxe => LoaderKind::Ipxe,
+        Language::Pxelinux => LoaderKind::Pxelinux,
+        Language::Grub => LoaderKind::Grub,
+    };
+    if !loader.can_boot(&profile.boot) {
+        return Err(format!(
+            "{loader} cannot fetch from other servers; let this machine use iPXE"
+        ));
+    }
+    match &profile.boot {
+        BootMethod::Linux {
+            kernel,
+            initrds,
+            args,
+            console,
+        } => {
+            let console = console.iter().map(|c| format!("console={c}"));
+            let args: Vec<String> = std::iter::once(args.clone()).chain(console).collect();
+            Ok(Boot::Linux {
+                kernel,
+                initrds,
+                args: args.join(" ").trim().to_owned(),
+            })
+        }
+        BootMethod::Program { files } => match platform {
+            Some(platform) => match files.get(&platform) {
+                Some(file) => Ok(Boot::Program(file)),
+                None => Err(format!("it has no program for {platform}")),
+            },
+            None => Err("it is not known what programs this machine can run".to_owned()),
+        },
+        BootMethod::Chain { url } => Ok(Boot::Chain(url)),
+        BootMethod::LocalDisk {} => Err("it is the local disk, which stands last".to_owned()),
+    }
+}
+
+/// Seconds between two attempts of a boot that fails.
+const RETRY_S: u32 = 10;
+/// How often a machine tries to reach a Farrier that does not answer, before it goes to its
+/// local disk: five minutes, enough for a server's restart or a switch's spanning tree.
+const RETRIES: u32 = 30;
+
+#[cfg(test)]
+mod tests;
