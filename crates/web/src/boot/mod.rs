@@ -1,0 +1,365 @@
+//! The boot plane over HTTP: loaders, images and rendered scripts for machines, without login.
+//!
+//! One handler for every path. Firmware is a poor HTTP client and each rule here has its story in
+//! protocol.md E: no redirects (EDK2 fails on them), exact `Content-Length` and never chunks (old
+//! EDK2, GRUB and shim need the size), every refusal with a short body (shim waits for ever on an
+//! empty one), HEAD like GET, ranges for EDK2's resume and iPXE's `sanboot`.
+
+mod body;
+mod conditions;
+mod request;
+#[cfg(test)]
+mod tests;
+
+use crate::listen::Peer;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use body::{FileBody, Transfer};
+use bootfiles::{Asker, BootFiles, Found, OpenFile, Rendered};
+use bootplan::{
+    BootPath, Catalog, ClientKey, Endpoint, EventKind, MacAddr, Origin, Timestamp, Transport,
+};
+use conditions::Answer;
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, header};
+use request::Target;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+use store::Sighting;
+use store::journal::EventSink;
+use tokio::sync::watch;
+
+/// What the boot plane knows. It has no way to the store, to sessions, or to anything secret.
+#[derive(Clone)]
+pub struct BootState {
+    /// Loaders and images.
+    pub files: Arc<BootFiles>,
+    /// The published snapshot; each request is answered from the newest.
+    pub catalog: watch::Receiver<Arc<Catalog>>,
+    /// Where to report what happened; knows which MAC is behind an address, too.
+    pub events: EventSink,
+    /// TCP port of this plane, for the URLs in scripts.
+    pub http_port: u16,
+    /// TCP port of the people's pages, for texts that say where to assign a machine.
+    pub ui_port: u16,
+}
+
+/// The router of the boot plane. Serve it with [`crate::listen::serve`], which says who is at
+/// the other end ([`Peer`]) and spells header names the way GRUB reads them.
+pub fn router(state: BootState) -> Router {
+    Router::new().fallback(handle).with_state(state)
+}
+
+async fn handle(State(state): State<BootState>, request: Request) -> Response {
+    let (request, _) = request.into_parts();
+    if request.method != Method::GET && request.method != Method::HEAD {
+        let mut response = refusal(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "only GET and HEAD\n",
+            &Method::GET,
+        );
+        response
+            .headers_mut()
+            .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    let peer = request
+        .extensions
+        .get::<Peer>()
+        .copied()
+        .unwrap_or_default();
+    let exchange = Exchange {
+        ip: peer.remote.and_then(|a| ipv4(a.ip())),
+        server: Endpoint {
+            ip: peer
+                .local
+                .and_then(|a| ipv4(a.ip()))
+                .unwrap_or(Ipv4Addr::LOCALHOST),
+            http_port: state.http_port,
+            ui_port: state.ui_port,
+        },
+        started: Instant::now(),
+        state,
+    };
+    exchange.answer(&request).await
+}
+
+/// One request on its way to an answer.
+struct Exchange {
+    state: BootState,
+    ip: Option<Ipv4Addr>,
+    server: Endpoint,
+    started: Instant,
+}
+
+impl Exchange {
+    async fn answer(self, request: &Parts) -> Response {
+        let method = &request.method;
+        let target = match Target::parse(&request.uri) {
+            Ok(target) => target,
+            Err(refused) => {
+                let name = request::printable(request.uri.path());
+                return self.absent(&name, None, &refused.to_string(), method);
+            }
+        };
+        let name = wire_name(&target.path);
+        let hint = self
+            .ip
+            .and_then(|ip| self.state.events.neighbours().lookup(ip));
+        let mac = named_mac(&target.path).or(hint);
+        let mut asker =
+            Asker::at(self.ip.unwrap_or(Ipv4Addr::UNSPECIFIED)).with_query(target.query);
+        asker.mac_hint = hint;
+        match self.lookup(target.path.clone(), asker.clone()).await {
+            Found::Text(rendered) => self.text(rendered, &target.path, &asker, method),
+            Found::File(file) => self.file(file, name, mac, request),
+            Found::Absent => self.absent(&name, mac, "no such file", method),
+        }
+    }
+
+    /// Opening a file blocks as the file system does (a sleeping disk, an NFS mount), so it is
+    /// done away from the threads that serve everybody.
+    async fn lookup(&self, path: BootPath, asker: Asker) -> Found {
+        let files = Arc::clone(&self.state.files);
+        let catalog = self.state.catalog.borrow().clone();
+        let server = self.server;
+        let lookup = move || files.lookup(&path, &asker, &catalog, &server);
+        match tokio::task::spawn_blocking(lookup).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(%error, "a boot file lookup failed");
+                Found::Absent
+            }
+        }
+    }
+
+    fn text(
+        &self,
+        rendered: Rendered,
+        path: &BootPath,
+        asker: &Asker,
+        method: &Method,
+    ) -> Response {
+        let mac = rendered.client.as_ref().map(|c| c.mac);
+        if method == Method::GET {
+            if let (Some(mac), Some(ip)) = (named_mac(path), self.ip) {
+                self.state.events.neighbours().learn(ip, mac);
+            }
+            if let Some(mac) = mac {
+                self.report_facts(mac, asker);
+            }
+            if let Some(event) = rendered.event(Transport::Http) {
+                self.state.events.emit(self.origin(mac), event);
+            }
+        }
+        let length = rendered.body.len() as u64;
+        let mut response = whole(StatusCode::OK, length, body_for(method, rendered.body));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(TEXT));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+
+    fn file(
+        &self,
+        file: OpenFile,
+        name: String,
+        mac: Option<MacAddr>,
+        request: &Parts,
+    ) -> Response {
+        let answer = conditions::answer(&request.method, &request.headers, &file);
+        let method = &request.method;
+        let (start, length, status) = match answer {
+            Answer::Whole => (0, file.len, StatusCode::OK),
+            Answer::Part { start, length } => (start, length, StatusCode::PARTIAL_CONTENT),
+            Answer::NotModified => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+                conditions::validators(response.headers_mut(), &file);
+                return response;
+            }
+            Answer::Failed => {
+                return refusal(
+                    StatusCode::PRECONDITION_FAILED,
+                    "the file has changed\n",
+                    method,
+                );
+            }
+            Answer::Beyond => {
+                let mut response =
+                    refusal(StatusCode::RANGE_NOT_SATISFIABLE, "no such range\n", method);
+                set(
+                    &mut response,
+                    header::CONTENT_RANGE,
+                    &format!("bytes */{}", file.len),
+                );
+                return response;
+            }
+        };
+        let mut response = whole(status, length, Body::empty());
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(content_type(&name)),
+        );
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        conditions::validators(headers, &file);
+        if status == StatusCode::PARTIAL_CONTENT {
+            let range = format!("bytes {start}-{}/{}", start + length - 1, file.len);
+            set(&mut response, header::CONTENT_RANGE, &range);
+        }
+        if method == Method::GET {
+            let transfer = Transfer {
+                events: self.state.events.clone(),
+                origin: self.origin(mac),
+                path: name,
+                started: self.started,
+                // A part out of the middle (iPXE reads an ISO by thousands of them) is no
+                // milestone; whoever got the last octet has the file.
+                report: start + length == file.len,
+            };
+            *response.body_mut() = Body::new(FileBody::new(file.file, start, length, transfer));
+        }
+        response
+    }
+
+    /// The same answer whether a name is absent, forbidden or nonsense.
+    fn absent(&self, name: &str, mac: Option<MacAddr>, reason: &str, method: &Method) -> Response {
+        if method == Method::GET {
+            self.state.events.emit(
+                self.origin(mac),
+                EventKind::FileFailed {
+                    transport: Transport::Http,
+                    path: name.to_owned(),
+                    reason: reason.to_owned(),
+                    normal: is_optional(name),
+                },
+            );
+        }
+        refusal(StatusCode::NOT_FOUND, "not found\n", method)
+    }
+
+    /// What iPXE's query says about the hardware goes to the machine's page.
+    fn report_facts(&self, mac: MacAddr, asker: &Asker) {
+        let silent = asker.uuid.is_none()
+            && asker.serial.is_none()
+            && asker.platform.is_none()
+            && asker.manufacturer.is_none()
+            && asker.product.is_none();
+        if silent {
+            return;
+        }
+        self.state.events.facts(Sighting {
+            uuid: asker.uuid,
+            serial: asker.serial.clone(),
+            platform: asker.platform,
+            manufacturer: asker.manufacturer.clone(),
+            product: asker.product.clone(),
+            ..Sighting::of(mac, now())
+        });
+    }
+
+    fn origin(&self, mac: Option<MacAddr>) -> Origin {
+        Origin {
+            mac,
+            ip: self.ip,
+            interface: None,
+        }
+    }
+}
+
+fn ipv4(ip: IpAddr) -> Option<Ipv4Addr> {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => Some(ip),
+        IpAddr::V6(_) => None,
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let millis = since.map_or(0, |d| d.as_millis());
+    Timestamp(i64::try_from(millis).unwrap_or(i64::MAX))
+}
+
+/// The hardware address in the name itself.
+fn named_mac(path: &BootPath) -> Option<MacAddr> {
+    match path {
+        BootPath::Ipxe { mac } => Some(*mac),
+        BootPath::Pxelinux {
+            key: ClientKey::Mac(mac),
+            ..
+        }
+        | BootPath::Grub {
+            key: ClientKey::Mac(mac),
+        } => Some(*mac),
+        _ => None,
+    }
+}
+
+/// The name as events carry it: the same for either transport.
+fn wire_name(path: &BootPath) -> String {
+    match path {
+        BootPath::Loader(name) => name.to_string(),
+        BootPath::Image(name) => format!("images/{name}"),
+        BootPath::Pxelinux { .. } => "pxelinux.cfg".to_owned(),
+        BootPath::Grub { .. } | BootPath::GrubBootstrap => "grub.cfg".to_owned(),
+        BootPath::IpxeBootstrap => "boot.ipxe".to_owned(),
+        BootPath::Ipxe { mac } => format!("{}/boot.ipxe", mac.dashed()),
+    }
+}
+
+/// Files that healthy firmware looks for and does without (protocol.md C.2, C.3, C.4).
+fn is_optional(name: &str) -> bool {
+    let name = name.rsplit('/').next().unwrap_or(name);
+    name.starts_with("revocations")
+        || name.starts_with("shim_certificate")
+        || name.starts_with("grub.cfg")
+        || name.ends_with(".lst")
+        || name.ends_with(".pf2")
+        || matches!(name, "autoexec.ipxe" | "pxelinux.cfg" | "favicon.ico")
+}
+
+fn content_type(name: &str) -> &'static str {
+    let efi = name.len() >= 4 && name.as_bytes()[name.len() - 4..].eq_ignore_ascii_case(b".efi");
+    if efi {
+        "application/efi"
+    } else {
+        "application/octet-stream"
+    }
+}
+
+/// A response whose length is known: hyper sends exactly this header and never chunks.
+fn whole(status: StatusCode, length: u64, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    response
+}
+
+fn body_for(method: &Method, text: impl Into<Body>) -> Body {
+    if method == Method::HEAD {
+        Body::empty()
+    } else {
+        text.into()
+    }
+}
+
+fn refusal(status: StatusCode, text: &'static str, method: &Method) -> Response {
+    let mut response = whole(status, text.len() as u64, body_for(method, text));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(TEXT));
+    response
+}
+
+fn set(response: &mut Response, name: header::HeaderName, value: &str) {
+    let value = HeaderValue::from_str(value).expect("digits and ASCII punctuation only");
+    response.headers_mut().insert(name, value);
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
