@@ -105,9 +105,9 @@ impl Rendered {
     /// The event that says this text was served; `None` for the bootstraps.
     pub fn event(&self, transport: Transport) -> Option<EventKind> {
         let decision = self.decision.as_ref()?;
-        let (intent, platform) = match &decision.outcome {
-            Outcome::Boot(plan) => (Some(plan.intent), plan.platform),
-            Outcome::LocalDisk | Outcome::Silent => (None, None),
+        let intent = match &decision.outcome {
+            Outcome::Boot(plan) => Some(plan.intent),
+            Outcome::LocalDisk | Outcome::Silent => None,
         };
         let profile = match &decision.because {
             Because::Assignment { profile, .. } => Some(profile.clone()),
@@ -119,7 +119,7 @@ impl Rendered {
             path: self.path.clone(),
             intent,
             profile,
-            files: menu::default_files(decision, platform),
+            files: menu::default_files(decision),
             because: decision.because.clone(),
         })
     }
