@@ -163,10 +163,8 @@ impl Sessions {
             self.end(id);
             ended.push(id);
         }
+        // Where a former transfer was just ended there is room, so nothing ended is forgotten by a refusal.
         if let Err(refusal) = self.make_room(peer.ip(), &mut ended) {
-            // What was ended above stays ended: its client has shown that it is done with it. The caller
-            // learns of it by the refusal's absence of a session, so tell it through `Start` only.
-            debug_assert!(ended.is_empty(), "ending one makes room for one");
             return Admission::Refuse(refusal);
         }
         Admission::Start {
