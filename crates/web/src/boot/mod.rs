@@ -105,7 +105,8 @@ impl Exchange {
                 return self.absent(&name, None, &refused.to_string(), method);
             }
         };
-        let name = wire_name(&target.path);
+        let name = wire_name(&target.path)
+            .unwrap_or_else(|| request::printable(request.uri.path().trim_start_matches('/')));
         let hint = self
             .ip
             .and_then(|ip| self.state.events.neighbours().lookup(ip));
@@ -299,27 +300,27 @@ fn named_mac(path: &BootPath) -> Option<MacAddr> {
     }
 }
 
-/// The name as events carry it: the same for either transport.
-fn wire_name(path: &BootPath) -> String {
+/// A file's name as events carry it: the same for either transport.
+fn wire_name(path: &BootPath) -> Option<String> {
     match path {
-        BootPath::Loader(name) => name.to_string(),
-        BootPath::Image(name) => format!("images/{name}"),
-        BootPath::Pxelinux { .. } => "pxelinux.cfg".to_owned(),
-        BootPath::Grub { .. } | BootPath::GrubBootstrap => "grub.cfg".to_owned(),
-        BootPath::IpxeBootstrap => "boot.ipxe".to_owned(),
-        BootPath::Ipxe { mac } => format!("{}/boot.ipxe", mac.dashed()),
+        BootPath::Loader(name) => Some(name.to_string()),
+        BootPath::Image(name) => Some(format!("images/{name}")),
+        _ => None,
     }
 }
 
 /// Files that healthy firmware looks for and does without (protocol.md C.2, C.3, C.4).
 fn is_optional(name: &str) -> bool {
+    if name.contains("pxelinux.cfg/") {
+        return true;
+    }
     let name = name.rsplit('/').next().unwrap_or(name);
     name.starts_with("revocations")
         || name.starts_with("shim_certificate")
         || name.starts_with("grub.cfg")
         || name.ends_with(".lst")
         || name.ends_with(".pf2")
-        || matches!(name, "autoexec.ipxe" | "pxelinux.cfg" | "favicon.ico")
+        || matches!(name, "autoexec.ipxe" | "favicon.ico")
 }
 
 fn content_type(name: &str) -> &'static str {

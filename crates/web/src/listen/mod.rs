@@ -11,6 +11,8 @@ mod connection;
 mod registry;
 mod stream;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use axum::Router;
