@@ -42,7 +42,7 @@ pub enum Ignored {
         /// `hops`.
         hops: u8,
     },
-    /// Sent from one of our own addresses and DHCP ports.
+    /// Sent from our own address: no client, and an answer could come back as a question.
     #[error("sent by ourselves, from {from}")]
     OwnPacket {
         /// Our address.
