@@ -140,6 +140,22 @@ impl Machine {
         &self.spec.name
     }
 
+    /// What its firmware is, for people.
+    pub(crate) fn firmware_name(&self) -> &'static str {
+        match self.spec.firmware {
+            Firmware::Bios => "PC BIOS",
+            Firmware::UefiX64 => "UEFI   ",
+        }
+    }
+
+    /// Checks that it is still on.
+    ///
+    /// # Errors
+    /// When QEMU has ended.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        self.process.check()
+    }
+
     /// How long it has been on.
     pub(crate) fn uptime(&self) -> Duration {
         self.started.elapsed()

@@ -4,11 +4,15 @@
 //! `lab demo` shows two machines booting; `lab test` asserts every boot of the test list.
 
 mod console;
+mod demo;
+mod events;
+mod forward;
 mod lan;
 mod machine;
 mod process;
 mod sandbox;
 mod scenarios;
+mod server;
 mod site;
 
 use anyhow::Result;
@@ -46,6 +50,15 @@ enum Action {
         #[arg(long)]
         capture: bool,
     },
+    /// Shows two machines booting, in plain words.
+    Demo {
+        /// Leave everything up until Ctrl-C.
+        #[arg(long)]
+        keep: bool,
+        /// Port of 127.0.0.1 for the pages.
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+    },
     /// Lists the scenarios.
     List,
 }
@@ -78,6 +91,7 @@ fn run(args: &Args) -> Result<ExitCode> {
     };
     match &args.command {
         Action::Test { names, jobs, .. } => scenarios::test(&options, &run_dir, names, *jobs),
+        Action::Demo { keep, port } => demo::run(&options, &run_dir, *port, *keep),
         Action::List => Ok(ExitCode::SUCCESS),
     }
 }

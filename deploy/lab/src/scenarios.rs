@@ -1,6 +1,9 @@
 //! The boots that are tested, and the runner.
 
+pub(crate) mod boots;
+mod browser;
 mod reference;
+mod silence;
 
 use crate::lan::Lan;
 use crate::process::Process;
@@ -41,14 +44,86 @@ struct Scenario {
     run: fn(&Run<'_>) -> Result<()>,
 }
 
-const SCENARIOS: &[Scenario] = &[Scenario {
-    name: "reference-bios",
-    what: "the lab itself, without Farrier: BIOS, dnsmasq as proxyDHCP and TFTP server, pxelinux",
-    standard: false,
-    run: reference::bios,
-}];
+/// In the order they start; the slowest first, so that the last ones fill the gaps.
+const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "browser",
+        what: "set up in a browser; a waiting machine is assigned there and boots without a restart",
+        standard: true,
+        run: browser::first_boot,
+    },
+    Scenario {
+        name: "bios-pxelinux",
+        what: "BIOS -> pxelinux.0 -> menu for its MAC by TFTP -> Debian installer",
+        standard: true,
+        run: boots::bios_pxelinux,
+    },
+    Scenario {
+        name: "bios-ipxe",
+        what: "BIOS whose ROM is an iPXE -> script by HTTP -> Debian installer",
+        standard: true,
+        run: boots::bios_ipxe,
+    },
+    Scenario {
+        name: "uefi-ipxe",
+        what: "UEFI x64 -> snponly.efi -> script by HTTP -> Debian installer; the site sets siaddr",
+        standard: true,
+        run: boots::uefi_ipxe,
+    },
+    Scenario {
+        name: "uefi-ipxe-siaddr0",
+        what: "the same where the site's DHCP server leaves siaddr zero",
+        standard: true,
+        run: boots::uefi_ipxe_siaddr0,
+    },
+    Scenario {
+        name: "uefi-grub",
+        what: "UEFI x64 -> shim -> GRUB -> menu for its MAC -> Debian installer; the site sets siaddr",
+        standard: true,
+        run: boots::uefi_grub,
+    },
+    Scenario {
+        name: "uefi-grub-siaddr0",
+        what: "the same where the site's DHCP server leaves siaddr zero",
+        standard: true,
+        run: boots::uefi_grub_siaddr0,
+    },
+    Scenario {
+        name: "silence",
+        what: "an unassigned machine reaches its own disk as fast as without Farrier",
+        standard: true,
+        run: silence::falls_through,
+    },
+    Scenario {
+        name: "plain-client",
+        what: "a DHCP client that does not boot sees nothing of Farrier",
+        standard: true,
+        run: silence::plain_client,
+    },
+    Scenario {
+        name: "reference-bios",
+        what: "the lab itself, without Farrier: BIOS, dnsmasq as proxyDHCP and TFTP server, pxelinux",
+        standard: false,
+        run: reference::bios,
+    },
+];
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// A run with a directory of its own below `dir`.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub(crate) fn new(options: &'a Options, name: &'static str, dir: &Path) -> Result<Self> {
+        let dir = dir.join(name);
+        std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
+        Ok(Self {
+            options,
+            name,
+            dir,
+            started: Instant::now(),
+        })
+    }
+
     /// One line on standard output, with the time since the scenario began.
     pub(crate) fn say(&self, text: impl AsRef<str>) {
         let seconds = self.started.elapsed().as_secs_f32();
@@ -149,14 +224,7 @@ fn choose(names: &[String]) -> Result<Vec<&'static Scenario>> {
 }
 
 fn one(options: &Options, dir: &Path, scenario: &'static Scenario) -> Result<()> {
-    let dir = dir.join(scenario.name);
-    std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
-    let run = Run {
-        options,
-        name: scenario.name,
-        dir,
-        started: Instant::now(),
-    };
+    let run = Run::new(options, scenario.name, dir)?;
     run.say(scenario.what);
     (scenario.run)(&run)
 }

@@ -1,0 +1,208 @@
+//! Machines that boot what is assigned to them.
+
+use super::Run;
+use crate::events::{Step, in_order};
+use crate::lan::{FARRIER, Host, Lan, SITE};
+use crate::machine::{Firmware, Machine, Spec};
+use crate::process::Process;
+use crate::server::Server;
+use crate::site::SiteDhcp;
+use anyhow::Result;
+use bootplan::{Stage, Transport};
+use std::time::Duration;
+
+/// A LAN with a site DHCP server and Farrier. Dropped in this order: servers first.
+pub(crate) struct Stand {
+    /// Farrier.
+    pub(crate) server: Server,
+    _dhcp: Process,
+    _capture: Option<Process>,
+    /// The host Farrier runs on.
+    pub(crate) farrier: Host,
+    _site: Host,
+    /// The LAN.
+    pub(crate) lan: Lan,
+}
+
+impl Stand {
+    /// Builds it, with the sample profiles.
+    ///
+    /// # Errors
+    /// When something is missing or does not start.
+    pub(crate) fn build(run: &Run<'_>, dhcp: SiteDhcp) -> Result<Self> {
+        let (lan, capture) = run.lan()?;
+        let site = lan.host("site", Some(SITE))?;
+        let farrier = lan.host("farrier", Some(FARRIER))?;
+        let dhcp_server = dhcp.start(&site, &run.dir)?;
+        let server = Server::start(
+            &run.options.farrier,
+            &run.options.assets,
+            &farrier,
+            &run.dir,
+        )?;
+        server.apply(PROFILES)?;
+        run.say(format!(
+            "site DHCP server: {}; Farrier is ready",
+            dhcp.name()
+        ));
+        Ok(Self {
+            server,
+            _dhcp: dhcp_server,
+            _capture: capture,
+            farrier,
+            _site: site,
+            lan,
+        })
+    }
+}
+
+/// BIOS, PXELINUX by TFTP.
+pub(crate) fn bios_pxelinux(run: &Run<'_>) -> Result<()> {
+    boot(
+        run,
+        Firmware::Bios,
+        "pxelinux",
+        SiteDhcp::Dnsmasq,
+        &["PXELINUX 6"],
+        &[
+            Step::Offered(Stage::Ipxe, "pxelinux.0"),
+            Step::File(Transport::Tftp, "pxelinux.0"),
+            Step::File(Transport::Tftp, "ldlinux.c32"),
+            Step::Menu(Stage::Pxelinux, Transport::Tftp, INSTALLER),
+            Step::File(Transport::Tftp, KERNEL),
+            Step::File(Transport::Tftp, INITRD),
+        ],
+    )
+}
+
+/// BIOS, the ROM's own iPXE, script by HTTP.
+pub(crate) fn bios_ipxe(run: &Run<'_>) -> Result<()> {
+    boot(
+        run,
+        Firmware::Bios,
+        "ipxe",
+        SiteDhcp::Dnsmasq,
+        &["iPXE"],
+        &[
+            Step::Offered(Stage::Ipxe, "boot.ipxe"),
+            Step::Menu(Stage::Ipxe, Transport::Http, INSTALLER),
+            Step::File(Transport::Http, KERNEL),
+            Step::File(Transport::Http, INITRD),
+        ],
+    )
+}
+
+/// UEFI, snponly.efi, script by HTTP; the site's server sets siaddr.
+pub(crate) fn uefi_ipxe(run: &Run<'_>) -> Result<()> {
+    uefi_ipxe_at(run, SiteDhcp::Dnsmasq)
+}
+
+/// The same where the site's server leaves siaddr zero.
+pub(crate) fn uefi_ipxe_siaddr0(run: &Run<'_>) -> Result<()> {
+    uefi_ipxe_at(run, SiteDhcp::Udhcpd)
+}
+
+/// UEFI, shim, GRUB; the site's server sets siaddr.
+pub(crate) fn uefi_grub(run: &Run<'_>) -> Result<()> {
+    uefi_grub_at(run, SiteDhcp::Dnsmasq)
+}
+
+/// The same where the site's server leaves siaddr zero.
+pub(crate) fn uefi_grub_siaddr0(run: &Run<'_>) -> Result<()> {
+    uefi_grub_at(run, SiteDhcp::Udhcpd)
+}
+
+fn uefi_ipxe_at(run: &Run<'_>, dhcp: SiteDhcp) -> Result<()> {
+    boot(
+        run,
+        Firmware::UefiX64,
+        "ipxe",
+        dhcp,
+        &["iPXE"],
+        &[
+            Step::Offered(Stage::Firmware, "snponly.efi"),
+            Step::BootServerAck("snponly.efi"),
+            Step::File(Transport::Tftp, "snponly.efi"),
+            Step::Offered(Stage::Ipxe, "boot.ipxe"),
+            Step::Menu(Stage::Ipxe, Transport::Http, INSTALLER),
+            Step::File(Transport::Http, KERNEL),
+            Step::File(Transport::Http, INITRD),
+        ],
+    )
+}
+
+fn uefi_grub_at(run: &Run<'_>, dhcp: SiteDhcp) -> Result<()> {
+    boot(
+        run,
+        Firmware::UefiX64,
+        "grub",
+        dhcp,
+        &[],
+        &[
+            Step::Offered(Stage::Firmware, "shimx64.efi"),
+            Step::BootServerAck("shimx64.efi"),
+            Step::File(Transport::Tftp, "shimx64.efi"),
+            Step::File(Transport::Tftp, "grubx64.efi"),
+            Step::Menu(Stage::Grub, Transport::Tftp, INSTALLER),
+            Step::File(Transport::Tftp, KERNEL),
+            Step::File(Transport::Tftp, INITRD),
+        ],
+    )
+}
+
+/// Boots one machine to the Debian installer's first screen.
+fn boot(
+    run: &Run<'_>,
+    firmware: Firmware,
+    loader: &str,
+    dhcp: SiteDhcp,
+    printed: &[&str],
+    steps: &[Step],
+) -> Result<()> {
+    let mut stand = Stand::build(run, dhcp)?;
+    let spec = Spec::new(run.name, firmware, 1);
+    let mac = spec.mac;
+    stand
+        .server
+        .apply(&assigned(run.name, &spec, INSTALLER, Some(loader)))?;
+    let mut machine = Machine::power_on(&stand.lan, &run.dir, spec)?;
+    for marker in printed.iter().chain(&["Linux version", FIRST_SCREEN]) {
+        let after = machine.expect(marker, PATIENCE)?;
+        run.say(format!(
+            "printed {marker:?} {:.1} s after power-on",
+            after.as_secs_f32()
+        ));
+    }
+    let events = stand
+        .server
+        .wait_for_events(mac, SETTLE, |events| in_order(events, steps))?;
+    run.say(format!(
+        "the timeline has its {} steps in order, in {} events",
+        steps.len(),
+        events.len()
+    ));
+    Ok(())
+}
+
+/// An `apply` document for one machine with an assignment.
+pub(crate) fn assigned(name: &str, spec: &Spec, profile: &str, loader: Option<&str>) -> String {
+    let loader = loader.map_or_else(String::new, |l| format!("    loader: {l}\n"));
+    format!(
+        "machines:\n  - name: {name}\n    macs: [\"{}\"]\n    profile: {profile}\n{loader}",
+        spec.mac
+    )
+}
+
+/// The sample profiles, as an operator would apply them.
+pub(crate) const PROFILES: &str = "";
+/// The sample profile that boots Debian's installer on a serial console.
+pub(crate) const INSTALLER: &str = "debian-12";
+/// Its kernel and initrd, as they are named on the wire.
+const KERNEL: &str = "debian-12/amd64/linux";
+const INITRD: &str = "debian-12/amd64/initrd.gz";
+/// What the installer's first dialogue is called.
+pub(crate) const FIRST_SCREEN: &str = "Select a language";
+/// From one marker to the next: five times what a busy machine was seen to take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(400);
+/// For the last events to be written.
+pub(crate) const SETTLE: Duration = Duration::from_secs(10);
