@@ -8,7 +8,7 @@
 //! Loss is repaired by going back to the first block not acknowledged: by the timer, and with windows once per
 //! acknowledged block when the client shows that it saw a gap.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::blocks::Blocks;
 use crate::limits::{
@@ -66,8 +66,8 @@ enum Phase {
     Closed,
 }
 
-/// What was already done about a loss at this base.
-#[derive(Debug, Default)]
+/// What was already done about a loss.
+#[derive(Debug)]
 struct Recovery {
     /// The one going back that a base is worth was used.
     went_back: bool,
@@ -76,6 +76,12 @@ struct Recovery {
     /// Duplicate ACKs still to come for the copies of earlier windows; they report no loss. Without this, one
     /// early timeout doubles every window for the rest of the transfer (the windowed Sorcerer's Apprentice).
     expected_duplicates: u32,
+    /// When sending last began again at a lower block.
+    went_back_at: Option<Instant>,
+    /// Shortest round trip seen.
+    round_trip: Option<Duration>,
+    /// When all that is in flight was sent, unless it was sent at several times.
+    sent_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -149,7 +155,7 @@ impl<S: Source> Sender<S> {
             highest: 0,
             last: None,
             first_sent: false,
-            recovery: Recovery::default(),
+            recovery: Recovery::new(now),
             unproved: Some(Unproved {
                 packets: 0,
                 bytes: 0,
@@ -204,11 +210,11 @@ impl<S: Source> Sender<S> {
                     Fired::No => {}
                     Fired::GiveUp => self.close(OutcomeKind::TimedOut),
                     Fired::Resend if self.phase == Phase::Offered => {
-                        self.recovery.copies += 1;
+                        self.recovery.go_back(now);
                         self.pending = Pending::First;
                     }
                     Fired::Resend => {
-                        self.go_back();
+                        self.go_back(now);
                         self.recovery.went_back = false;
                     }
                 }
@@ -315,25 +321,25 @@ impl<S: Source> Sender<S> {
                 self.unproved = None;
                 self.phase = Phase::Sending;
                 self.pending = Pending::None;
-                self.recovery.settle(false);
+                self.recovery.next_window(now);
                 self.timer.progress(now);
             }
             Phase::Offered | Phase::Dallying { .. } | Phase::Closed => {}
-            Phase::Sending if delta == 0 => self.handle_duplicate(),
+            Phase::Sending if delta == 0 => self.handle_duplicate(now),
             Phase::Sending => self.advance(now, delta),
         }
     }
 
     /// An ACK of `base` again. With single blocks it is ignored, and the timer runs on: RFC 1123 section
     /// 4.2.3.1. With windows the client saw a gap right after it; EDK2 says so for every further block.
-    fn handle_duplicate(&mut self) {
-        if self.agreed.windowsize == 1 {
+    fn handle_duplicate(&mut self, now: Instant) {
+        if self.agreed.windowsize == 1 || self.recovery.is_too_early(now) {
             return;
         }
         if self.recovery.expected_duplicates > 0 {
             self.recovery.expected_duplicates -= 1;
         } else if !self.recovery.went_back && self.next > self.base + 1 {
-            self.go_back();
+            self.go_back(now);
             self.recovery.went_back = true;
         }
     }
@@ -355,10 +361,15 @@ impl<S: Source> Sender<S> {
             self.phase = Phase::Dallying { until: now + DALLY };
             return;
         }
-        let stopped_short = delta < outstanding;
-        self.recovery.settle(stopped_short);
-        if stopped_short {
-            self.next = self.base + 1;
+        if delta == outstanding {
+            self.recovery.next_window(now);
+            return;
+        }
+        self.recovery.slide();
+        if !self.recovery.is_too_early(now) {
+            // It stopped short, a block was lost: this is the one going back of the new base.
+            self.go_back(now);
+            self.recovery.went_back = true;
         }
     }
 
@@ -401,7 +412,7 @@ impl<S: Source> Sender<S> {
         self.oack.clear();
         self.phase = Phase::Sending;
         self.pending = Pending::None;
-        self.recovery = Recovery::default();
+        self.recovery = Recovery::new(now);
         self.timer = Timer::new(&self.limits, None, now);
     }
 
@@ -409,12 +420,13 @@ impl<S: Source> Sender<S> {
         if self.first_sent && self.first_repeats < FIRST_REPEATS {
             self.first_repeats += 1;
             self.recovery.copies += 1;
+            self.recovery.sent_at = None;
             self.pending = Pending::First;
         }
     }
 
-    fn go_back(&mut self) {
-        self.recovery.copies += 1;
+    fn go_back(&mut self, now: Instant) {
+        self.recovery.go_back(now);
         self.next = self.base + 1;
     }
 
@@ -520,11 +532,52 @@ impl<S: Source> Sender<S> {
 }
 
 impl Recovery {
-    /// The base moved. `stopped_short`: not all that was outstanding was acknowledged, and sending again from
-    /// here uses up the one going back of the new base.
-    fn settle(&mut self, stopped_short: bool) {
+    fn new(now: Instant) -> Self {
+        Self {
+            went_back: false,
+            copies: 0,
+            expected_duplicates: 0,
+            went_back_at: None,
+            round_trip: None,
+            sent_at: Some(now),
+        }
+    }
+
+    /// Sending begins again at a lower block.
+    fn go_back(&mut self, now: Instant) {
+        self.copies += 1;
+        self.went_back_at = Some(now);
+        self.sent_at = None;
+    }
+
+    /// Whether an ACK that comes now was sent before the client can have seen what was sent again. It tells of
+    /// the first copies and is no reason to send a third time: clients that acknowledge every block
+    /// they did not expect, as EDK2 does, send a burst of these.
+    fn is_too_early(&self, now: Instant) -> bool {
+        match (self.went_back_at, self.round_trip) {
+            (Some(at), Some(round_trip)) => now.saturating_duration_since(at) < round_trip,
+            _ => false,
+        }
+    }
+
+    /// All in flight was acknowledged, the next window begins.
+    fn next_window(&mut self, now: Instant) {
+        if let Some(sent) = self.sent_at.replace(now) {
+            let sample = now.saturating_duration_since(sent);
+            self.round_trip = Some(self.round_trip.map_or(sample, |least| least.min(sample)));
+        }
+        self.settle();
+    }
+
+    /// A part was acknowledged, the window moves on.
+    fn slide(&mut self) {
+        self.sent_at = None;
+        self.settle();
+    }
+
+    fn settle(&mut self) {
         self.expected_duplicates = self.copies;
         self.copies = 0;
-        self.went_back = stopped_short;
+        self.went_back = false;
     }
 }

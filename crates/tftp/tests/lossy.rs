@@ -3,156 +3,12 @@
 
 mod common;
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use common::firmware::{Firmware, Habit};
+use common::network::{Exchange, Random, Weather, exchange};
 use common::{Pattern, beginning};
-use tftp::{Get, Limits, Mode, Outcome, OutcomeKind, Receiver, Sender, Source, parse_request};
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
-    }
-
-    fn percent(&mut self, chance: u64) -> bool {
-        self.below(100) < chance
-    }
-}
-
-/// What the network does to each datagram.
-#[derive(Debug, Clone, Copy, Default)]
-struct Weather {
-    loss: u64,
-    duplicates: u64,
-    /// Chance of an extra delay of up to 4 ms, so that others overtake.
-    reorder: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Side {
-    Server,
-    Client,
-}
-
-type Flight = Reverse<(Instant, u64, Side, Vec<u8>)>;
-
-struct Network {
-    weather: Weather,
-    random: Random,
-    flights: BinaryHeap<Flight>,
-    count: u64,
-}
-
-impl Network {
-    fn send(&mut self, now: Instant, to: Side, datagram: &[u8]) {
-        let copies = 1 + u64::from(self.random.percent(self.weather.duplicates));
-        for _ in 0..copies {
-            if self.random.percent(self.weather.loss) {
-                continue;
-            }
-            let mut delay = Duration::from_micros(200);
-            if self.random.percent(self.weather.reorder) {
-                delay += Duration::from_micros(self.random.below(4_000));
-            }
-            self.count += 1;
-            self.flights
-                .push(Reverse((now + delay, self.count, to, datagram.to_vec())));
-        }
-    }
-}
-
-/// What came of one exchange.
-struct Exchange {
-    received: Vec<u8>,
-    client: Outcome,
-    /// `None` when no request ever arrived.
-    server: Option<Outcome>,
-    sent_bytes: u64,
-    took: Duration,
-}
-
-/// Runs a `get` to the end of both sides. A request that arrives again repeats the first datagram, as
-/// admission would have it.
-fn exchange<S: Source + Clone>(
-    get: &Get,
-    source: &S,
-    limits: &Limits,
-    weather: Weather,
-    seed: u64,
-) -> Exchange {
-    let from = beginning();
-    let mut now = from;
-    let mut network = Network {
-        weather,
-        random: Random(seed),
-        flights: BinaryHeap::new(),
-        count: 0,
-    };
-    let mut client = Receiver::start(get.clone(), &Limits::default(), now);
-    let mut server: Option<Sender<S>> = None;
-    let (mut received, mut datagram, mut sent_bytes) = (Vec::new(), Vec::new(), 0);
-    for _ in 0..5_000_000_u64 {
-        while client.poll_transmit(&mut datagram) {
-            network.send(now, Side::Server, &datagram);
-        }
-        if let Some(server) = &mut server {
-            while server.poll_transmit(&mut datagram) {
-                sent_bytes += datagram.len() as u64;
-                network.send(now, Side::Client, &datagram);
-            }
-        }
-        let flight = network.flights.peek().map(|Reverse((due, ..))| *due);
-        let timers = [
-            client.poll_timeout(),
-            server.as_ref().and_then(Sender::poll_timeout),
-        ];
-        let Some(due) = timers.into_iter().flatten().chain(flight).min() else {
-            let client = client.outcome().expect("it is closed");
-            let server = server.map(|server| server.outcome().expect("it is closed"));
-            let took = now - from;
-            return Exchange {
-                received,
-                client,
-                server,
-                sent_bytes,
-                took,
-            };
-        };
-        now = now.max(due);
-        if flight == Some(due) {
-            let Reverse((_, _, to, bytes)) = network.flights.pop().expect("it was peeked");
-            match (to, &mut server) {
-                (Side::Client, _) => client.handle_datagram(now, &bytes, &mut received),
-                (Side::Server, Some(server)) if bytes.starts_with(&[0, 1]) => server.repeat_first(),
-                (Side::Server, Some(server)) => server.handle_datagram(now, &bytes),
-                (Side::Server, none) => {
-                    if let Ok(request) = parse_request(&bytes) {
-                        let started = Sender::start(&request, source.clone(), limits, now);
-                        *none = Some(started.expect("it is served"));
-                    }
-                }
-            }
-        } else {
-            client.handle_timeout(now);
-            if let Some(server) = &mut server {
-                server.handle_timeout(now);
-            }
-        }
-    }
-    panic!("seed {seed}: no end after {:?} of virtual time", now - from);
-}
+use tftp::{Get, Limits, Mode, Outcome, OutcomeKind, Receiver, Source};
 
 /// Longest a transfer may take when each of its windows needs all tries.
 const BOUND: Duration = Duration::from_secs(3_600);
@@ -174,7 +30,15 @@ fn any_get(random: &mut Random) -> Get {
     }
 }
 
-fn run(seed: u64, weather: Weather) -> Exchange {
+fn receiver(get: &Get) -> Receiver {
+    Receiver::start(get.clone(), &Limits::default(), beginning())
+}
+
+fn outcome(exchange: &Exchange<Receiver>) -> Outcome {
+    exchange.client.outcome().expect("it is closed")
+}
+
+fn run(seed: u64, weather: Weather) -> Exchange<Receiver> {
     let mut random = Random(seed ^ 0x5eed);
     let get = any_get(&mut random);
     let blksize = u64::from(get.blksize.unwrap_or(512));
@@ -183,7 +47,7 @@ fn run(seed: u64, weather: Weather) -> Exchange {
         _ => random.below(blksize * 40),
     };
     let source = Pattern(len);
-    let exchange = exchange(&get, &source, &Limits::default(), weather, seed);
+    let exchange = exchange(receiver(&get), &source, &Limits::default(), weather, seed);
     let expected = source.octets(0, usize::try_from(len).expect("small"));
     assert!(
         exchange.took < BOUND,
@@ -198,10 +62,14 @@ fn run(seed: u64, weather: Weather) -> Exchange {
         .server
         .as_ref()
         .is_some_and(|server| server.kind == OutcomeKind::Completed);
-    if exchange.client.kind == OutcomeKind::Completed || server_completed {
+    if outcome(&exchange).kind == OutcomeKind::Completed || server_completed {
         assert_eq!(exchange.received, expected, "seed {seed}: {get:?}");
     } else {
-        assert_eq!(exchange.client.kind, OutcomeKind::TimedOut, "seed {seed}");
+        assert_eq!(
+            outcome(&exchange).kind,
+            OutcomeKind::TimedOut,
+            "seed {seed}"
+        );
     }
     exchange
 }
@@ -209,7 +77,7 @@ fn run(seed: u64, weather: Weather) -> Exchange {
 /// Runs the seeds and returns how many completed.
 fn completed(seeds: std::ops::Range<u64>, weather: Weather) -> usize {
     seeds
-        .filter(|seed| run(*seed, weather).client.kind == OutcomeKind::Completed)
+        .filter(|seed| outcome(&run(*seed, weather)).kind == OutcomeKind::Completed)
         .count()
 }
 
@@ -217,7 +85,11 @@ fn completed(seeds: std::ops::Range<u64>, weather: Weather) -> usize {
 fn a_good_network_repeats_nothing() {
     for seed in 0..300 {
         let exchange = run(seed, Weather::default());
-        assert_eq!(exchange.client.kind, OutcomeKind::Completed, "seed {seed}");
+        assert_eq!(
+            outcome(&exchange).kind,
+            OutcomeKind::Completed,
+            "seed {seed}"
+        );
         let server = exchange.server.expect("it was asked");
         assert_eq!(server.kind, OutcomeKind::Completed, "seed {seed}");
         assert_eq!(server.retransmits, 0, "seed {seed}");
@@ -263,7 +135,11 @@ fn duplicates_and_reordering_complete_without_a_storm() {
     };
     for seed in 0..700 {
         let exchange = run(seed, weather);
-        assert_eq!(exchange.client.kind, OutcomeKind::Completed, "seed {seed}");
+        assert_eq!(
+            outcome(&exchange).kind,
+            OutcomeKind::Completed,
+            "seed {seed}"
+        );
     }
 }
 
@@ -300,8 +176,8 @@ fn what_is_sent_stays_near_the_file() {
                 ..Get::plain("file")
             };
             let source = Pattern(1 << 20);
-            let exchange = exchange(&get, &source, &Limits::default(), weather, 7);
-            assert_eq!(exchange.client.kind, OutcomeKind::Completed);
+            let exchange = exchange(receiver(&get), &source, &Limits::default(), weather, 7);
+            assert_eq!(outcome(&exchange).kind, OutcomeKind::Completed);
             let ratio = exchange.sent_bytes as f64 / source.len() as f64;
             println!("{windowsize} {weather:?} {ratio:.2} {:?}", exchange.took);
             assert!(
@@ -326,9 +202,9 @@ fn block_numbers_wrap_on_both_sides() {
         loss: 0,
         duplicates: 0,
     };
-    let exchange = exchange(&get, &source, &Limits::default(), weather, 1);
-    assert_eq!(exchange.client.kind, OutcomeKind::Completed);
-    assert_eq!(exchange.client.blocks, 66_001);
+    let exchange = exchange(receiver(&get), &source, &Limits::default(), weather, 1);
+    assert_eq!(outcome(&exchange).kind, OutcomeKind::Completed);
+    assert_eq!(outcome(&exchange).blocks, 66_001);
     assert!(exchange.received == source.octets(0, 8 * 66_000 + 3));
 }
 
@@ -352,9 +228,54 @@ fn netascii_arrives_as_it_was() {
             tsize: true,
             ..Get::plain("file")
         };
-        let exchange = exchange(&get, &text, &Limits::default(), weather, seed);
-        assert_eq!(exchange.client.kind, OutcomeKind::Completed, "seed {seed}");
+        let exchange = exchange(receiver(&get), &text, &Limits::default(), weather, seed);
+        assert_eq!(
+            outcome(&exchange).kind,
+            OutcomeKind::Completed,
+            "seed {seed}"
+        );
         assert_eq!(exchange.received, text, "seed {seed}");
-        assert_eq!(exchange.client.agreed.tsize, None, "not known in netascii");
+        assert_eq!(
+            outcome(&exchange).agreed.tsize,
+            None,
+            "not known in netascii"
+        );
+    }
+}
+
+/// A client that acknowledges far more than it should gets the file, and not many times the file.
+#[test]
+fn firmware_that_acknowledges_everything_causes_no_storm() {
+    let fair = Weather::default();
+    let losing = Weather { loss: 5, ..fair };
+    let doubling = Weather {
+        duplicates: 20,
+        ..fair
+    };
+    for habit in [Habit::Edk2, Habit::Eager] {
+        for windowsize in [1, 4, 16] {
+            for weather in [fair, losing, doubling] {
+                let (mut sent, mut length) = (0, 0);
+                for seed in 0..20 {
+                    let source = Pattern(100_000 + seed * 317);
+                    let client = Firmware::start(habit, 512, windowsize, beginning());
+                    let exchange = exchange(client, &source, &Limits::default(), weather, seed);
+                    assert!(
+                        exchange.client.completed,
+                        "{habit:?} {windowsize} seed {seed}"
+                    );
+                    let expected = source.octets(0, usize::try_from(source.0).expect("small"));
+                    assert!(exchange.received == expected, "{habit:?} seed {seed}");
+                    sent += exchange.sent_bytes;
+                    length += source.0;
+                }
+                let ratio = sent as f64 / length as f64;
+                println!("{habit:?} {windowsize} {weather:?} {ratio:.2}");
+                assert!(
+                    ratio < 4.5,
+                    "{habit:?}, window {windowsize}, {weather:?}: {ratio:.2}"
+                );
+            }
+        }
     }
 }

@@ -6,6 +6,9 @@
     reason = "each test binary uses its own part"
 )]
 
+pub mod firmware;
+pub mod network;
+
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
