@@ -1,6 +1,7 @@
 //! Everything spoken over HTTP: the boot plane for machines, pages and API for people. Two
 //! routers, two states, two listeners: nothing on the boot network reaches the people's pages.
 
+pub mod api;
 pub mod boot;
 pub mod listen;
 pub mod people;
