@@ -1,1 +1,547 @@
+//! The boot plane as firmware sees it: raw octets over loopback (protocol.md H46-H50, G.2;
+//! reliability.md R18, R21).
 
+use super::{BootState, router};
+use crate::listen::Budget;
+use crate::listen::testing::{Reply, Served};
+use bootfiles::BootFiles;
+use bootplan::{
+    BootMethod, Catalog, EventKind, LoaderInventory, MacAddr, Machine, MachineId, MachineState,
+    Profile, Site, Transport,
+};
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use store::journal::{EventSink, Report, Reports};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+const MAC: MacAddr = MacAddr([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
+
+struct Plane {
+    served: Served,
+    reports: Reports,
+    _catalog: watch::Sender<Arc<Catalog>>,
+    dir: TempDir,
+}
+
+impl Plane {
+    async fn start() -> Plane {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (loaders, images) = (dir.path().join("loaders"), dir.path().join("images"));
+        fs::create_dir_all(&loaders).expect("made");
+        fs::create_dir_all(images.join("debian-12")).expect("made");
+        fs::write(loaders.join("f1500"), pattern(1500)).expect("written");
+        fs::write(loaders.join("grubx64.efi"), pattern(3000)).expect("written");
+        fs::write(loaders.join("f0"), b"").expect("written");
+        fs::write(images.join("debian-12/linux"), pattern(300_000)).expect("written");
+        fs::write(dir.path().join("s"), b"a secret").expect("written");
+        let files = BootFiles::open(&[loaders], &images).expect("opened");
+        let (sender, catalog) = watch::channel(Arc::new(catalog()));
+        let (events, reports) = EventSink::pair(256);
+        let state = BootState {
+            files: Arc::new(files),
+            catalog,
+            events,
+            http_port: 80,
+            ui_port: 8080,
+        };
+        Plane {
+            served: Served::start(router(state), Budget::boot_plane()).await,
+            reports,
+            _catalog: sender,
+            dir,
+        }
+    }
+
+    fn loaders(&self) -> std::path::PathBuf {
+        self.dir.path().join("loaders")
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        self.served
+            .ask(&format!(
+                "GET {path} HTTP/1.1\r\nHost: 192.168.77.2\r\n\r\n"
+            ))
+            .await
+    }
+
+    async fn get_with(&self, path: &str, header: &str) -> Reply {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n");
+        self.served.ask(&request).await
+    }
+
+    async fn next_event(&mut self) -> (Option<MacAddr>, EventKind) {
+        loop {
+            let next = tokio::time::timeout(Duration::from_secs(10), self.reports.next());
+            match next.await.expect("an event in time").expect("open") {
+                Report::Event(origin, kind) => return (origin.mac, kind),
+                Report::Facts(_) => {}
+            }
+        }
+    }
+}
+
+fn catalog() -> Catalog {
+    let machine = Machine {
+        id: MachineId(1),
+        name: "node-1".to_owned(),
+        macs: vec![MAC],
+        uuid: None,
+        serial: None,
+        labels: Default::default(),
+        state: MachineState::Registered,
+        loader: None,
+        profile: Some("debian-12".parse().expect("a name")),
+        facts: Default::default(),
+    };
+    let profile = Profile {
+        name: "debian-12".parse().expect("a name"),
+        title: "Debian 12".to_owned(),
+        description: String::new(),
+        enabled: true,
+        in_menu: false,
+        platforms: Vec::new(),
+        loader: None,
+        efi_style: Default::default(),
+        boot: BootMethod::Linux {
+            kernel: "debian-12/linux".parse().expect("a path"),
+            initrds: Vec::new(),
+            args: String::new(),
+            console: None,
+        },
+    };
+    Catalog::new(
+        1,
+        Site::default(),
+        LoaderInventory::default(),
+        [machine],
+        [profile],
+    )
+}
+
+/// Octets that tell where in a file they stand.
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i % 251) as u8).collect()
+}
+
+fn without_date(head: &str) -> String {
+    head.lines()
+        .filter(|l| !l.starts_with("Date: "))
+        .map(|l| format!("{l}\n"))
+        .collect()
+}
+
+#[tokio::test]
+async fn h46_head_and_get_on_one_connection() {
+    let plane = Plane::start().await;
+    let mut raw = plane.served.connect().await;
+    let headers = "Host: 192.168.77.2\r\nAccept: */*\r\nAccept-Encoding: gzip\r\nUser-Agent: UefiHttpBoot/1.0\r\n\r\n";
+    raw.send(&format!("HEAD /f1500 HTTP/1.1\r\n{headers}"))
+        .await;
+    let head = raw.reply(true).await;
+    raw.send(&format!("GET /f1500 HTTP/1.1\r\n{headers}")).await;
+    let get = raw.reply(false).await;
+    assert_eq!(without_date(&head.head), without_date(&get.head));
+    assert!(get.head.starts_with("HTTP/1.1 200 "), "{}", get.head);
+    assert!(
+        get.head.contains("\r\nContent-Length: 1500\r\n"),
+        "{}",
+        get.head
+    );
+    assert_eq!(get.header("Accept-Ranges"), Some("bytes"));
+    assert_eq!(get.header("Content-Type"), Some("application/octet-stream"));
+    assert!(
+        get.header("Etag").is_some_and(|tag| tag.starts_with('"')),
+        "{}",
+        get.head
+    );
+    assert!(
+        get.header("Last-Modified")
+            .is_some_and(|date| date.ends_with(" GMT"))
+    );
+    for absent in ["Transfer-Encoding", "Content-Encoding", "Connection"] {
+        assert_eq!(get.header(absent), None, "{}", get.head);
+    }
+    assert_eq!(get.body, pattern(1500));
+}
+
+#[tokio::test]
+async fn h47_doubled_slashes_are_no_redirect() {
+    let plane = Plane::start().await;
+    let reply = plane.get("/boot//grubx64.efi").await;
+    assert_eq!(reply.status(), 200);
+    assert_eq!(reply.body, pattern(3000));
+    assert_eq!(reply.header("Content-Type"), Some("application/efi"));
+}
+
+#[tokio::test]
+async fn h48_a_refusal_has_a_body_and_keeps_the_connection() {
+    let plane = Plane::start().await;
+    let mut raw = plane.served.connect().await;
+    for _ in 0..2 {
+        raw.send("GET /boot/revocations_sku.efi HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await;
+        let reply = raw.reply(false).await;
+        assert_eq!(reply.status(), 404);
+        assert_eq!(reply.text(), "not found\n");
+        assert_eq!(reply.header("Content-Length"), Some("10"));
+    }
+    raw.send("HEAD /boot/revocations_sku.efi HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    assert_eq!(raw.reply(true).await.header("Content-Length"), Some("10"));
+    raw.send("GET /f1500 HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!(raw.reply(false).await.body, pattern(1500));
+}
+
+#[tokio::test]
+async fn h49_single_ranges() {
+    let plane = Plane::start().await;
+    for (range, shown, slice) in [
+        ("bytes=512-1023", "bytes 512-1023/1500", 512..1024),
+        ("bytes=1400-", "bytes 1400-1499/1500", 1400..1500),
+        ("bytes=-10", "bytes 1490-1499/1500", 1490..1500),
+    ] {
+        let reply = plane.get_with("/f1500", &format!("Range: {range}")).await;
+        assert_eq!(reply.status(), 206, "{range}");
+        assert_eq!(reply.header("Content-Range"), Some(shown));
+        assert_eq!(
+            reply.header("Content-Length"),
+            Some(slice.len().to_string().as_str())
+        );
+        assert_eq!(reply.body, pattern(1500)[slice], "{range}");
+    }
+    let reply = plane.get_with("/f1500", "Range: bytes=1500-").await;
+    assert_eq!(
+        (reply.status(), reply.header("Content-Range")),
+        (416, Some("bytes */1500"))
+    );
+    assert!(!reply.body.is_empty());
+    let many = format!("Range: bytes={}0-0", "0-,".repeat(1000));
+    let reply = plane.get_with("/f1500", &many).await;
+    assert_eq!((reply.status(), reply.body.len()), (200, 1500));
+}
+
+#[tokio::test]
+async fn a_broken_transfer_is_resumed_only_from_the_same_file() {
+    let plane = Plane::start().await;
+    let first = plane.get("/f1500").await;
+    let etag = first.header("Etag").expect("sent").to_owned();
+    let date = first.header("Last-Modified").expect("sent").to_owned();
+    let resume = format!("Range: bytes=700-\r\nIf-Match: {etag}");
+    assert_eq!(
+        plane.get_with("/f1500", &resume).await.body,
+        pattern(1500)[700..]
+    );
+    let by_date = format!("Range: bytes=700-\r\nIf-Unmodified-Since: {date}");
+    assert_eq!(plane.get_with("/f1500", &by_date).await.status(), 206);
+    fs::write(plane.loaders().join("f1500"), pattern(1501)).expect("written");
+    let reply = plane.get_with("/f1500", &resume).await;
+    assert_eq!(reply.status(), 412);
+    assert!(!reply.body.is_empty());
+    let stale = format!("Range: bytes=700-\r\nIf-Range: {etag}");
+    assert_eq!(plane.get_with("/f1500", &stale).await.status(), 200);
+}
+
+/// H50, G.2 and R18: no octet of a file outside, no error of ours, and the same answer for what
+/// is absent and what is forbidden.
+#[tokio::test]
+async fn nothing_outside_is_served_under_any_name() {
+    let plane = Plane::start().await;
+    let loaders = plane.loaders();
+    symlink(plane.dir.path().join("s"), loaders.join("link")).expect("linked");
+    symlink("../s", loaders.join("relative")).expect("linked");
+    symlink("/etc", loaders.join("etc")).expect("linked");
+    fs::write(loaders.join(".hidden"), b"x").expect("written");
+    named_pipe(&loaders.join("fifo"));
+    let long = format!("/{}", "a".repeat(5000));
+    for path in [
+        "/%2e%2e/etc/passwd",
+        "/..%2f..%2fetc/passwd",
+        "/a%00b",
+        "/..\\..\\x",
+        "/../s",
+        "/./../s",
+        "/a/../../s",
+        "/..//s",
+        "/....//s",
+        "/..\\s",
+        "/..%2fs",
+        "/%2e%2e/s",
+        "/%252e%252e/s",
+        "/..%c0%afs",
+        "/%c0%ae%c0%ae/s",
+        "/..;/s",
+        "/etc/passwd",
+        "//etc/passwd",
+        "///",
+        "/\\etc\\passwd",
+        "/C:\\s",
+        "/C:s",
+        "/file:///etc/passwd",
+        "/f1500%00.efi",
+        "/.",
+        "/..",
+        "/",
+        "/boot",
+        "/boot/",
+        "/images",
+        "/images/",
+        "/images/debian-12",
+        "/images/debian-12/",
+        "/images/../s",
+        "/link",
+        "/relative",
+        "/etc/passwd",
+        "/.hidden",
+        "/fifo",
+        "/%0aevil",
+        "/%1b[31m",
+        "/%s%n",
+        "/%zz",
+        "/NUL",
+        "/.git/config",
+        "/boot/../../s",
+        &long,
+    ] {
+        let reply = plane.get(path).await;
+        let status = reply.status();
+        assert!(status == 404 || status == 400, "{path}: {}", reply.head);
+        if status == 404 {
+            assert_eq!(reply.text(), "not found\n", "{path}");
+        }
+    }
+    assert_eq!(
+        plane.get("/f1500").await.status(),
+        200,
+        "and it still serves"
+    );
+}
+
+/// A named pipe, by the tool for it.
+fn named_pipe(path: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status();
+    assert!(made.expect("coreutils").success());
+}
+
+#[tokio::test]
+async fn only_get_and_head() {
+    let plane = Plane::start().await;
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PROPFIND"] {
+        let request = format!("{method} /f1500 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+        let reply = plane.served.ask(&request).await;
+        assert_eq!(reply.status(), 405, "{method}");
+        assert_eq!(reply.header("Allow"), Some("GET, HEAD"));
+        assert!(!reply.body.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_empty_file_is_an_empty_file() {
+    let plane = Plane::start().await;
+    let reply = plane.get("/f0").await;
+    assert_eq!(
+        (reply.status(), reply.header("Content-Length")),
+        (200, Some("0"))
+    );
+}
+
+#[tokio::test]
+async fn a_script_is_rendered_for_the_machine_and_its_address() {
+    let mut plane = Plane::start().await;
+    let path = format!(
+        "/{}/boot.ipxe?platform=efi&buildarch=x86_64&serial=A%20B&product=PC",
+        MAC.dashed()
+    );
+    let reply = plane.get(&path).await;
+    assert_eq!(reply.status(), 200);
+    assert_eq!(
+        reply.header("Content-Type"),
+        Some("text/plain; charset=utf-8")
+    );
+    assert_eq!(reply.header("Cache-Control"), Some("no-store"));
+    assert_eq!(
+        reply.header("Content-Length"),
+        Some(reply.body.len().to_string().as_str())
+    );
+    assert!(reply.text().starts_with("#!ipxe\n"), "{}", reply.text());
+    assert!(
+        reply
+            .text()
+            .contains("http://127.0.0.1/images/debian-12/linux"),
+        "{}",
+        reply.text()
+    );
+    match plane.reports.next().await {
+        Some(Report::Facts(facts)) => {
+            assert_eq!(facts.mac, MAC);
+            assert_eq!(facts.serial.as_deref(), Some("A B"));
+            assert_eq!(facts.platform, Some(bootplan::Platform::EfiX64));
+        }
+        other => panic!("{other:?}"),
+    }
+    let (mac, event) = plane.next_event().await;
+    assert_eq!(mac, Some(MAC));
+    assert!(
+        matches!(
+            &event,
+            EventKind::MenuServed {
+                transport: Transport::Http,
+                profile: Some(_),
+                ..
+            }
+        ),
+        "{event:?}"
+    );
+    // HEAD says the same and reports nothing.
+    let head = plane
+        .served
+        .ask(&format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+        .await;
+    assert_eq!(
+        head.header("Content-Length"),
+        reply.header("Content-Length")
+    );
+    assert!(plane.reports.try_next().is_none());
+}
+
+#[tokio::test]
+async fn a_query_cannot_spoil_a_request() {
+    let plane = Plane::start().await;
+    for query in [
+        "?",
+        "?uuid=nonsense&round=-1&platform=%ff",
+        "?a=%zz",
+        "?=&&=",
+    ] {
+        let path = format!("/{}/boot.ipxe{query}", MAC.dashed());
+        assert_eq!(plane.get(&path).await.status(), 200, "{query}");
+    }
+    let long = format!("/{}/boot.ipxe?serial={}", MAC.dashed(), "x".repeat(4000));
+    assert_eq!(plane.get(&long).await.status(), 200);
+}
+
+#[tokio::test]
+async fn transfers_end_in_one_event() {
+    let mut plane = Plane::start().await;
+    assert_eq!(
+        plane.get("/images/debian-12/linux").await.body,
+        pattern(300_000)
+    );
+    match plane.next_event().await.1 {
+        EventKind::FileServed {
+            path,
+            bytes,
+            transport,
+            ..
+        } => {
+            assert_eq!(
+                (path.as_str(), bytes, transport),
+                ("images/debian-12/linux", 300_000, Transport::Http)
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    plane
+        .get_with("/images/debian-12/linux", "Range: bytes=0-99")
+        .await;
+    plane.get("/boot/revocations_sbat.efi").await;
+    plane.get("/images/debian-12/initrd.gz").await;
+    for (expected, optional) in [
+        ("revocations_sbat.efi", true),
+        ("images/debian-12/initrd.gz", false),
+    ] {
+        match plane.next_event().await.1 {
+            EventKind::FileFailed { path, normal, .. } => {
+                assert_eq!((path.as_str(), normal), (expected, optional));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_is_reported() {
+    let mut plane = Plane::start().await;
+    sparse(&plane.dir.path().join("images/big.iso"), 1 << 30);
+    let mut raw = plane.served.connect().await;
+    raw.send("GET /images/big.iso HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    raw.stream.readable().await.expect("under way");
+    drop(raw);
+    match plane.next_event().await.1 {
+        EventKind::FileFailed {
+            path,
+            normal,
+            reason,
+            ..
+        } => {
+            assert_eq!((path.as_str(), normal), ("images/big.iso", false));
+            assert!(reason.contains("of 1073741824 bytes"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// One gibibyte that takes no room on disk, with marks to find one's place by.
+fn sparse(path: &Path, len: u64) {
+    let mut file = File::create(path).expect("created");
+    file.set_len(len).expect("made");
+    for at in [0, len / 2, len - 8] {
+        file.seek(SeekFrom::Start(at)).expect("inside");
+        file.write_all(&at.to_be_bytes()).expect("written");
+    }
+}
+
+#[tokio::test]
+async fn big_files_are_streamed() {
+    let plane = Plane::start().await;
+    let len: u64 = 1 << 30;
+    sparse(&plane.dir.path().join("images/big.iso"), len);
+    for at in [0, len / 2, len - 8] {
+        let range = format!("Range: bytes={at}-{}", at + 7);
+        let reply = plane.get_with("/images/big.iso", &range).await;
+        assert_eq!(reply.body, at.to_be_bytes());
+    }
+    let began = Instant::now();
+    let mut raw = plane.served.connect().await;
+    raw.send("GET /images/big.iso HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    raw.stream.readable().await.expect("an answer");
+    // A server that loads a gibibyte first (in a debug build, on a busy machine) needs longer.
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_file_cut_short_while_it_is_sent_ends_the_connection() {
+    let plane = Plane::start().await;
+    let path = plane.dir.path().join("images/big.iso");
+    sparse(&path, 1 << 30);
+    let mut raw = plane.served.connect().await;
+    raw.send("GET /images/big.iso HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    raw.stream.readable().await.expect("under way");
+    File::options()
+        .write(true)
+        .open(&path)
+        .expect("there")
+        .set_len(4096)
+        .expect("cut");
+    let mut taken = 0;
+    let mut chunk = vec![0; 1 << 20];
+    loop {
+        use tokio::io::AsyncReadExt;
+        match raw.stream.read(&mut chunk).await {
+            Ok(0) | Err(_) => break,
+            Ok(read) => taken += read,
+        }
+    }
+    assert!(taken < 1 << 30, "never padded");
+}
