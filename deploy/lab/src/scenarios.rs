@@ -106,6 +106,12 @@ const SCENARIOS: &[Scenario] = &[
         standard: false,
         run: reference::bios,
     },
+    Scenario {
+        name: "reference-uefi",
+        what: "the lab itself, without Farrier: UEFI, dnsmasq as proxyDHCP and TFTP server, shim, GRUB",
+        standard: false,
+        run: reference::uefi,
+    },
 ];
 
 impl<'a> Run<'a> {

@@ -1,36 +1,74 @@
 //! The lab itself, without Farrier: if these fail, the lab is broken, not the server.
 
 use super::Run;
-use crate::lan::FARRIER;
+use super::boots::{FIRST_SCREEN, PATIENCE};
+use crate::lan::{FARRIER, SITE};
 use crate::machine::{Firmware, Machine, Spec};
 use crate::process::Process;
 use crate::site::SiteDhcp;
 use anyhow::{Context, Result};
 use std::path::Path;
-use std::time::Duration;
 
 /// BIOS machine, dnsmasq as proxyDHCP and TFTP server, pxelinux, Debian's installer.
 pub(crate) fn bios(run: &Run<'_>) -> Result<()> {
+    let menu = "SERIAL 0 115200\nDEFAULT di\nPROMPT 0\nLABEL di\n KERNEL linux\n \
+                INITRD initrd.gz\n APPEND console=ttyS0,115200 ---\n";
+    let files = [(PXELINUX, "pxelinux.0"), (LDLINUX, "ldlinux.c32")];
+    boot(
+        run,
+        Firmware::Bios,
+        "x86PC,Boot,pxelinux",
+        &files,
+        ("pxelinux.cfg/default", menu),
+    )
+}
+
+/// UEFI machine, dnsmasq as proxyDHCP and TFTP server, shim, GRUB, Debian's installer.
+pub(crate) fn uefi(run: &Run<'_>) -> Result<()> {
+    let menu = "linux /linux console=ttyS0,115200 ---\ninitrd /initrd.gz\nboot\n";
+    let loaders = run.options.assets.join("loaders/packaged");
+    let (shim, grub) = (loaders.join("shimx64.efi"), loaders.join("grubx64.efi"));
+    let files = [
+        (&*shim.to_string_lossy(), "shimx64.efi"),
+        (&*grub.to_string_lossy(), "grubx64.efi"),
+    ];
+    boot(
+        run,
+        Firmware::UefiX64,
+        "X86-64_EFI,Boot,shimx64.efi",
+        &files,
+        ("grub/grub.cfg", menu),
+    )
+}
+
+fn boot(
+    run: &Run<'_>,
+    firmware: Firmware,
+    service: &str,
+    files: &[(&str, &str)],
+    (menu_name, menu): (&str, &str),
+) -> Result<()> {
     let (lan, _capture) = run.lan()?;
-    let site = lan.host("site", Some(crate::lan::SITE))?;
+    let site = lan.host("site", Some(SITE))?;
     let server = lan.host("server", Some(FARRIER))?;
     let _dhcp = SiteDhcp::Dnsmasq.start(&site, &run.dir)?;
 
     let root = run.dir.join("tftp");
-    std::fs::create_dir_all(root.join("pxelinux.cfg")).context("make the TFTP root")?;
-    for (from, to) in [
-        (PXELINUX, "pxelinux.0"),
-        (LDLINUX, "ldlinux.c32"),
-        (&format!("{INSTALLER}/linux"), "linux"),
-        (&format!("{INSTALLER}/initrd.gz"), "initrd.gz"),
-    ] {
+    let menu_file = root.join(menu_name);
+    let menu_dir = menu_file.parent().unwrap_or(&root);
+    std::fs::create_dir_all(menu_dir).context("make the TFTP root")?;
+    std::fs::write(&menu_file, menu).context("write the menu")?;
+    let (linux, initrd) = (
+        format!("{INSTALLER}/linux"),
+        format!("{INSTALLER}/initrd.gz"),
+    );
+    for (from, to) in files
+        .iter()
+        .copied()
+        .chain([(&*linux, "linux"), (&*initrd, "initrd.gz")])
+    {
         copy(Path::new(from), &root.join(to))?;
     }
-    std::fs::write(
-        root.join("pxelinux.cfg/default"),
-        "SERIAL 0 115200\nDEFAULT di\nPROMPT 0\nLABEL di\n KERNEL linux\n INITRD initrd.gz\n APPEND console=ttyS0,115200 ---\n",
-    )
-    .context("write the menu")?;
     let mut command = server.command("dnsmasq");
     command
         .args([
@@ -45,13 +83,13 @@ pub(crate) fn bios(run: &Run<'_>) -> Result<()> {
             "--bind-interfaces",
             "--dhcp-range=10.77.0.0,proxy",
         ])
-        .args(["--pxe-service=x86PC,Boot,pxelinux", "--enable-tftp"])
+        .args([&format!("--pxe-service={service}"), "--enable-tftp"])
         .arg(format!("--tftp-root={}", root.display()));
     let _proxy = Process::spawn("dnsmasq as proxyDHCP", command, &run.dir.join("proxy.log"))?;
 
-    let mut machine = Machine::power_on(&lan, &run.dir, Spec::new("bios", Firmware::Bios, 1))?;
-    for marker in ["PXELINUX 6", "Linux version", "language"] {
-        let after = machine.expect(marker, Duration::from_secs(300))?;
+    let mut machine = Machine::power_on(&lan, &run.dir, Spec::new(run.name, firmware, 1))?;
+    for marker in ["Linux version", FIRST_SCREEN] {
+        let after = machine.expect(marker, PATIENCE)?;
         run.say(format!(
             "printed {marker:?} {:.1} s after power-on",
             after.as_secs_f32()
