@@ -28,7 +28,7 @@ pub struct Installed {
     pub version: String,
     /// The package's architecture.
     pub arch: String,
-    /// Suite the package came from, or `installed` when it was taken from this host.
+    /// Suite the package came from, or that it was installed on this host.
     pub suite: String,
     /// SHA-256 of the file in lower-case hexadecimal.
     pub sha256: String,

@@ -1,0 +1,215 @@
+//! apt under a private state: other suites and architectures than the host's, and nothing of the
+//! host's own package lists is touched.
+
+use super::deb::{Deb, Packages, Tell, inspect, is_file_of};
+use super::run::{run, summary};
+use super::{Progress, mirror};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// apt with its own sources, lists and status below `state`; packages go to `debs/<suite>/`.
+pub(crate) struct Apt {
+    pub(crate) apt_get: PathBuf,
+    pub(crate) mirror: String,
+    pub(crate) keyring: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) debs: PathBuf,
+    /// Suite to the architectures whose lists were asked for.
+    pub(crate) listed: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) native: String,
+    /// What the last update said went wrong.
+    pub(crate) trouble: Option<String>,
+}
+
+/// Why there is no mirror to download from; for people.
+pub(crate) fn find_mirror(given: Option<&str>, etc_apt: &Path) -> Result<String, String> {
+    let found = match given {
+        Some(uri) => Some(uri.to_owned()),
+        None => mirror::find(etc_apt),
+    };
+    let Some(uri) = found else {
+        return Err(format!(
+            "{} names no Debian mirror; name one with --mirror",
+            etc_apt.display()
+        ));
+    };
+    // The address goes into a sources file: one word, or it could add fields of its own.
+    if uri.chars().all(|c| c.is_ascii_graphic()) {
+        Ok(uri)
+    } else {
+        Err(format!(
+            "'{}' is no address of a mirror",
+            uri.escape_debug()
+        ))
+    }
+}
+
+/// The host's own architecture, whose lists also hold the `all` packages.
+pub(crate) fn native_arch() -> Result<String, String> {
+    let (arch, _) =
+        run(Command::new("dpkg").arg("--print-architecture")).map_err(|e| e.to_string())?;
+    Ok(arch.trim().to_owned())
+}
+
+impl Packages for Apt {
+    fn prepare(&mut self, wanted: &[(String, String)], tell: Tell<'_>) {
+        for (suite, arch) in wanted {
+            self.want(suite, arch);
+        }
+        self.update(tell);
+    }
+
+    fn fetch(
+        &mut self,
+        package: &str,
+        arch: &str,
+        suite: &str,
+        tell: Tell<'_>,
+    ) -> Result<Deb, String> {
+        if self.want(suite, arch) {
+            self.update(tell);
+        }
+        tell(Progress::Fetching {
+            package: package.to_owned(),
+            arch: arch.to_owned(),
+            suite: suite.to_owned(),
+        });
+        let dir = self.debs.join(suite);
+        std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+        let name = match arch {
+            "all" => format!("{package}/{suite}"),
+            arch => format!("{package}:{arch}/{suite}"),
+        };
+        let failed = |said: String| match &self.trouble {
+            Some(trouble) => format!("{said} ({trouble})"),
+            None => said,
+        };
+        let apt = || {
+            let mut command = self.command();
+            command.current_dir(&dir).arg("download");
+            command
+        };
+        let (listing, _) =
+            run(apt().arg("--print-uris").arg(&name)).map_err(|e| failed(e.to_string()))?;
+        let file = file_name(&listing, package, arch)
+            .ok_or_else(|| failed(format!("apt-get knows no file of {name}")))?;
+        run(apt().arg(&name)).map_err(|e| failed(e.to_string()))?;
+        drop_others(&dir, file, package, arch).map_err(|e| format!("{}: {e}", dir.display()))?;
+        inspect(&dir.join(file), package, arch)
+    }
+}
+
+impl Apt {
+    /// Notes a suite and architecture; true when its lists have not been fetched yet.
+    fn want(&mut self, suite: &str, arch: &str) -> bool {
+        let arch = match arch {
+            "all" => self.native.clone(),
+            arch => arch.to_owned(),
+        };
+        self.listed
+            .entry(suite.to_owned())
+            .or_default()
+            .insert(arch)
+    }
+
+    fn update(&mut self, tell: Tell<'_>) {
+        tell(Progress::Updating {
+            mirror: self.mirror.clone(),
+            suites: self.listed.keys().cloned().collect(),
+        });
+        let result = self
+            .configure()
+            .map_err(|e| e.to_string())
+            .and_then(|()| run(self.command().arg("update")).map_err(|e| e.to_string()));
+        // Unreachable servers are only warnings to `apt-get update`.
+        self.trouble = match result {
+            Ok((_, said)) if said.contains("W: Failed to fetch") => Some(summary(&said)),
+            Ok(_) => None,
+            Err(said) => Some(said),
+        };
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.apt_get);
+        command.arg("-c").arg(self.state.join("apt.conf")).arg("-q");
+        command
+    }
+
+    fn configure(&self) -> io::Result<()> {
+        let dir = |name: &str| self.state.join(name);
+        for name in ["lists/partial", "cache/archives/partial", "sources"] {
+            std::fs::create_dir_all(dir(name))?;
+        }
+        std::fs::write(dir("status"), "")?;
+        std::fs::write(dir("apt.conf"), self.conf())?;
+        std::fs::write(dir("sources/farrier.sources"), self.sources())
+    }
+
+    /// Read after the host's own configuration, so that its proxies stay in force.
+    fn conf(&self) -> String {
+        let arches: BTreeSet<&String> = self.listed.values().flatten().collect();
+        let arches: Vec<String> = arches.iter().map(|a| format!("\"{a}\";")).collect();
+        format!(
+            "Dir::Etc::SourceList \"/dev/null\";\n\
+             Dir::Etc::SourceParts \"{state}/sources\";\n\
+             Dir::State::Lists \"{state}/lists\";\n\
+             Dir::State::status \"{state}/status\";\n\
+             Dir::Cache \"{state}/cache\";\n\
+             Dir::Cache::pkgcache \"pkgcache.bin\";\n\
+             Dir::Cache::srcpkgcache \"\";\n\
+             Acquire::Languages \"none\";\n\
+             Acquire::Retries \"2\";\n\
+             #clear APT::Update::Pre-Invoke;\n\
+             #clear APT::Update::Post-Invoke;\n\
+             #clear APT::Update::Post-Invoke-Success;\n\
+             #clear Acquire::IndexTargets::deb::DEP-11;\n\
+             #clear Acquire::IndexTargets::deb::DEP-11-icons;\n\
+             #clear APT::Architectures;\n\
+             APT::Architectures {{ \"{native}\"; {arches} }};\n",
+            state = self.state.display(),
+            native = self.native,
+            arches = arches.join(" "),
+        )
+    }
+
+    fn sources(&self) -> String {
+        let mut text = String::new();
+        for (suite, arches) in &self.listed {
+            let arches: Vec<&str> = arches.iter().map(String::as_str).collect();
+            writeln!(
+                text,
+                "Types: deb\nURIs: {}\nSuites: {suite}\nComponents: main\nArchitectures: {}\n\
+                 Signed-By: {}\n",
+                self.mirror,
+                arches.join(" "),
+                self.keyring.display()
+            )
+            .expect("a String takes any text");
+        }
+        text
+    }
+}
+
+/// The file name in `'uri' name size hash`.
+fn file_name<'a>(listing: &'a str, package: &str, arch: &str) -> Option<&'a str> {
+    let names = listing.lines().filter_map(|l| l.split_whitespace().nth(1));
+    names
+        .into_iter()
+        .find(|name| is_file_of(name, package, arch) && !name.contains('/'))
+}
+
+/// Older versions of what was just downloaded are of no more use.
+fn drop_others(dir: &Path, keep: &str, package: &str, arch: &str) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name != keep && is_file_of(&name, package, arch) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
