@@ -46,6 +46,7 @@ pub(crate) fn keep(args: &[String], run_dir: &Path, log_dir: &Path) -> Result<Ex
     watched.thread_block().context("block signals")?;
     let signals = SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC).context("signalfd")?;
 
+    sweep(run_dir);
     std::fs::create_dir_all(run_dir).with_context(|| format!("create {}", run_dir.display()))?;
     unshare(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS)
         .context("make a PID and a mount namespace (needs CAP_SYS_ADMIN)")?;
@@ -141,6 +142,22 @@ fn wait_for(mut worker: Child, signals: &SignalFd) -> Result<ExitCode> {
         }
         if worker.try_wait()?.is_none() {
             worker.kill().context("kill the lab")?;
+        }
+    }
+}
+
+/// Removes what keepers that were killed left beside `run_dir`, whose name ends in a process id.
+fn sweep(run_dir: &Path) {
+    let name = run_dir.file_name().unwrap_or_default().to_string_lossy();
+    let prefix = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let siblings = run_dir.parent().and_then(|p| std::fs::read_dir(p).ok());
+    for entry in siblings.into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name
+            .to_str()
+            .and_then(|n| n.strip_prefix(prefix)?.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }

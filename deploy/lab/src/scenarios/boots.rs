@@ -40,7 +40,7 @@ impl Stand {
             &farrier,
             &run.dir,
         )?;
-        server.apply(PROFILES)?;
+        server.cli(&["apply", "-f", PROFILES])?;
         run.say(format!(
             "site DHCP server: {}; Farrier is ready",
             dhcp.name()
@@ -186,17 +186,17 @@ fn boot(
 
 /// An `apply` document for one machine with an assignment.
 pub(crate) fn assigned(name: &str, spec: &Spec, profile: &str, loader: Option<&str>) -> String {
-    let loader = loader.map_or_else(String::new, |l| format!("    loader: {l}\n"));
+    let loader = loader.map_or_else(String::new, |l| format!("loader: {l}\n"));
     format!(
-        "machines:\n  - name: {name}\n    macs: [\"{}\"]\n    profile: {profile}\n{loader}",
+        "kind: machine\nname: {name}\nmacs: [\"{}\"]\nprofile: {profile}\n{loader}",
         spec.mac
     )
 }
 
-/// The sample profiles, as an operator would apply them.
-pub(crate) const PROFILES: &str = "";
+/// The sample profiles, applied as an operator would.
+const PROFILES: &str = "configs/profiles";
 /// The sample profile that boots Debian's installer on a serial console.
-pub(crate) const INSTALLER: &str = "debian-12";
+pub(crate) const INSTALLER: &str = "debian-12-serial";
 /// Its kernel and initrd, as they are named on the wire.
 const KERNEL: &str = "debian-12/amd64/linux";
 const INITRD: &str = "debian-12/amd64/initrd.gz";

@@ -61,7 +61,7 @@ pub(crate) fn falls_through(run: &Run<'_>) -> Result<()> {
 /// not one packet from Farrier.
 pub(crate) fn plain_client(run: &Run<'_>) -> Result<()> {
     let stand = Stand::build(run, SiteDhcp::Dnsmasq)?;
-    stand.server.apply("site:\n  unassigned: menu\n")?;
+    stand.server.apply("kind: site\nunassigned: menu\n")?;
     let plain = stand.lan.host("plain", None)?;
     let mut command = plain.command("tcpdump");
     command.args(["-i", "eth0", "-nn", "-l", "--immediate-mode", "udp or tcp"]);
