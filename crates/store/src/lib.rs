@@ -9,14 +9,20 @@
 //! What the boot network reports comes in by the [`journal`]: one task that puts events in
 //! order, finds out which machine each one belongs to, and passes them on.
 
+mod change;
+mod database;
 mod error;
 mod events;
 pub mod journal;
 mod machines;
+mod model;
 mod people;
 mod profiles;
+mod rows;
 mod sight;
+mod sqlite_file;
 mod store;
+mod validate;
 
 pub use error::{OpenError, StoreError};
 pub use events::{EventQuery, StoredEvent};

@@ -1,7 +1,15 @@
 //! Machines as the boot network sees them.
 
-use crate::{MachineRecord, Store, StoreError};
-use bootplan::{MacAddr, Platform, SystemUuid, Timestamp};
+use crate::change::{Change, to_the_end};
+use crate::model::{Model, name_key};
+use crate::rows::{self, failed};
+use crate::{MachineRecord, Store, StoreError, validate};
+use bootplan::{
+    Catalog, Event, EventKind, Facts, MacAddr, Machine, MachineId, MachineState, Origin, Platform,
+    SystemUuid, Timestamp,
+};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// One glimpse of a machine: what a packet or URL said about it. Claims, all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +60,279 @@ impl Store {
     /// # Errors
     /// The MAC is no machine's (not unicast), database failure.
     pub async fn sight(&self, sighting: Sighting) -> Result<Sighted, StoreError> {
-        let _ = sighting;
-        unimplemented!("store: in work")
+        let seen = self.sight_all(vec![sighting]).await?;
+        Ok(seen.into_iter().next().expect("one answer per sighting"))
+    }
+
+    /// [`sight`](Self::sight) for many, in one transaction and one publication; one answer per
+    /// sighting, in order.
+    ///
+    /// # Errors
+    /// As [`sight`](Self::sight); then none is recorded.
+    pub async fn sight_all(&self, sightings: Vec<Sighting>) -> Result<Vec<Sighted>, StoreError> {
+        for sighting in &sightings {
+            validate::mac("mac", sighting.mac)?;
+        }
+        let store = self.clone();
+        to_the_end(async move { store.sight_now(sightings).await }).await
+    }
+
+    async fn sight_now(&self, sightings: Vec<Sighting>) -> Result<Vec<Sighted>, StoreError> {
+        let writer = self.lock().await?;
+        let mut plan = Plan::new(&self.model(), &self.catalog(), &sightings);
+        let evicted = plan.evictions(&self.model(), self.inner.options.discovered_limit);
+        if plan.writes_anything() {
+            let mut change = self.begin_locked(writer).await?;
+            change.delete_machines(&evicted).await?;
+            let doing = failed("recording a machine that was seen");
+            change.write(&mut plan).await.map_err(doing)?;
+            change.commit().await?;
+        }
+        let mut model = self.model_mut();
+        for draft in &plan.drafts {
+            if let Some(row) = model.machines.get_mut(&draft.machine.id) {
+                row.record.last_seen = row.record.last_seen.max(Some(draft.last_seen));
+                if draft.writes_row() {
+                    row.stored_seen = Some(draft.last_seen.0);
+                }
+            }
+        }
+        let answer = |(draft, new): &(usize, bool)| {
+            let draft = &plan.drafts[*draft];
+            Sighted {
+                machine: MachineRecord {
+                    machine: Arc::new(draft.machine.clone()),
+                    first_seen: draft.first_seen,
+                    last_seen: Some(draft.last_seen),
+                },
+                new: *new,
+            }
+        };
+        Ok(plan.answers.iter().map(answer).collect())
     }
 }
+
+impl Change {
+    async fn write(&mut self, plan: &mut Plan) -> Result<(), sqlx::Error> {
+        let new = plan.drafts.iter().filter(|d| d.known.is_none()).count();
+        let mut next = match new {
+            0 => 0,
+            n => rows::reserve(&mut self.tx, "machines", n).await?,
+        };
+        for draft in &mut plan.drafts {
+            match &draft.known {
+                None => {
+                    draft.machine.id = MachineId(next);
+                    next += 1;
+                    let (machine, first) = (&draft.machine, draft.first_seen);
+                    self.insert_machine(machine, first, Some(draft.last_seen))
+                        .await?;
+                    let kind = EventKind::Discovered {
+                        platform: machine.facts.platform,
+                    };
+                    let mac = machine.macs.first().copied();
+                    let origin = Origin {
+                        mac,
+                        ..Origin::default()
+                    };
+                    let at = first;
+                    self.event(Some(machine.id), Event { at, origin, kind });
+                }
+                Some(old) if **old != draft.machine => {
+                    self.update_machine(old, &draft.machine).await?;
+                    self.set_last_seen(draft).await?;
+                }
+                Some(_) if draft.writes_row() => self.set_last_seen(draft).await?,
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn set_last_seen(&mut self, draft: &Draft) -> Result<(), sqlx::Error> {
+        // Not `touch`ed: the Catalog does not hold it, so nothing is published for it.
+        sqlx::query("UPDATE machines SET last_seen = $1 WHERE id = $2")
+            .bind(draft.last_seen.0)
+            .bind(draft.machine.id.0)
+            .execute(&mut *self.tx)
+            .await
+            .map(drop)
+    }
+}
+
+/// What a batch of sightings comes to; pure.
+struct Plan {
+    drafts: Vec<Draft>,
+    by_mac: HashMap<MacAddr, usize>,
+    by_id: HashMap<MachineId, usize>,
+    names: BTreeMap<String, ()>,
+    /// For each sighting its draft, and whether it was the one that made it.
+    answers: Vec<(usize, bool)>,
+}
+
+/// A machine as it will be.
+struct Draft {
+    machine: Machine,
+    /// As it is; `None` for a new one.
+    known: Option<Arc<Machine>>,
+    first_seen: Timestamp,
+    last_seen: Timestamp,
+    stored_seen: Option<i64>,
+}
+
+impl Plan {
+    fn new(model: &Model, catalog: &Catalog, sightings: &[Sighting]) -> Plan {
+        let mut plan = Plan {
+            drafts: Vec::new(),
+            by_mac: HashMap::new(),
+            by_id: HashMap::new(),
+            names: BTreeMap::new(),
+            answers: Vec::with_capacity(sightings.len()),
+        };
+        for sighting in sightings {
+            let found = plan.find(model, catalog, sighting);
+            let new = found.is_none();
+            let draft = found.unwrap_or_else(|| plan.discover(model, sighting));
+            plan.drafts[draft].learn(sighting);
+            plan.by_mac.insert(sighting.mac, draft);
+            plan.answers.push((draft, new));
+        }
+        plan
+    }
+
+    /// The machine behind a sighting, by the rule of [`Catalog::find`]: its MAC, else a UUID that
+    /// exactly one machine has. A new MAC becomes another card of the machine with that UUID, so
+    /// that what a packet was answered as and what is recorded agree; unless it claims another
+    /// serial number, for then two boards share a UUID (careless vendors do that), and a machine
+    /// of its own makes the UUID ambiguous, after which it identifies neither.
+    fn find(&mut self, model: &Model, catalog: &Catalog, sighting: &Sighting) -> Option<usize> {
+        if let Some(draft) = self.by_mac.get(&sighting.mac) {
+            return Some(*draft);
+        }
+        if let Some(id) = model.with_mac(sighting.mac) {
+            return self.draft_of(model, id);
+        }
+        let uuid = sighting.uuid.filter(|uuid| uuid.is_identity())?;
+        let twin = |draft: &Draft| draft.known.is_none() && draft.machine.uuid == Some(uuid);
+        let draft = match catalog.find(sighting.mac, Some(uuid)) {
+            Some(machine) => self.draft_of(model, machine.id)?,
+            None => self.drafts.iter().position(twin)?,
+        };
+        let known = self.drafts[draft].machine.serial.as_deref();
+        let claimed = validate::clean(sighting.serial.as_deref());
+        let same = known.is_none() || claimed.is_none() || known == claimed.as_deref();
+        same.then_some(draft)
+    }
+
+    fn draft_of(&mut self, model: &Model, id: MachineId) -> Option<usize> {
+        if let Some(draft) = self.by_id.get(&id) {
+            return Some(*draft);
+        }
+        let row = model.machines.get(&id)?;
+        self.by_id.insert(id, self.drafts.len());
+        self.drafts.push(Draft {
+            machine: Machine::clone(&row.record.machine),
+            known: Some(Arc::clone(&row.record.machine)),
+            first_seen: row.record.first_seen,
+            last_seen: row.record.last_seen.unwrap_or_default(),
+            stored_seen: row.stored_seen,
+        });
+        Some(self.drafts.len() - 1)
+    }
+
+    fn discover(&mut self, model: &Model, sighting: &Sighting) -> usize {
+        let plain = sighting.mac.dashed();
+        // Somebody may have given another machine this very name.
+        let name = std::iter::once(plain.clone())
+            .chain((2..).map(|n| format!("{plain}-{n}")))
+            .find(|name| {
+                model.with_name(name).is_none() && !self.names.contains_key(&name_key(name))
+            })
+            .expect("an endless supply of names");
+        self.names.insert(name_key(&name), ());
+        self.drafts.push(Draft {
+            machine: Machine {
+                id: MachineId(0),
+                name,
+                macs: Vec::new(),
+                uuid: None,
+                serial: None,
+                labels: BTreeMap::new(),
+                state: MachineState::Discovered,
+                loader: None,
+                profile: None,
+                facts: Facts::default(),
+            },
+            known: None,
+            first_seen: sighting.at,
+            last_seen: sighting.at,
+            stored_seen: None,
+        });
+        self.drafts.len() - 1
+    }
+
+    /// The discovered machines that give way, least recently seen first.
+    fn evictions(&self, model: &Model, limit: usize) -> Vec<MachineId> {
+        let new = self.drafts.iter().filter(|d| d.known.is_none()).count();
+        if new == 0 {
+            return Vec::new();
+        }
+        let records = model.machines.values().map(|row| &row.record);
+        let mut discovered: Vec<_> = records
+            .filter(|r| r.machine.state == MachineState::Discovered)
+            .map(|r| (r.last_seen, r.machine.id))
+            .collect();
+        let surplus = (discovered.len() + new).saturating_sub(limit);
+        discovered.retain(|(_, id)| !self.by_id.contains_key(id));
+        discovered.sort_unstable();
+        discovered.truncate(surplus);
+        discovered.into_iter().map(|(_, id)| id).collect()
+    }
+
+    fn writes_anything(&self) -> bool {
+        self.drafts.iter().any(Draft::writes_row)
+    }
+}
+
+impl Draft {
+    fn learn(&mut self, sighting: &Sighting) {
+        let machine = &mut self.machine;
+        if !machine.macs.contains(&sighting.mac) && machine.macs.len() < CARDS_LEARNED {
+            machine.macs.push(sighting.mac);
+        }
+        // What an operator entered, or what was said first, stays: these are claims, and a
+        // machine must not lose its identity to a forged packet.
+        machine.uuid = machine.uuid.or(sighting.uuid.filter(|u| u.is_identity()));
+        if machine.serial.is_none() {
+            machine.serial = validate::clean(sighting.serial.as_deref());
+        }
+        let facts = &mut machine.facts;
+        facts.platform = sighting.platform.or(facts.platform);
+        let newer = |said: &Option<String>, known: &mut Option<String>| {
+            if let Some(text) = validate::clean(said.as_deref()) {
+                *known = Some(text);
+            }
+        };
+        newer(&sighting.manufacturer, &mut facts.manufacturer);
+        newer(&sighting.product, &mut facts.product);
+        self.last_seen = self.last_seen.max(sighting.at);
+    }
+
+    /// Whether the row is written, or this glimpse is remembered in memory only.
+    fn writes_row(&self) -> bool {
+        let seen_due = match self.stored_seen {
+            None => true,
+            Some(stored) => self.last_seen.0.saturating_sub(stored) >= SEEN_EVERY_MS,
+        };
+        match &self.known {
+            None => true,
+            Some(old) => seen_due || **old != self.machine,
+        }
+    }
+}
+
+/// A machine that asks every second costs one small write in ten.
+const SEEN_EVERY_MS: i64 = 10_000;
+/// A forged UUID with ever new MACs must not grow a machine without end. Those beyond are still
+/// taken for this machine, by their UUID; an operator may enter more by hand.
+const CARDS_LEARNED: usize = 8;

@@ -1,14 +1,32 @@
-//! Opening, publishing, and the one way every change goes.
+//! The store itself: opening, reading from memory, publishing.
 
-use crate::OpenError;
-use bootplan::{Catalog, LoaderInventory};
-use std::sync::Arc;
-use tokio::sync::watch;
+use crate::change::Fresh;
+use crate::model::Model;
+use crate::rows::{self, failed};
+use crate::{OpenError, StoreError, StoredEvent, database};
+use bootplan::{Catalog, LoaderInventory, MacAddr, MachineId};
+use sqlx::AnyPool;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{Mutex, broadcast, watch};
 
 /// The database and the published [`Catalog`]. Clones share both.
 #[derive(Clone)]
 pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) pool: AnyPool,
+    pub(crate) options: StoreOptions,
+    pub(crate) writer: Arc<Mutex<()>>,
+    pub(crate) live: broadcast::Sender<Arc<StoredEvent>>,
+    model: RwLock<Model>,
+    stale: AtomicBool,
     catalog: watch::Sender<Arc<Catalog>>,
+    /// Held while the database is open; released by the system if we are killed.
+    _lock: Option<std::fs::File>,
 }
 
 /// Limits of a [`Store`]; the defaults are right except in tests.
@@ -29,8 +47,8 @@ impl Default for StoreOptions {
 }
 
 impl Store {
-    /// Opens the database at `url` (`sqlite:/path/farrier.db` or `postgres://…`), making or
-    /// migrating it as needed, and publishes the first Catalog.
+    /// Opens the database at `url` (`sqlite:/path/farrier.db`, the path taken literally, or
+    /// `postgres://…`), making or migrating it as needed, and publishes the first Catalog.
     ///
     /// # Errors
     /// See [`OpenError`]; a damaged or newer database is left untouched.
@@ -43,33 +61,122 @@ impl Store {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open_with(url: &str, options: StoreOptions) -> Result<Store, OpenError> {
-        let _ = (url, options);
-        unimplemented!("store: in work")
+        let opened = database::open(url, database::migrator()).await?;
+        let store = Store {
+            inner: Arc::new(Inner {
+                pool: opened.pool,
+                options,
+                writer: Arc::default(),
+                live: broadcast::Sender::new(LIVE_CAPACITY),
+                model: RwLock::default(),
+                stale: AtomicBool::new(true),
+                catalog: watch::Sender::new(Arc::default()),
+                _lock: opened.lock,
+            }),
+        };
+        match store.reload_if_stale().await {
+            Ok(()) => Ok(store),
+            Err(StoreError::Database { doing, source }) => {
+                store.close().await;
+                Err(database::unreadable(
+                    opened.name,
+                    opened.path,
+                    doing,
+                    source,
+                ))
+            }
+            Err(other) => unreachable!("reading reports only database errors: {other}"),
+        }
     }
 
     /// The snapshot in force.
     pub fn catalog(&self) -> Arc<Catalog> {
-        self.catalog.borrow().clone()
+        self.inner.catalog.borrow().clone()
     }
 
     /// Follows the published snapshots.
     pub fn watch(&self) -> watch::Receiver<Arc<Catalog>> {
-        self.catalog.subscribe()
+        self.inner.catalog.subscribe()
     }
 
     /// Publishes which loaders are on disk.
     pub fn set_loaders(&self, loaders: LoaderInventory) {
-        let _ = loaders;
-        unimplemented!("store: in work")
+        let mut model = self.model_mut();
+        model.loaders = loaders;
+        self.inner.catalog.send_replace(model.catalog());
     }
 
-    /// Events as they are stored: from the journal and from changes alike.
-    pub fn live(&self) -> tokio::sync::broadcast::Sender<Arc<crate::StoredEvent>> {
-        unimplemented!("store: in work")
+    /// Events as they are stored, from the journal and from changes alike: subscribe for live
+    /// pages.
+    pub fn live(&self) -> broadcast::Sender<Arc<StoredEvent>> {
+        self.inner.live.clone()
     }
 
     /// Waits for the change in progress and closes the database.
     pub async fn close(&self) {
-        unimplemented!("store: in work")
+        let _writer = self.inner.writer.lock().await;
+        self.inner.pool.close().await;
+    }
+
+    pub(crate) fn model(&self) -> RwLockReadGuard<'_, Model> {
+        self.inner.model.read().expect("no change panics half-way")
+    }
+
+    pub(crate) fn model_mut(&self) -> RwLockWriteGuard<'_, Model> {
+        self.inner.model.write().expect("no change panics half-way")
+    }
+
+    pub(crate) fn first_mac(&self, id: MachineId) -> Option<MacAddr> {
+        let model = self.model();
+        model.machine(id)?.machine.macs.first().copied()
+    }
+
+    /// Takes in what a committed change left, and publishes it. Caller holds the writer's turn.
+    pub(crate) fn publish(&self, touched: &BTreeSet<MachineId>, fresh: Fresh) {
+        let mut model = self.model_mut();
+        let changed = fresh.is_some() || !touched.is_empty();
+        let present: BTreeSet<MachineId> = fresh.machines.iter().map(|r| r.machine.id).collect();
+        for gone in touched.difference(&present) {
+            model.take(*gone);
+        }
+        for record in fresh.machines {
+            model.put(record);
+        }
+        if let Some(profiles) = fresh.profiles {
+            let named = profiles.into_iter().map(|p| (p.name.clone(), Arc::new(p)));
+            model.profiles = named.collect();
+        }
+        if let Some(site) = fresh.site {
+            model.site = site;
+        }
+        if changed {
+            self.inner.catalog.send_replace(model.catalog());
+        }
+    }
+
+    pub(crate) fn set_stale(&self) {
+        self.inner.stale.store(true, Ordering::Release);
+    }
+
+    /// Reads everything anew if memory may differ from the database.
+    pub(crate) async fn reload_if_stale(&self) -> Result<(), StoreError> {
+        if !self.inner.stale.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let doing = failed("reading machines, profiles and settings");
+        let mut tx = self.inner.pool.begin().await.map_err(doing)?;
+        let fresh = Fresh {
+            machines: rows::load_machines(&mut tx).await.map_err(doing)?,
+            profiles: Some(rows::load_profiles(&mut tx).await.map_err(doing)?),
+            site: Some(rows::load_site(&mut tx).await.map_err(doing)?),
+        };
+        tx.rollback().await.map_err(doing)?;
+        let known = self.model().machines.keys().copied().collect();
+        self.publish(&known, fresh);
+        self.inner.stale.store(false, Ordering::Release);
+        Ok(())
     }
 }
+
+/// A page that has fallen this many events behind reads the history instead.
+const LIVE_CAPACITY: usize = 4096;

@@ -1,0 +1,175 @@
+//! The one way every change goes: lock, transaction, events, read back, commit, publish.
+
+use crate::StoreError;
+use crate::events::{StoredEvent, insert_events};
+use crate::rows::{self, Tx, failed};
+use crate::store::Store;
+use bootplan::{Event, EventKind, MachineId, Origin, Profile, Site, Timestamp};
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::OwnedMutexGuard;
+
+/// A change in progress. Dropped without [`commit`](Self::commit), it never happened.
+pub(crate) struct Change {
+    pub(crate) tx: Tx,
+    store: Store,
+    touched: BTreeSet<MachineId>,
+    profiles: bool,
+    site: bool,
+    events: Vec<(Option<MachineId>, Event)>,
+    // Last, so that the transaction is rolled back before the next change may begin.
+    _writer: OwnedMutexGuard<()>,
+}
+
+impl Store {
+    /// Waits for its turn and begins a change. One writer at a time: SQLite knows no more, and
+    /// what was checked against memory stays true until the commit.
+    pub(crate) async fn begin(&self) -> Result<Change, StoreError> {
+        let writer = self.lock().await?;
+        self.begin_locked(writer).await
+    }
+
+    /// The turn alone, to look before there is something to write.
+    pub(crate) async fn lock(&self) -> Result<OwnedMutexGuard<()>, StoreError> {
+        let writer = Arc::clone(&self.inner.writer).lock_owned().await;
+        self.reload_if_stale().await?;
+        Ok(writer)
+    }
+
+    pub(crate) async fn begin_locked(
+        &self,
+        writer: OwnedMutexGuard<()>,
+    ) -> Result<Change, StoreError> {
+        let tx = self
+            .inner
+            .pool
+            .begin()
+            .await
+            .map_err(failed("beginning a change"))?;
+        Ok(Change {
+            tx,
+            store: self.clone(),
+            touched: BTreeSet::new(),
+            profiles: false,
+            site: false,
+            events: Vec::new(),
+            _writer: writer,
+        })
+    }
+}
+
+impl Change {
+    /// The machine's row was changed, made or deleted.
+    pub(crate) fn touch(&mut self, id: MachineId) {
+        self.touched.insert(id);
+    }
+
+    /// Profiles were changed.
+    pub(crate) fn touch_profiles(&mut self) {
+        self.profiles = true;
+    }
+
+    /// Site settings were changed.
+    pub(crate) fn touch_site(&mut self) {
+        self.site = true;
+    }
+
+    /// Notes an event of this change.
+    pub(crate) fn event(&mut self, machine: Option<MachineId>, event: Event) {
+        self.events.push((machine, event));
+    }
+
+    /// Notes what somebody did.
+    pub(crate) fn say(&mut self, machine: Option<MachineId>, kind: EventKind) {
+        let origin = Origin {
+            mac: machine.and_then(|id| self.store.first_mac(id)),
+            ..Origin::default()
+        };
+        let at = now();
+        self.event(machine, Event { at, origin, kind });
+    }
+
+    /// Makes the change durable, then publishes it.
+    pub(crate) async fn commit(mut self) -> Result<Vec<Arc<StoredEvent>>, StoreError> {
+        let doing = failed("storing a change");
+        let events = insert_events(&mut self.tx, std::mem::take(&mut self.events))
+            .await
+            .map_err(doing)?;
+        let fresh = self.read_back().await.map_err(doing)?;
+        let Change {
+            tx,
+            store,
+            touched,
+            _writer,
+            ..
+        } = self;
+        if let Err(source) = tx.commit().await {
+            // Whether it was stored is unknown (a connection may break after the commit): the
+            // next change first reads everything anew.
+            store.set_stale();
+            return Err(doing(source));
+        }
+        store.publish(&touched, fresh);
+        let events: Vec<_> = events.into_iter().map(Arc::new).collect();
+        for event in &events {
+            // Nobody listening is fine.
+            let _ = store.inner.live.send(Arc::clone(event));
+        }
+        Ok(events)
+    }
+
+    async fn read_back(&mut self) -> Result<Fresh, sqlx::Error> {
+        let ids: Vec<MachineId> = self.touched.iter().copied().collect();
+        let tx = &mut self.tx;
+        let mut fresh = Fresh {
+            machines: rows::load_some(tx, &ids).await?,
+            ..Fresh::default()
+        };
+        if self.profiles {
+            fresh.profiles = Some(rows::load_profiles(tx).await?);
+        }
+        if self.site {
+            fresh.site = Some(rows::load_site(tx).await?);
+        }
+        Ok(fresh)
+    }
+}
+
+/// What a change left in the database.
+#[derive(Default)]
+pub(crate) struct Fresh {
+    pub(crate) machines: Vec<crate::MachineRecord>,
+    pub(crate) profiles: Option<Vec<Profile>>,
+    pub(crate) site: Option<Site>,
+}
+
+impl Fresh {
+    /// Whether a Catalog would look different.
+    pub(crate) fn is_some(&self) -> bool {
+        !self.machines.is_empty() || self.profiles.is_some() || self.site.is_some()
+    }
+}
+
+/// Runs a change to its end even when the caller goes away (a browser that closes its
+/// connection), so that what was committed is always published too.
+pub(crate) async fn to_the_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::spawn(change).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(StoreError::Database {
+            doing: "the program is ending",
+            source: sqlx::Error::PoolClosed,
+        }),
+    }
+}
+
+/// The time that changes are stamped with.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let millis = since.map_or(0, |d| d.as_millis());
+    Timestamp(i64::try_from(millis).unwrap_or(i64::MAX))
+}
