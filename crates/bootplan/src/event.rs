@@ -1,10 +1,12 @@
 //! What happened, as values. Producers emit, one journal task puts them in order; pages, the
 //! command line and verdicts only read.
 
+use crate::timeline::{human_duration, human_size};
 use crate::{
     Because, ClientClass, Decision, Intent, MacAddr, Outcome, Platform, ProfileName, Stage, menu,
 };
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::Ipv4Addr;
 
 /// Milliseconds since the Unix epoch, UTC.
@@ -22,6 +24,15 @@ pub enum Transport {
     Tftp,
     /// HTTP.
     Http,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Transport::Tftp => "TFTP",
+            Transport::Http => "HTTP",
+        })
+    }
 }
 
 /// Where an event came from on the network.
@@ -181,5 +192,179 @@ impl EventKind {
             files: menu::default_files(decision),
             because: decision.because.clone(),
         }
+    }
+
+    /// One line for people: timelines, live feeds, the log.
+    pub fn headline(&self) -> String {
+        match self {
+            EventKind::Offered {
+                stage,
+                platform,
+                class,
+                file,
+                because,
+            } => {
+                let http = match class {
+                    ClientClass::Pxe => "",
+                    ClientClass::Http => " HTTP Boot",
+                };
+                let file = match file.as_str() {
+                    "" => "its own file list".to_owned(),
+                    name => printable(name),
+                };
+                format!("OFFER: {file} ({platform}{http} {stage}), because {because}")
+            }
+            EventKind::NotOffered {
+                stage,
+                platform,
+                because,
+                ..
+            } => match platform {
+                Some(platform) => format!("no OFFER ({platform} {stage}), because {because}"),
+                None => format!("no OFFER ({stage}), because {because}"),
+            },
+            EventKind::BootServerAck { stage, file } => {
+                format!("port 4011: {} ({stage})", printable(file))
+            }
+            EventKind::MenuServed {
+                stage,
+                transport,
+                intent,
+                profile,
+                because,
+                ..
+            } => {
+                let about = match (intent, profile) {
+                    (Some(Intent::Assigned), Some(profile)) => format!("boot {profile}"),
+                    (Some(Intent::Assigned), None) => "boot".to_owned(),
+                    (Some(Intent::Wait), _) => "wait for an assignment".to_owned(),
+                    (Some(Intent::Menu), _) => "choose from the menu".to_owned(),
+                    (None, _) => "boot the local disk".to_owned(),
+                };
+                format!("{transport} {stage} menu: {about}, because {because}")
+            }
+            EventKind::FileServed {
+                transport,
+                path,
+                bytes,
+                millis,
+            } => format!(
+                "{transport} {} {} in {}",
+                printable(path),
+                human_size(*bytes),
+                human_duration(i64::try_from(*millis).unwrap_or(i64::MAX))
+            ),
+            EventKind::FileFailed {
+                transport,
+                path,
+                reason,
+                ..
+            } => format!("{transport} {}: {}", printable(path), printable(reason)),
+            EventKind::Discovered { platform } => match platform {
+                Some(platform) => format!("seen for the first time ({platform})"),
+                None => "seen for the first time".to_owned(),
+            },
+            EventKind::Assigned {
+                profile: Some(profile),
+                by,
+            } => format!("assigned to {profile} by {}", printable(by)),
+            EventKind::Assigned { profile: None, by } => {
+                format!("assignment taken away by {}", printable(by))
+            }
+            EventKind::Changed { what, by } => format!("{} by {}", printable(what), printable(by)),
+            EventKind::ForeignServer { server, boots } => match boots {
+                true => format!("another boot server on this network: {server}"),
+                false => format!("DHCP server on this network: {server}"),
+            },
+        }
+    }
+}
+
+/// A name that came in a packet, fit for one line of a log.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::UnassignedPolicy;
+
+    fn headline(json: serde_json::Value) -> String {
+        let event: Event = serde_json::from_value(json).expect("an event");
+        event.kind.headline()
+    }
+
+    #[test]
+    fn headlines() {
+        let because = serde_json::json!({
+            "reason": "assignment", "machine": "node-7", "profile": "debian-12"
+        });
+        let lines: Vec<String> = [
+            serde_json::json!({"event": "offered", "stage": "firmware", "platform": "efi-x64",
+                "class": "pxe", "file": "snponly.efi", "because": because}),
+            serde_json::json!({"event": "offered", "stage": "firmware", "platform": "efi-arm64",
+                "class": "http", "file": "http://10.0.0.2/boot/shimaa64.efi",
+                "because": because}),
+            serde_json::json!({"event": "offered", "stage": "firmware",
+                "platform": "raspberry-pi", "class": "pxe", "file": "", "because": because}),
+            serde_json::json!({"event": "not-offered", "stage": "firmware", "platform": null,
+                "arch": 42, "because": {"reason": "unknown-architecture", "code": 42}}),
+            serde_json::json!({"event": "not-offered", "stage": "ipxe", "platform": "bios",
+                "arch": 0, "because": {"reason": "site-default", "policy": "silence"}}),
+            serde_json::json!({"event": "boot-server-ack", "stage": "firmware",
+                "file": "snponly.efi"}),
+            serde_json::json!({"event": "menu-served", "stage": "ipxe", "transport": "http",
+                "path": "x", "intent": "assigned", "profile": "debian-12", "because": because}),
+            serde_json::json!({"event": "menu-served", "stage": "grub", "transport": "tftp",
+                "path": "x", "intent": "wait", "profile": null,
+                "because": {"reason": "site-default", "policy": "wait"}}),
+            serde_json::json!({"event": "menu-served", "stage": "pxelinux", "transport": "tftp",
+                "path": "x", "intent": null, "profile": null,
+                "because": {"reason": "profile-missing", "profile": "gone"}}),
+            serde_json::json!({"event": "file-served", "transport": "tftp",
+                "path": "snponly.efi", "bytes": 268_800, "millis": 412}),
+            serde_json::json!({"event": "file-served", "transport": "http",
+                "path": "images/debian-12/initrd.gz", "bytes": 40_123_456, "millis": 65_000}),
+            serde_json::json!({"event": "file-failed", "transport": "tftp",
+                "path": "x
+y", "reason": "User aborted the transfer", "normal": true}),
+            serde_json::json!({"event": "discovered", "platform": "bios"}),
+            serde_json::json!({"event": "assigned", "profile": "debian-12", "by": "cli"}),
+            serde_json::json!({"event": "assigned", "profile": null, "by": "anna"}),
+            serde_json::json!({"event": "foreign-server", "server": "10.0.0.9", "boots": true}),
+        ]
+        .into_iter()
+        .map(|mut json| {
+            json["at"] = 0.into();
+            json["origin"] = serde_json::json!({});
+            headline(json)
+        })
+        .collect();
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn an_event_of_a_decision_names_the_files_of_its_default_entry() {
+        let decision = Decision {
+            outcome: Outcome::Silent,
+            because: Because::SiteDefault {
+                policy: UnassignedPolicy::Silence,
+            },
+            machine: None,
+        };
+        let event = EventKind::menu_served(Stage::Grub, Transport::Tftp, "p", &decision);
+        let EventKind::MenuServed {
+            intent,
+            profile,
+            files,
+            ..
+        } = event
+        else {
+            panic!("another kind of event");
+        };
+        assert_eq!((intent, profile, files), (None, None, Vec::new()));
     }
 }

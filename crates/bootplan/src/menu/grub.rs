@@ -103,7 +103,7 @@ fn wait(page: &mut Config, sheet: &Sheet<'_>, plan: &BootPlan) {
         "    echo {}",
         grub_text(
             &format!(
-                "Farrier: nobody assigned it within {} s; starting the local disk",
+                "Farrier: nobody assigned it within {} s",
                 plan.site.wait_limit_s
             ),
             79
@@ -149,7 +149,6 @@ fn menu(
     }
     page.line("");
     page.line("menuentry 'Boot from the local disk' --id local {");
-    page.line("  echo 'Farrier: starting the local disk'");
     page.line(&format!("  {LOCAL_DISK}"));
     page.line("}");
 }
@@ -214,7 +213,7 @@ struct Config {
 impl Config {
     fn new(purpose: &str) -> Self {
         Config {
-            text: format!("# Farrier: {purpose}\n"),
+            text: format!("# Farrier: {purpose}\n{LOCAL_FUNCTION}"),
         }
     }
 
@@ -229,7 +228,33 @@ impl Config {
     }
 }
 
-/// Leaves GRUB; UEFI firmware goes on to its next boot entry.
-const LOCAL_DISK: &str = "exit 1";
+/// Starts the local disk; ends every way that does not boot a profile.
+const LOCAL_DISK: &str = "farrier_local";
+/// GRUB 2.12 leaves with "success" whatever it is told, and EDK2 then stops at its own menu
+/// instead of going on to its next boot entry (seen on OVMF). So GRUB looks for an installed
+/// system's loader itself, the removable-media name last, as an installer's USB stick has only
+/// that. Leaving is for machines without one, where the firmware has nothing to boot either.
+const LOCAL_FUNCTION: &str = "\
+function farrier_local {
+  echo 'Farrier: starting the local disk'
+  if [ \"$grub_platform\" = efi ]; then
+    if [ \"$grub_cpu\" = arm64 ]; then set arch=aa64
+    elif [ \"$grub_cpu\" = i386 ]; then set arch=ia32
+    else set arch=x64; fi
+    for loader in debian/shim$arch ubuntu/shim$arch fedora/shim$arch redhat/shim$arch \
+centos/shim$arch rocky/shim$arch almalinux/shim$arch opensuse/shim sles/shim \
+debian/grub$arch Microsoft/Boot/bootmgfw BOOT/BOOT$arch; do
+      for disk in (hd*); do
+        if [ -f \"$disk/EFI/$loader.efi\" ]; then
+          if chainloader \"$disk/EFI/$loader.efi\"; then boot; fi
+        fi
+      done
+    done
+  elif chainloader (hd0)+1; then
+    boot
+  fi
+  exit 1
+}
+";
 /// Longest list of one `for`; longer waits are two loops.
 const LOOP_LIMIT: u32 = 100;

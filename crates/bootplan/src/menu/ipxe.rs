@@ -12,6 +12,7 @@ const QUERY: &str = "uuid=${uuid}&serial=${serial:uristring}&platform=${platform
 
 pub(super) fn script(sheet: &Sheet<'_>) -> String {
     let mut page = Script::new("the script of one machine");
+    page.line("set lost:int32 0");
     match &sheet.page {
         Page::LocalDisk => {
             page.say(&format!("{} boots its local disk", sheet.who));
@@ -70,7 +71,6 @@ fn wait(page: &mut Script, sheet: &Sheet<'_>, plan: &BootPlan) {
             "asking every {poll} s for {} s (Ctrl-C: local disk)",
             plan.site.wait_limit_s
         ));
-        page.line("set lost:int32 0");
     } else {
         page.say(&format!(
             "{} still waits ({} of {} s)",
@@ -106,7 +106,6 @@ fn menu(
             page.say(&format!("  {reason}"));
         }
     }
-    page.line("set lost:int32 0");
     if plan.site.menu_timeout_s == 0 {
         page.line(&format!("goto {default_label}"));
     } else {

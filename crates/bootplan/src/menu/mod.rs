@@ -158,7 +158,7 @@ impl<'a> Sheet<'a> {
                 name = plan.machine_name.clone();
                 if plan.intent != Intent::Wait {
                     menu(language, plan)
-                } else if round < plan.site.wait_rounds() {
+                } else if round < wait_rounds(language, plan) {
                     Page::Wait { plan }
                 } else {
                     because = format!("nobody assigned it within {} s", plan.site.wait_limit_s);
@@ -179,6 +179,16 @@ impl<'a> Sheet<'a> {
     /// Where people assign this machine: a short link that a person can type from a screen.
     fn assign_url(&self) -> String {
         format!("{}/m/{}", self.server.ui_base(), self.client.mac.dashed())
+    }
+}
+
+/// After how many questions a waiting machine goes to its local disk.
+fn wait_rounds(language: Language, plan: &BootPlan) -> u32 {
+    let rounds = plan.site.wait_rounds();
+    match language {
+        Language::Ipxe => rounds,
+        Language::Pxelinux => rounds.min(pxelinux::ROUND_LIMIT),
+        Language::Grub => u32::MAX,
     }
 }
 

@@ -1,9 +1,13 @@
 //! PXELINUX configurations in its plain language: `ldlinux.c32` alone understands them, no menu
 //! module with companions of the very same version has to be found.
+//!
+//! A boot that fails reads its configuration anew (ONERROR), so that a new assignment counts.
+//! What PXELINUX cannot be made to survive is Farrier being away at that moment: without a
+//! configuration it waits at its prompt for ever.
 
 use super::text::pxelinux_text;
 use super::{Boot, Entry, Page, RETRY_S, Sheet};
-use crate::{BootPlan, FileRef};
+use crate::{BootPlan, FileRef, Site};
 
 pub(super) fn config(sheet: &Sheet<'_>) -> String {
     // SERIAL must come first; without a serial port it changes nothing.
@@ -34,32 +38,24 @@ pub(super) fn config(sheet: &Sheet<'_>) -> String {
 }
 
 fn wait(page: &mut Config, sheet: &Sheet<'_>, plan: &BootPlan) {
-    let poll = u32::from(plan.site.wait_poll_s);
+    let (pause, waited) = pace(&plan.site, sheet.round);
     if sheet.round == 0 {
         page.say(&format!("{} waits for an assignment", sheet.client.mac));
         page.say(&format!("assign it at {}", sheet.assign_url()));
         page.say(&format!(
-            "asking every {poll} s for {} s (type local: local disk)",
+            "asking every {pause} s for {} s (type local: local disk)",
             plan.site.wait_limit_s
         ));
     } else {
         page.say(&format!(
-            "{} still waits ({} of {} s)",
-            sheet.client.mac,
-            sheet.round.saturating_mul(poll),
-            plan.site.wait_limit_s
+            "{} still waits ({waited} of {} s)",
+            sheet.client.mac, plan.site.wait_limit_s
         ));
     }
     page.line("DEFAULT again");
     page.line("PROMPT 1");
-    page.timeout(poll, "again");
-    page.line("");
-    page.line("LABEL again");
-    page.line(&format!(
-        "  CONFIG ::farrier/wait/{}/pxelinux.cfg/01-{}",
-        sheet.round + 1,
-        sheet.client.mac.dashed()
-    ));
+    page.timeout(pause, "again");
+    page.again(sheet);
 }
 
 fn menu(
@@ -76,34 +72,78 @@ fn menu(
     page.say(&format!("because {}", sheet.because));
     for (n, entry) in entries.iter().enumerate() {
         match &entry.boot {
-            Ok(_) => page.say(&format!("  type {} for {}", n + 1, entry.profile.title)),
+            Ok(_) if default == Some(n) => {
+                page.say(&format!("press Enter for {}", entry.profile.title));
+            }
+            Ok(_) => page.say(&format!("type {} for {}", n + 1, entry.profile.title)),
             Err(reason) => {
-                page.say(&format!("  {} is not offered:", entry.profile.name));
-                page.say(&format!("    {reason}"));
+                page.say(&format!("{} is not offered:", entry.profile.name));
+                page.say(&format!("  {reason}"));
             }
         }
     }
-    page.say("  type local for the local disk");
-    let default_label = default.map_or_else(|| "local".to_owned(), |n| (n + 1).to_string());
-    page.line(&format!("DEFAULT {default_label}"));
-    match u32::from(plan.site.menu_timeout_s) {
-        // At once. The time-out then only counts after a boot that failed, as TIMEOUT 0 would
-        // wait at the prompt for ever.
-        0 => {
+    page.say("type local for the local disk");
+    page.line(&format!("DEFAULT {DEFAULT_LABEL}"));
+    match (sheet.round, u32::from(plan.site.menu_timeout_s)) {
+        // At once. TIMEOUT 0 would wait for ever if PXELINUX ever came to its prompt.
+        (0, 0) => {
             page.line("PROMPT 0");
-            page.timeout(RETRY_S, &default_label);
+            page.timeout(RETRY_S, DEFAULT_LABEL);
         }
-        seconds => {
+        (0, seconds) => {
             page.line("PROMPT 1");
-            page.timeout(seconds, &default_label);
+            page.timeout(seconds, DEFAULT_LABEL);
         }
+        // After a boot that failed: not faster than the pause between two attempts.
+        (_, seconds) => {
+            page.line("PROMPT 1");
+            page.timeout(seconds.max(RETRY_S), DEFAULT_LABEL);
+        }
+    }
+    let retry = sheet.round < ROUND_LIMIT;
+    page.line(if retry {
+        "ONERROR again"
+    } else {
+        "ONERROR local"
+    });
+    if default.is_none() {
+        page.line("");
+        page.line(&format!("LABEL {DEFAULT_LABEL}"));
+        page.line("  LOCALBOOT 0");
     }
     for (n, entry) in entries.iter().enumerate() {
         let Ok(boot) = &entry.boot else { continue };
         page.line("");
-        page.line(&format!("LABEL {}", n + 1));
+        if default == Some(n) {
+            page.line(&format!("LABEL {DEFAULT_LABEL}"));
+        } else {
+            page.line(&format!("LABEL {}", n + 1));
+        }
         load(page, boot);
     }
+    if retry {
+        page.again(sheet);
+    }
+}
+
+/// The pause before the next question of a waiting machine, and how long it has waited, in
+/// seconds. [`ROUND_LIMIT`] questions have to last for the whole limit: where the site's pace is
+/// too quick for that, the second half of them is spread over the time that is left.
+fn pace(site: &Site, round: u32) -> (u32, u32) {
+    let poll = u32::from(site.wait_poll_s);
+    let quick = ROUND_LIMIT / 2;
+    if site.wait_rounds() <= ROUND_LIMIT || round < quick {
+        return (poll, round.saturating_mul(poll));
+    }
+    let slow = site
+        .wait_limit_s
+        .saturating_sub(quick * poll)
+        .div_ceil(ROUND_LIMIT - quick)
+        .max(poll);
+    let waited = (round - quick)
+        .saturating_mul(slow)
+        .saturating_add(quick * poll);
+    (slow, waited)
 }
 
 fn load(page: &mut Config, boot: &Boot<'_>) {
@@ -165,8 +205,30 @@ impl Config {
 
     /// What happens when nobody types. IMPLICIT 0: a mistyped word is no file name to try.
     fn timeout(&mut self, seconds: u32, label: &str) {
-        self.line(&format!("TIMEOUT {}", seconds * 10));
+        self.line(&format!("TIMEOUT {}", (seconds * 10).min(TIMEOUT_LIMIT)));
         self.line(&format!("ONTIMEOUT {label}"));
         self.line("IMPLICIT 0");
     }
+
+    /// The label that reads this configuration anew, one round later.
+    fn again(&mut self, sheet: &Sheet<'_>) {
+        self.line("");
+        self.line("LABEL again");
+        self.line(&format!(
+            "  CONFIG ::farrier/wait/{}/pxelinux.cfg/01-{}",
+            sheet.round.saturating_add(1),
+            sheet.client.mac.dashed()
+        ));
+    }
 }
+
+/// How often PXELINUX is sent to a new configuration in all, waiting and retrying taken together.
+/// 6.04 leaks a little with each one, finds no file any more after 124 (measured, whatever the
+/// memory), and would stop at its prompt.
+pub(super) const ROUND_LIMIT: u32 = 100;
+/// The default entry's label. ONERROR appends the name of the default to the CONFIG line, where
+/// PXELINUX takes it for the directory to change to: `::`, the server's root, is the only name
+/// that does no harm there (with another it no longer finds ldlinux.c32; measured with 6.04).
+const DEFAULT_LABEL: &str = "::";
+/// The largest time-out PXELINUX takes, in tenths of a second.
+const TIMEOUT_LIMIT: u32 = 35_996;
