@@ -302,7 +302,6 @@ fn on_the_wire(kind: &EventKind) -> bool {
         EventKind::Discovered { .. }
         | EventKind::Assigned { .. }
         | EventKind::Changed { .. }
-        | EventKind::Changed { .. }
         | EventKind::ForeignServer { .. } => false,
     }
 }
