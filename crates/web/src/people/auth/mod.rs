@@ -1,9 +1,97 @@
 //! Who is asking: set-up link, login, sessions, API tokens.
 
 mod actor;
+mod guard;
+mod limit;
+mod origin;
+pub(crate) mod password;
+mod session;
 
+pub(crate) use actor::NotSignedIn;
 pub use actor::{Actor, Via};
+pub(crate) use guard::{form_encode, guard};
+pub(crate) use session::{LIFETIME, clear_cookie, cookie, session_secret, set_cookie};
 
-/// Sign-in limits and the pending set-up link; lives as long as the program.
+use limit::Limiter;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use store::{Store, StoreError};
+
+/// The secret of the one-time set-up link (`/setup?token=…`) for the program to print; `None`
+/// once there is a user. Asking again voids the earlier link.
+///
+/// # Errors
+/// Database failure.
+pub async fn setup_token(store: &Store) -> Result<Option<String>, StoreError> {
+    store.create_setup_secret().await
+}
+
+/// Sign-in limits and idle times; lives as long as the program.
 #[derive(Default)]
-pub(crate) struct Auth {}
+pub(crate) struct Auth {
+    limits: Mutex<Limiter>,
+    idle: Mutex<session::Idle>,
+}
+
+impl Auth {
+    /// Takes one try at a password from the budget of the address and of the account.
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub(crate) fn try_password(&self, from: IpAddr, account: &str) -> Result<(), Duration> {
+        let now = Instant::now();
+        let mut limits = lock(&self.limits);
+        limits.take(&format!("ip {}", network_of(from)), now)?;
+        limits.take(&format!("account {}", account.to_lowercase()), now)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, session::Idle> {
+        lock(&self.idle)
+    }
+}
+
+/// One IPv6 host owns at least a /64, so that is what counts as one address.
+fn network_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
+        v4 => v4,
+    }
+}
+
+/// These tables are valid after any panic: every update is a single assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_account_from_many_addresses_and_many_accounts_from_one_are_both_bounded() {
+        let auth = Auth::default();
+        let from = |n: u32| IpAddr::V4(n.into());
+        let granted = (0..50).filter(|n| auth.try_password(from(*n), "root").is_ok());
+        assert!(granted.count() <= 10);
+        let auth = Auth::default();
+        let granted = (0..50).filter(|n| auth.try_password(from(1), &format!("u{n}")).is_ok());
+        assert!(granted.count() <= 10);
+    }
+
+    #[test]
+    fn the_spelling_of_a_name_or_address_is_no_second_budget() {
+        let auth = Auth::default();
+        let spellings = ["root", "ROOT", "Root"];
+        let granted = (0..30).filter(|n| {
+            let from = IpAddr::V4((*n as u32).into());
+            auth.try_password(from, spellings[n % 3]).is_ok()
+        });
+        assert!(granted.count() <= 10);
+        let a: IpAddr = "2001:db8::1".parse().expect("address");
+        let b: IpAddr = "2001:db8::ffff:2".parse().expect("address");
+        assert_eq!(network_of(a), network_of(b));
+        let mapped: IpAddr = "::ffff:10.0.0.1".parse().expect("address");
+        assert_eq!(network_of(mapped), IpAddr::V4([10, 0, 0, 1].into()));
+    }
+}

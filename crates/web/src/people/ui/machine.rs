@@ -1,0 +1,358 @@
+//! `/machines/{id}`: one machine, what it will get, and what it did.
+
+use super::error::{PageError, PageResult, page, sentence};
+use super::form::Fields;
+use super::frame::{Frame, Stamp, Visit, done, failed, local, now};
+use super::machine_list::{Choice, assignment_problem, choices};
+use super::preview::{Answer, Menu, answers, menus};
+use super::settings::LOADERS;
+use super::story::{Attempt, printable};
+use crate::people::PeopleState;
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use bootplan::{
+    LoaderKind, MacAddr, Machine, MachineId, MachineState, ProfileName, UnassignedPolicy, timeline,
+};
+use http::StatusCode;
+use std::collections::BTreeMap;
+use store::{EventQuery, MachineChange, MachineRecord, StoreError};
+
+#[derive(Template)]
+#[template(path = "machine.html")]
+struct MachinePage {
+    frame: Frame,
+    id: i64,
+    name: String,
+    macs: Vec<String>,
+    uuid: Option<String>,
+    serial: Option<String>,
+    platform: Option<String>,
+    product: String,
+    labels: BTreeMap<String, String>,
+    discovered: bool,
+    profile: Option<String>,
+    problem: Option<&'static str>,
+    policy: UnassignedPolicy,
+    loaders: [(LoaderKind, &'static str); 3],
+    first_seen: Stamp,
+    last_seen: Option<Stamp>,
+    profiles: Vec<Choice>,
+    answers: Vec<Answer>,
+    menus: Vec<Menu>,
+    attempts: Vec<Attempt>,
+    form: EditForm,
+}
+
+/// The edit form as typed, with its errors.
+#[derive(Default)]
+pub(crate) struct EditForm {
+    pub(crate) name: String,
+    pub(crate) macs: String,
+    pub(crate) uuid: String,
+    pub(crate) serial: String,
+    pub(crate) labels: String,
+    pub(crate) loader: String,
+    /// Field name to what is wrong with it.
+    pub(crate) errors: BTreeMap<&'static str, String>,
+}
+
+#[derive(Template)]
+#[template(path = "unseen.html")]
+struct UnseenPage {
+    frame: Frame,
+    mac: MacAddr,
+}
+
+/// `GET /machines/{id}`
+pub(crate) async fn show(
+    State(state): State<PeopleState>,
+    visit: Visit,
+    Path(id): Path<i64>,
+) -> PageResult {
+    let record = find(&state, id)?;
+    let form = EditForm::of(&record.machine);
+    page(&machine_page(&state, &visit, record, form).await?)
+}
+
+/// `GET /m/{mac}`: the address that a waiting machine shows on its screen.
+pub(crate) async fn by_mac(
+    State(state): State<PeopleState>,
+    visit: Visit,
+    Path(mac): Path<String>,
+) -> PageResult {
+    let mac: MacAddr = mac
+        .parse()
+        .map_err(|e: bootplan::MacParseError| PageError::NotFound(e.to_string()))?;
+    if let Some(machine) = state.store.catalog().find(mac, None) {
+        return Ok(Redirect::to(&format!("/machines/{}", machine.id.0)).into_response());
+    }
+    let frame = visit.frame(&state, "machines");
+    Ok((StatusCode::NOT_FOUND, page(&UnseenPage { frame, mac })?).into_response())
+}
+
+/// `POST /machines/{id}`
+pub(crate) async fn edit(
+    State(state): State<PeopleState>,
+    visit: Visit,
+    Path(id): Path<i64>,
+    fields: Fields,
+) -> PageResult {
+    let record = find(&state, id)?;
+    let mut form = EditForm::typed(&fields);
+    if let Some(change) = form.change() {
+        let saved = state
+            .store
+            .update_machine(MachineId(id), change, &visit.actor.name)
+            .await;
+        match saved {
+            Ok(record) => {
+                let name = printable(&record.machine.name);
+                return Ok(done(&format!("/machines/{id}"), format!("Saved {name}.")));
+            }
+            Err(error) => form.blame(error)?,
+        }
+    }
+    let body = page(&machine_page(&state, &visit, record, form).await?)?;
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, body).into_response())
+}
+
+/// `POST /machines/{id}/assign`
+pub(crate) async fn assign(
+    State(state): State<PeopleState>,
+    visit: Visit,
+    Path(id): Path<i64>,
+    fields: Fields,
+) -> Result<Response, PageError> {
+    let back = back_to(&fields, id);
+    let record = find(&state, id)?;
+    let profile = match fields.get("profile") {
+        "" => None,
+        name => match name.parse::<ProfileName>() {
+            Ok(name) => Some(name),
+            Err(error) => return Ok(failed(&back, error)),
+        },
+    };
+    let name = printable(&record.machine.name);
+    let text = match &profile {
+        Some(profile) => format!("{name} boots {profile} from now on."),
+        None => format!("{name} has no assignment any more; the site default applies."),
+    };
+    let ids = [MachineId(id)];
+    answered(
+        state.store.assign(&ids, profile, &visit.actor.name).await,
+        &back,
+        text,
+    )
+}
+
+/// `POST /machines/{id}/adopt`
+pub(crate) async fn adopt(
+    State(state): State<PeopleState>,
+    visit: Visit,
+    Path(id): Path<i64>,
+    fields: Fields,
+) -> Result<Response, PageError> {
+    let back = back_to(&fields, id);
+    let name = printable(&find(&state, id)?.machine.name);
+    let adopted = state.store.adopt(&[MachineId(id)], &visit.actor.name).await;
+    answered(adopted, &back, format!("{name} is adopted."))
+}
+
+/// `POST /machines/{id}/delete`
+pub(crate) async fn delete(
+    State(state): State<PeopleState>,
+    visit: Visit,
+    Path(id): Path<i64>,
+) -> Result<Response, PageError> {
+    let name = printable(&find(&state, id)?.machine.name);
+    let deleted = state
+        .store
+        .delete_machine(MachineId(id), &visit.actor.name)
+        .await;
+    let text = format!("{name} is forgotten; it shows up again when it next asks the network.");
+    answered(deleted, "/machines", text)
+}
+
+fn find(state: &PeopleState, id: i64) -> Result<MachineRecord, PageError> {
+    let gone = || PageError::NotFound("this machine does not exist or was forgotten".to_owned());
+    state.store.machine(MachineId(id)).ok_or_else(gone)
+}
+
+fn back_to(fields: &Fields, id: i64) -> String {
+    match fields.get("back") {
+        "" => format!("/machines/{id}"),
+        back => local(back).to_owned(),
+    }
+}
+
+/// A refusal by the store is told on the page one came from; a failing database is an error.
+fn answered(
+    result: Result<(), StoreError>,
+    back: &str,
+    text: String,
+) -> Result<Response, PageError> {
+    match result {
+        Ok(()) => Ok(done(back, text)),
+        Err(error @ StoreError::Database { .. }) => Err(error.into()),
+        Err(error) => Ok(failed(back, error)),
+    }
+}
+
+async fn machine_page(
+    state: &PeopleState,
+    visit: &Visit,
+    record: MachineRecord,
+    form: EditForm,
+) -> Result<MachinePage, PageError> {
+    let machine = &record.machine;
+    let catalog = state.store.catalog();
+    let server = state.endpoint();
+    let query = EventQuery {
+        machine: Some(machine.id),
+        limit: HISTORY,
+        ..EventQuery::default()
+    };
+    let mut events = state.store.events(query).await?;
+    events.reverse();
+    let at = now();
+    let boots = timeline::attempts(events.into_iter().map(|e| e.event));
+    let facts = &machine.facts;
+    let product = [&facts.manufacturer, &facts.product];
+    let product: Vec<&str> = product.into_iter().flatten().map(String::as_str).collect();
+    let menus = machine
+        .macs
+        .first()
+        .map(|mac| menus(&catalog, *mac, machine.uuid, &server));
+    Ok(MachinePage {
+        frame: visit.frame(state, "machines"),
+        id: machine.id.0,
+        name: printable(&machine.name),
+        macs: machine.macs.iter().map(ToString::to_string).collect(),
+        uuid: machine.uuid.map(|u| u.to_string()),
+        serial: machine.serial.as_deref().map(printable),
+        platform: facts.platform.map(|p| p.to_string()),
+        product: printable(&product.join(" ")),
+        labels: machine.labels.clone(),
+        discovered: machine.state == MachineState::Discovered,
+        profile: machine.profile.as_ref().map(ToString::to_string),
+        problem: assignment_problem(&catalog, machine),
+        policy: catalog.site.unassigned,
+        loaders: LOADERS,
+        first_seen: Stamp::ago(record.first_seen, at),
+        last_seen: record.last_seen.map(|seen| Stamp::ago(seen, at)),
+        profiles: choices(&catalog),
+        answers: answers(&catalog, machine, &server),
+        menus: menus.unwrap_or_default(),
+        attempts: boots.iter().rev().map(|a| Attempt::new(a, at)).collect(),
+        form,
+    })
+}
+
+impl EditForm {
+    fn of(machine: &Machine) -> Self {
+        let macs: Vec<String> = machine.macs.iter().map(ToString::to_string).collect();
+        let labels = machine.labels.iter().map(|(k, v)| match v.is_empty() {
+            true => k.clone(),
+            false => format!("{k}={v}"),
+        });
+        EditForm {
+            name: machine.name.clone(),
+            macs: macs.join("\n"),
+            uuid: machine.uuid.map(|u| u.to_string()).unwrap_or_default(),
+            serial: machine.serial.clone().unwrap_or_default(),
+            labels: labels.collect::<Vec<_>>().join("\n"),
+            loader: machine
+                .loader
+                .map(LoaderKind::slug)
+                .unwrap_or("")
+                .to_owned(),
+            errors: BTreeMap::new(),
+        }
+    }
+
+    /// The fields as they were typed.
+    pub(crate) fn typed(fields: &Fields) -> Self {
+        EditForm {
+            name: fields.get("name").to_owned(),
+            macs: fields.raw("macs").to_owned(),
+            uuid: fields.get("uuid").to_owned(),
+            serial: fields.get("serial").to_owned(),
+            labels: fields.raw("labels").to_owned(),
+            loader: fields.get("loader").to_owned(),
+            errors: BTreeMap::new(),
+        }
+    }
+
+    /// What is wrong with a field; empty when nothing is.
+    pub(crate) fn error(&self, field: &str) -> &str {
+        self.errors.get(field).map_or("", String::as_str)
+    }
+
+    /// The whole form as a change; `None` leaves the reasons in `errors`.
+    pub(crate) fn change(&mut self) -> Option<MachineChange> {
+        let mut macs = Vec::new();
+        for text in self
+            .macs
+            .split([',', '\n', ' ', '\r'])
+            .filter(|t| !t.is_empty())
+        {
+            match text.parse::<MacAddr>() {
+                Ok(mac) => macs.push(mac),
+                Err(error) => drop(self.errors.insert("macs", sentence(&error.to_string()))),
+            }
+        }
+        if macs.is_empty() && !self.errors.contains_key("macs") {
+            let text = "At least one hardware address is needed.";
+            self.errors.insert("macs", text.to_owned());
+        }
+        let uuid = match self.uuid.as_str() {
+            "" => None,
+            text => match text.parse() {
+                Ok(uuid) => Some(uuid),
+                Err(error) => {
+                    let error: bootplan::UuidParseError = error;
+                    self.errors.insert("uuid", sentence(&error.to_string()));
+                    None
+                }
+            },
+        };
+        let mut labels = BTreeMap::new();
+        for line in self.labels.lines().map(str::trim).filter(|l| !l.is_empty()) {
+            let (key, value) = line.split_once('=').unwrap_or((line, ""));
+            labels.insert(key.trim().to_owned(), value.trim().to_owned());
+        }
+        self.errors.is_empty().then(|| MachineChange {
+            name: (!self.name.is_empty()).then(|| self.name.clone()),
+            macs: Some(macs),
+            uuid: Some(uuid),
+            serial: Some((!self.serial.is_empty()).then(|| self.serial.clone())),
+            labels: Some(labels),
+            loader: Some(LoaderKind::from_slug(&self.loader)),
+            profile: None,
+        })
+    }
+
+    /// Puts a refusal by the store beside the field it is about.
+    pub(crate) fn blame(&mut self, error: StoreError) -> Result<(), PageError> {
+        let (field, text) = match error {
+            StoreError::Invalid { field, problem } => (field, problem),
+            StoreError::Conflict { what, advice } => {
+                let about_mac = what.to_lowercase().contains("mac") || what.contains(':');
+                let field = if about_mac { "macs" } else { "name" };
+                (field.to_owned(), format!("{what}; {advice}"))
+            }
+            other => return Err(other.into()),
+        };
+        let known = ["macs", "uuid", "serial", "labels", "loader"];
+        let field = known
+            .into_iter()
+            .find(|k| field.starts_with(k) || field.starts_with("mac") && *k == "macs")
+            .unwrap_or("name");
+        self.errors.insert(field, sentence(&text));
+        Ok(())
+    }
+}
+
+/// Events shown of one machine: a boot has 10 to 40.
+const HISTORY: u32 = 400;

@@ -1,0 +1,500 @@
+//! `/machines`: the table, its filter, and what is done to many machines at once.
+
+use super::error::{PageError, PageResult, page};
+use super::form::Fields;
+use super::frame::{Frame, Stamp, Visit, done, failed, local, now};
+use super::story::{line, printable};
+use crate::people::PeopleState;
+use crate::people::auth::form_encode;
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::response::Response;
+use bootplan::{
+    Catalog, Machine, MachineId, MachineState, ProfileName, Timestamp, UnassignedPolicy,
+};
+use serde::Deserialize;
+use std::collections::HashMap;
+use store::{EventQuery, MachineRecord};
+
+#[derive(Template)]
+#[template(path = "machines.html")]
+struct MachinesPage {
+    frame: Frame,
+    policy: UnassignedPolicy,
+    back: String,
+    filter: Filter,
+    rows: Vec<Row>,
+    total: usize,
+    matching: usize,
+    profiles: Vec<Choice>,
+    views: [View; 5],
+    columns: Vec<Column>,
+    previous: Option<String>,
+    next: Option<String>,
+}
+
+struct Row {
+    id: i64,
+    name: String,
+    product: String,
+    mac: String,
+    more_macs: usize,
+    platform: Option<String>,
+    discovered: bool,
+    profile: Option<String>,
+    /// Why the assigned profile boots nothing.
+    problem: Option<&'static str>,
+    seen: Option<Stamp>,
+    activity: Option<String>,
+}
+
+/// A profile to choose.
+pub(crate) struct Choice {
+    /// Its name.
+    pub(crate) name: String,
+    /// Name and title.
+    pub(crate) label: String,
+}
+
+struct View {
+    href: String,
+    label: &'static str,
+    count: usize,
+    current: bool,
+}
+
+struct Column {
+    label: &'static str,
+    /// The column's class on wide screens.
+    href: Option<String>,
+    sorted: Option<&'static str>,
+}
+
+/// The part of the URL that says which machines are shown.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Filter {
+    pub(crate) q: String,
+    pub(crate) state: String,
+    pub(crate) sort: String,
+    pub(crate) page: usize,
+}
+
+/// `GET /machines`
+pub(crate) async fn show(
+    State(state): State<PeopleState>,
+    visit: Visit,
+    Query(filter): Query<Filter>,
+) -> PageResult {
+    let catalog = state.store.catalog();
+    let all = state.store.machines();
+    let total = all.len();
+    let views = VIEWS.map(|(key, label)| View {
+        href: filter.href(|f| {
+            f.state = key.to_owned();
+            f.page = 0;
+        }),
+        label,
+        count: all.iter().filter(|r| in_view(&r.machine, key)).count(),
+        current: filter.view() == key,
+    });
+    let mut found: Vec<MachineRecord> = all.into_iter().filter(|r| filter.accepts(r)).collect();
+    filter.sort(&mut found);
+    let matching = found.len();
+    let first = filter.page.saturating_mul(PAGE);
+    let activity = activity(&state).await?;
+    let at = now();
+    let rows = found.iter().skip(first).take(PAGE);
+    let rows = rows.map(|r| row(r, &catalog, &activity, at)).collect();
+    let turn = |page| filter.href(|f| f.page = page);
+    page(&MachinesPage {
+        frame: visit.frame(&state, "machines"),
+        policy: catalog.site.unassigned,
+        back: visit.here.clone(),
+        rows,
+        total,
+        matching,
+        profiles: choices(&catalog),
+        views,
+        columns: filter.columns(),
+        previous: (filter.page > 0).then(|| turn(filter.page - 1)),
+        next: (first + PAGE < matching).then(|| turn(filter.page + 1)),
+        filter,
+    })
+}
+
+/// `POST /machines/bulk`: assign, unassign or adopt the ticked rows or all that match.
+pub(crate) async fn bulk(
+    State(state): State<PeopleState>,
+    visit: Visit,
+    fields: Fields,
+) -> Result<Response, PageError> {
+    let back = local(fields.get("back"));
+    let ids = match chosen(&state, &fields) {
+        Ok(ids) => ids,
+        Err(problem) => return Ok(failed(back, problem)),
+    };
+    let by = &visit.actor.name;
+    let many = counted(ids.len());
+    let (result, text) = match fields.get("action") {
+        "adopt" => (
+            state.store.adopt(&ids, by).await,
+            format!("Adopted {many}."),
+        ),
+        "unassign" => (
+            state.store.assign(&ids, None, by).await,
+            format!("Took the assignment of {many} away."),
+        ),
+        "assign" => {
+            let Ok(profile) = fields.get("profile").parse::<ProfileName>() else {
+                return Ok(failed(back, "choose a profile to assign first"));
+            };
+            let text = format!("Assigned {many} to {profile}.");
+            (state.store.assign(&ids, Some(profile), by).await, text)
+        }
+        _ => return Ok(failed(back, "choose what to do first")),
+    };
+    Ok(match result {
+        Ok(()) => done(back, text),
+        Err(error @ store::StoreError::Database { .. }) => return Err(error.into()),
+        Err(error) => failed(back, error),
+    })
+}
+
+/// The machines an action is for. "All that match" is computed again here and must still be as
+/// many as the person saw.
+fn chosen(state: &PeopleState, fields: &Fields) -> Result<Vec<MachineId>, String> {
+    if fields.get("scope") != "all" {
+        let ids: Vec<_> = fields
+            .all("id")
+            .filter_map(|id| id.parse().ok())
+            .map(MachineId)
+            .collect();
+        return match ids.is_empty() {
+            true => Err("select at least one machine first".to_owned()),
+            false => Ok(ids),
+        };
+    }
+    let filter = Filter {
+        q: fields.get("q").to_owned(),
+        state: fields.get("state").to_owned(),
+        ..Filter::default()
+    };
+    let all = state.store.machines();
+    let found = all.iter().filter(|r| filter.accepts(r));
+    let ids: Vec<_> = found.map(|r| r.machine.id).collect();
+    let seen = fields.get("expect").parse::<usize>().unwrap_or_default();
+    if ids.len() != seen {
+        return Err(format!(
+            "nothing was changed: you saw {seen} matching machines and now there are {}; look \
+             again, then repeat",
+            ids.len()
+        ));
+    }
+    Ok(ids)
+}
+
+impl Filter {
+    fn view(&self) -> &str {
+        let known = VIEWS.iter().map(|(key, _)| *key);
+        known.into_iter().find(|k| *k == self.state).unwrap_or("")
+    }
+
+    /// Every word must be found somewhere in what is known of the machine.
+    fn accepts(&self, record: &MachineRecord) -> bool {
+        let machine = &record.machine;
+        in_view(machine, self.view())
+            && self
+                .q
+                .split_whitespace()
+                .all(|word| haystack(machine).contains(&word.to_lowercase()))
+    }
+
+    fn sort(&self, found: &mut [MachineRecord]) {
+        let (key, down) = match self.sort.strip_prefix('-') {
+            Some(key) => (key, true),
+            None => (self.sort.as_str(), false),
+        };
+        match key {
+            "name" => found.sort_by_cached_key(|r| natural(&r.machine.name)),
+            "mac" => found.sort_by_key(|r| r.machine.macs.first().copied()),
+            "platform" => found.sort_by_key(|r| r.machine.facts.platform),
+            "profile" => found.sort_by_cached_key(|r| r.machine.profile.clone()),
+            "seen" => found.sort_by_key(|r| std::cmp::Reverse(r.last_seen)),
+            // Newest first: a machine that has just asked stands on top and then stays put.
+            _ => found.sort_by_key(|r| std::cmp::Reverse((r.first_seen, r.machine.id))),
+        }
+        if down {
+            found.reverse();
+        }
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        let column = |(label, key): &(&'static str, &'static str)| {
+            let (up, down) = (self.sort == *key, self.sort == format!("-{key}"));
+            let next = if up {
+                format!("-{key}")
+            } else {
+                (*key).to_owned()
+            };
+            Column {
+                label,
+                href: (!key.is_empty()).then(|| {
+                    self.href(|f| {
+                        f.sort = next;
+                        f.page = 0;
+                    })
+                }),
+                sorted: match (up, down) {
+                    _ if key.is_empty() => None,
+                    (true, _) => Some("ascending"),
+                    (_, true) => Some("descending"),
+                    _ => None,
+                },
+            }
+        };
+        COLUMNS.iter().map(column).collect()
+    }
+
+    fn href(&self, change: impl FnOnce(&mut Filter)) -> String {
+        let mut filter = self.clone();
+        change(&mut filter);
+        let page = match filter.page {
+            0 => String::new(),
+            n => n.to_string(),
+        };
+        let pairs = [
+            ("q", filter.q.as_str()),
+            ("state", filter.view()),
+            ("sort", &filter.sort),
+            ("page", &page),
+        ];
+        let set = pairs.iter().filter(|(_, v)| !v.is_empty());
+        let query: Vec<_> = set
+            .map(|(k, v)| format!("{k}={}", form_encode(v)))
+            .collect();
+        match query.is_empty() {
+            true => "/machines".to_owned(),
+            false => format!("/machines?{}", query.join("&")),
+        }
+    }
+}
+
+fn in_view(machine: &Machine, view: &str) -> bool {
+    match view {
+        "discovered" => machine.state == MachineState::Discovered,
+        "registered" => machine.state == MachineState::Registered,
+        "assigned" => machine.profile.is_some(),
+        "unassigned" => machine.profile.is_none(),
+        _ => true,
+    }
+}
+
+fn haystack(machine: &Machine) -> String {
+    let mut words = vec![machine.name.clone(), machine.state.slug().to_owned()];
+    for mac in &machine.macs {
+        words.push(mac.to_string());
+        words.push(mac.dashed());
+        words.push(mac.to_string().replace(':', ""));
+    }
+    words.extend(machine.uuid.map(|u| u.to_string()));
+    words.extend(machine.serial.clone());
+    words.extend(machine.profile.as_ref().map(ToString::to_string));
+    words.extend(machine.facts.platform.map(|p| format!("{p} {}", p.slug())));
+    words.extend(machine.facts.manufacturer.clone());
+    words.extend(machine.facts.product.clone());
+    words.extend(machine.labels.iter().map(|(k, v)| format!("{k}={v}")));
+    words.join("\n").to_lowercase()
+}
+
+/// Numbers inside a name count as numbers: `node-2` comes before `node-10`.
+fn natural(name: &str) -> Vec<(String, u64)> {
+    let mut parts = Vec::new();
+    let mut rest = name;
+    while !rest.is_empty() {
+        let text_end = rest
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        let (text, tail) = rest.split_at(text_end);
+        let digits_end = tail
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(tail.len());
+        let (digits, tail) = tail.split_at(digits_end);
+        parts.push((text.to_lowercase(), digits.parse().unwrap_or(u64::MAX)));
+        rest = tail;
+    }
+    parts
+}
+
+/// Profiles that can be assigned.
+pub(crate) fn choices(catalog: &Catalog) -> Vec<Choice> {
+    let enabled = catalog.profiles().filter(|p| p.enabled);
+    enabled
+        .map(|p| Choice {
+            name: p.name.to_string(),
+            label: format!("{} ({})", printable(&p.title), p.name),
+        })
+        .collect()
+}
+
+/// Why an assignment boots nothing, in two words.
+pub(crate) fn assignment_problem(catalog: &Catalog, machine: &Machine) -> Option<&'static str> {
+    let profile = match catalog.profile(machine.profile.as_ref()?) {
+        None => return Some("profile is gone"),
+        Some(profile) => profile,
+    };
+    if !profile.enabled {
+        return Some("profile is disabled");
+    }
+    let wrong = machine.facts.platform.is_some_and(|p| !profile.boots_on(p));
+    wrong.then_some("not for this platform")
+}
+
+fn row(
+    record: &MachineRecord,
+    catalog: &Catalog,
+    activity: &HashMap<MachineId, String>,
+    at: Timestamp,
+) -> Row {
+    let machine = &record.machine;
+    let facts = &machine.facts;
+    let product = [&facts.manufacturer, &facts.product];
+    let product: Vec<&str> = product.into_iter().flatten().map(String::as_str).collect();
+    Row {
+        id: machine.id.0,
+        name: printable(&machine.name),
+        product: printable(&product.join(" ")),
+        mac: machine
+            .macs
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        more_macs: machine.macs.len().saturating_sub(1),
+        platform: facts.platform.map(|p| p.to_string()),
+        discovered: machine.state == MachineState::Discovered,
+        profile: machine.profile.as_ref().map(ToString::to_string),
+        problem: assignment_problem(catalog, machine),
+        seen: record.last_seen.map(|seen| Stamp::ago(seen, at)),
+        activity: activity.get(&machine.id).cloned(),
+    }
+}
+
+/// What each machine did last, as far as the recent history says.
+async fn activity(state: &PeopleState) -> Result<HashMap<MachineId, String>, PageError> {
+    let query = EventQuery {
+        limit: RECENT,
+        ..EventQuery::default()
+    };
+    let mut last = HashMap::new();
+    for stored in state.store.events(query).await? {
+        let told = line(&stored.event, stored.event.at);
+        if let (Some(machine), false) = (stored.machine, told.quiet) {
+            last.entry(machine).or_insert(told.what);
+        }
+    }
+    Ok(last)
+}
+
+/// "1 machine", "3 machines".
+pub(crate) fn counted(n: usize) -> String {
+    match n {
+        1 => "1 machine".to_owned(),
+        n => format!("{n} machines"),
+    }
+}
+
+const VIEWS: [(&str, &str); 5] = [
+    ("", "All"),
+    ("discovered", "Discovered"),
+    ("registered", "Registered"),
+    ("assigned", "Assigned"),
+    ("unassigned", "Unassigned"),
+];
+const COLUMNS: [(&str, &str); 6] = [
+    ("Name", "name"),
+    ("MAC", "mac"),
+    ("Platform", "platform"),
+    ("State", ""),
+    ("Profile", "profile"),
+    ("Last seen", "seen"),
+];
+/// Rows on one page; more would make every live update heavy.
+const PAGE: usize = 100;
+const RECENT: u32 = 300;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn record(name: &str, mac: u8) -> MachineRecord {
+        let machine = Machine {
+            id: MachineId(i64::from(mac)),
+            name: name.to_owned(),
+            macs: vec![bootplan::MacAddr([0x52, 0x54, 0, 0, 0, mac])],
+            uuid: None,
+            serial: Some("S3R1AL".to_owned()),
+            labels: [("rack".to_owned(), "12".to_owned())].into(),
+            state: MachineState::Discovered,
+            loader: None,
+            profile: None,
+            facts: bootplan::Facts::default(),
+        };
+        MachineRecord {
+            machine: Arc::new(machine),
+            first_seen: Timestamp(i64::from(mac)),
+            last_seen: None,
+        }
+    }
+
+    #[test]
+    fn every_word_must_match_somewhere() {
+        let found = |q: &str| {
+            let q = q.to_owned();
+            let filter = Filter {
+                q,
+                ..Filter::default()
+            };
+            filter.accepts(&record("Node-7", 0xab))
+        };
+        for yes in [
+            "",
+            "node",
+            "NODE 7",
+            "52:54:00",
+            "5254000000ab",
+            "52-54-00-00-00-ab",
+            "rack=12",
+            "s3r",
+        ] {
+            assert!(found(yes), "{yes}");
+        }
+        for no in ["node 8", "rack=13", "debian"] {
+            assert!(!found(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn names_sort_as_people_count() {
+        let mut all = ["node-10", "Node-2", "node-1"].map(|n| record(n, 1));
+        let filter = Filter {
+            sort: "name".to_owned(),
+            ..Filter::default()
+        };
+        filter.sort(&mut all);
+        let names = all.map(|r| r.machine.name.clone());
+        assert_eq!(names, ["node-1", "Node-2", "node-10"]);
+    }
+
+    #[test]
+    fn a_view_is_a_bookmark() {
+        let filter = Filter {
+            q: "rack=12 a&b".to_owned(),
+            state: "discovered".to_owned(),
+            sort: "-seen".to_owned(),
+            page: 2,
+        };
+        insta::assert_snapshot!(filter.href(|_| ()), @"");
+        insta::assert_snapshot!(Filter::default().href(|_| ()), @"");
+    }
+}

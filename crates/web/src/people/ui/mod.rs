@@ -1,0 +1,118 @@
+//! Pages for people. A page is a struct beside its handler; the template of the same name lies
+//! in `web/templates`. Every page works without JavaScript; the script only makes it live.
+
+mod assets;
+mod boots;
+mod error;
+mod form;
+mod frame;
+mod live;
+mod login;
+mod machine;
+mod machine_list;
+mod machine_new;
+mod preview;
+mod profile_form;
+mod profiles;
+mod settings;
+mod setup;
+mod status;
+mod story;
+
+pub use error::PageError;
+
+use crate::people::PeopleState;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::response::Redirect;
+use axum::routing::{MethodRouter, get, post};
+
+/// Paths that strangers may ask for; one that ends in `/` stands for everything below it.
+pub const PUBLIC: [&str; 4] = ["/login", "/setup", "/static/", "/favicon.ico"];
+
+/// Every page and action, with the methods it answers. The one table; tests walk it.
+pub fn table() -> Vec<(
+    &'static str,
+    &'static [&'static str],
+    MethodRouter<PeopleState>,
+)> {
+    vec![
+        ("/", &["GET"], get(async || Redirect::to("/machines"))),
+        (
+            "/login",
+            &["GET", "POST"],
+            get(login::show).post(login::submit),
+        ),
+        ("/logout", &["POST"], post(login::logout)),
+        (
+            "/setup",
+            &["GET", "POST"],
+            get(setup::show).post(setup::submit),
+        ),
+        ("/machines", &["GET"], get(machine_list::show)),
+        ("/machines/bulk", &["POST"], post(machine_list::bulk)),
+        (
+            "/machines/new",
+            &["GET", "POST"],
+            get(machine_new::show).post(machine_new::submit),
+        ),
+        (
+            "/machines/{id}",
+            &["GET", "POST"],
+            get(machine::show).post(machine::edit),
+        ),
+        ("/machines/{id}/assign", &["POST"], post(machine::assign)),
+        ("/machines/{id}/adopt", &["POST"], post(machine::adopt)),
+        ("/machines/{id}/delete", &["POST"], post(machine::delete)),
+        ("/m/{mac}", &["GET"], get(machine::by_mac)),
+        ("/profiles", &["GET"], get(profiles::list)),
+        (
+            "/profiles/new",
+            &["GET", "POST"],
+            get(profiles::new).post(profiles::create),
+        ),
+        (
+            "/profiles/{name}",
+            &["GET", "POST"],
+            get(profiles::edit).post(profiles::save),
+        ),
+        ("/profiles/{name}/delete", &["POST"], post(profiles::delete)),
+        ("/boots", &["GET"], get(boots::show)),
+        ("/status", &["GET"], get(status::show)),
+        ("/settings", &["GET"], get(settings::show)),
+        ("/settings/site", &["POST"], post(settings::site)),
+        (
+            "/settings/default",
+            &["POST"],
+            post(settings::default_policy),
+        ),
+        ("/settings/tokens", &["POST"], post(settings::create_token)),
+        (
+            "/settings/tokens/{id}/delete",
+            &["POST"],
+            post(settings::delete_token),
+        ),
+        (
+            "/settings/password",
+            &["POST"],
+            post(settings::change_password),
+        ),
+        ("/live", &["GET"], get(live::stream)),
+        ("/static/{hash}/{file}", &["GET"], get(assets::serve)),
+        ("/favicon.ico", &["GET"], get(assets::favicon)),
+    ]
+}
+
+/// The table as a router; unknown paths get the friendly 404.
+pub(crate) fn router() -> Router<PeopleState> {
+    let mut router = Router::new();
+    for (path, _, methods) in table() {
+        router = router.route(path, methods);
+    }
+    router
+        .fallback(async || PageError::NotFound("there is no page at this address".to_owned()))
+        .layer(DefaultBodyLimit::max(FORM_LIMIT))
+}
+
+/// The longest form (a profile) needs a few kilobytes; a bulk selection 20 bytes a row.
+const FORM_LIMIT: usize = 512 * 1024;

@@ -1,0 +1,317 @@
+//! The profile form: from a [`Profile`] to fields and back, with errors beside the fields.
+
+use super::error::sentence;
+use super::form::Fields;
+use bootplan::{
+    BootMethod, EfiStyle, FileRef, LoaderKind, Platform, Profile, ProfileError, ProfileName,
+};
+use std::collections::BTreeMap;
+
+/// The form as typed, with its errors.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProfileForm {
+    pub(crate) name: String,
+    pub(crate) title: String,
+    pub(crate) description: String,
+    pub(crate) enabled: bool,
+    pub(crate) in_menu: bool,
+    pub(crate) platforms: Vec<Platform>,
+    pub(crate) loader: String,
+    pub(crate) efi_style: String,
+    pub(crate) kind: String,
+    pub(crate) kernel: String,
+    pub(crate) initrds: String,
+    pub(crate) args: String,
+    pub(crate) console: String,
+    pub(crate) console_other: String,
+    pub(crate) files: BTreeMap<Platform, String>,
+    pub(crate) url: String,
+    /// Field name to what is wrong with it.
+    pub(crate) errors: BTreeMap<String, String>,
+}
+
+impl ProfileForm {
+    /// An empty form for a new profile.
+    pub(crate) fn blank() -> Self {
+        ProfileForm {
+            enabled: true,
+            efi_style: "binl".to_owned(),
+            kind: "linux".to_owned(),
+            ..ProfileForm::default()
+        }
+    }
+
+    /// A saved profile as a form.
+    pub(crate) fn of(profile: &Profile) -> Self {
+        let mut form = ProfileForm {
+            name: profile.name.to_string(),
+            title: profile.title.clone(),
+            description: profile.description.clone(),
+            enabled: profile.enabled,
+            in_menu: profile.in_menu,
+            platforms: profile.platforms.clone(),
+            loader: profile
+                .loader
+                .map(LoaderKind::slug)
+                .unwrap_or("")
+                .to_owned(),
+            efi_style: match profile.efi_style {
+                EfiStyle::Binl => "binl".to_owned(),
+                EfiStyle::Direct => "direct".to_owned(),
+            },
+            ..ProfileForm::blank()
+        };
+        form.kind = match &profile.boot {
+            BootMethod::Linux {
+                kernel,
+                initrds,
+                args,
+                console,
+            } => {
+                form.kernel = kernel.to_string();
+                let lines: Vec<String> = initrds.iter().map(ToString::to_string).collect();
+                form.initrds = lines.join("\n");
+                form.args = args.clone();
+                let console = console.clone().unwrap_or_default();
+                match console.is_empty() || CONSOLES.contains(&console.as_str()) {
+                    true => form.console = console,
+                    false => (form.console, form.console_other) = ("other".to_owned(), console),
+                }
+                "linux"
+            }
+            BootMethod::LocalDisk {} => "local-disk",
+            BootMethod::Program { files } => {
+                form.files = files.iter().map(|(p, f)| (*p, f.to_string())).collect();
+                "program"
+            }
+            BootMethod::Chain { url } => {
+                form.url = url.to_string();
+                "chain"
+            }
+        }
+        .to_owned();
+        form
+    }
+
+    /// The fields as they were typed.
+    pub(crate) fn typed(fields: &Fields) -> Self {
+        let text = |name: &str| fields.get(name).to_owned();
+        let file = |p: Platform| (p, text(&format!("file_{}", p.slug())));
+        ProfileForm {
+            name: text("name"),
+            title: text("title"),
+            description: text("description").replace("\r\n", " ").replace('\n', " "),
+            enabled: fields.has("enabled"),
+            in_menu: fields.has("in_menu"),
+            platforms: fields
+                .all("platform")
+                .filter_map(Platform::from_slug)
+                .collect(),
+            loader: text("loader"),
+            efi_style: text("efi_style"),
+            kind: text("kind"),
+            kernel: text("kernel"),
+            initrds: fields.lines("initrds").collect::<Vec<_>>().join("\n"),
+            args: text("args").replace("\r\n", " ").replace('\n', " "),
+            console: text("console"),
+            console_other: text("console_other"),
+            files: Platform::ALL
+                .into_iter()
+                .map(file)
+                .filter(|(_, f)| !f.is_empty())
+                .collect(),
+            url: text("url"),
+            errors: BTreeMap::new(),
+        }
+    }
+
+    /// What is wrong with a field; empty when nothing is.
+    pub(crate) fn error(&self, field: &str) -> &str {
+        self.errors.get(field).map_or("", String::as_str)
+    }
+
+    /// Whether a platform is ticked.
+    pub(crate) fn lists(&self, platform: &Platform) -> bool {
+        self.platforms.contains(platform)
+    }
+
+    /// The file typed for a platform.
+    pub(crate) fn file(&self, platform: &Platform) -> &str {
+        self.files.get(platform).map_or("", String::as_str)
+    }
+
+    /// What is wrong with the file of a platform; empty when nothing is.
+    pub(crate) fn file_error(&self, platform: &Platform) -> &str {
+        self.error(&format!("file_{}", platform.slug()))
+    }
+
+    /// The whole form as a profile; `None` leaves the reasons in `errors`.
+    pub(crate) fn profile(&mut self) -> Option<Profile> {
+        let name = self.keep("name", self.name.parse::<ProfileName>());
+        let boot = self.boot();
+        let (Some(name), Some(boot)) = (name, boot) else {
+            return None;
+        };
+        let profile = Profile {
+            name,
+            title: self.title.clone(),
+            description: self.description.clone(),
+            enabled: self.enabled,
+            in_menu: self.in_menu,
+            platforms: self.platforms.clone(),
+            loader: LoaderKind::from_slug(&self.loader),
+            efi_style: match self.efi_style.as_str() {
+                "direct" => EfiStyle::Direct,
+                _ => EfiStyle::Binl,
+            },
+            boot,
+        };
+        if let Err(error) = profile.validate() {
+            self.blame(&error);
+        }
+        self.errors.is_empty().then_some(profile)
+    }
+
+    /// Puts an error beside the field it is about.
+    pub(crate) fn blame(&mut self, error: &ProfileError) {
+        let (field, text) = match error {
+            ProfileError::Name(_) => ("name", error.to_string()),
+            ProfileError::File(_) => ("kernel", error.to_string()),
+            ProfileError::Control { field } => (
+                *field,
+                "line breaks and other control characters are not allowed".to_owned(),
+            ),
+            ProfileError::TooLong {
+                field,
+                length,
+                limit,
+            } => (*field, format!("{length} bytes; at most {limit} fit")),
+            ProfileError::Empty { field } => (*field, "this is needed".to_owned()),
+        };
+        self.errors.insert(field.to_owned(), sentence(&text));
+    }
+
+    fn boot(&mut self) -> Option<BootMethod> {
+        match self.kind.as_str() {
+            "local-disk" => Some(BootMethod::LocalDisk {}),
+            "chain" => {
+                let url = self.file_ref("url", &self.url.clone())?;
+                if let FileRef::Image(_) = url {
+                    let text = "An http:// or https:// address is needed.";
+                    self.errors.insert("url".to_owned(), text.to_owned());
+                    return None;
+                }
+                Some(BootMethod::Chain { url })
+            }
+            "program" => {
+                let mut files = BTreeMap::new();
+                for (platform, text) in self.files.clone() {
+                    let field = format!("file_{}", platform.slug());
+                    files.insert(platform, self.file_ref(&field, &text)?);
+                }
+                Some(BootMethod::Program { files })
+            }
+            "linux" => {
+                let kernel = self.file_ref("kernel", &self.kernel.clone());
+                let typed = self.initrds.clone();
+                let initrds: Option<Vec<_>> = typed
+                    .lines()
+                    .map(|line| self.file_ref("initrds", line))
+                    .collect();
+                let console = match self.console.as_str() {
+                    "other" => self.console_other.clone(),
+                    console => console.to_owned(),
+                };
+                Some(BootMethod::Linux {
+                    kernel: kernel?,
+                    initrds: initrds?,
+                    args: self.args.clone(),
+                    console: (!console.is_empty()).then_some(console),
+                })
+            }
+            _ => {
+                let text = "Choose what is booted.";
+                self.errors.insert("kind".to_owned(), text.to_owned());
+                None
+            }
+        }
+    }
+
+    fn file_ref(&mut self, field: &str, text: &str) -> Option<FileRef> {
+        if text.is_empty() {
+            self.errors
+                .insert(field.to_owned(), "This is needed.".to_owned());
+            return None;
+        }
+        self.keep(field, text.parse())
+    }
+
+    fn keep<T>(&mut self, field: &str, parsed: Result<T, ProfileError>) -> Option<T> {
+        parsed
+            .map_err(|e| {
+                self.errors
+                    .insert(field.to_owned(), sentence(&e.to_string()))
+            })
+            .ok()
+    }
+}
+
+/// Serial consoles offered in the drop-down besides none and other.
+pub(crate) const CONSOLES: [&str; 3] = ["ttyS0,115200", "ttyS1,115200", "ttyAMA0,115200"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(boot: serde_json::Value) -> Profile {
+        serde_json::from_value(serde_json::json!({
+            "name": "x", "title": "X", "platforms": ["bios"], "loader": "grub",
+            "efi_style": "direct", "in_menu": true, "boot": boot,
+        }))
+        .expect("well-formed")
+    }
+
+    #[test]
+    fn every_kind_of_profile_survives_its_form() {
+        for boot in [
+            serde_json::json!({"kind": "linux", "kernel": "d/linux", "initrds": ["d/a", "d/b"], "args": "quiet", "console": "ttyS0,115200"}),
+            serde_json::json!({"kind": "linux", "kernel": "d/linux", "console": "ttyUSB0,9600"}),
+            serde_json::json!({"kind": "local-disk"}),
+            serde_json::json!({"kind": "program", "files": {"bios": "m/memtest.bin"}}),
+            serde_json::json!({"kind": "chain", "url": "http://10.0.0.9/boot.ipxe"}),
+        ] {
+            let before = profile(boot);
+            let mut form = ProfileForm::of(&before);
+            let after = form.profile();
+            assert_eq!(after.as_ref(), Some(&before), "{:?}", form.errors);
+        }
+    }
+
+    #[test]
+    fn errors_stand_beside_their_fields() {
+        let cases: [(&[(&str, &str)], &str); 6] = [
+            (&[("name", "Not A Slug")], "name"),
+            (&[("title", "")], "title"),
+            (&[("kernel", "../../etc/passwd")], "kernel"),
+            (&[("initrds", "a\nhttp://x y")], "initrds"),
+            (&[("kind", "chain"), ("url", "just/a/path")], "url"),
+            (&[("kind", "program"), ("file_bios", "../x")], "file_bios"),
+        ];
+        for (changes, field) in cases {
+            let mut typed = vec![
+                ("name", "x"),
+                ("title", "X"),
+                ("kind", "linux"),
+                ("kernel", "d/linux"),
+            ];
+            for (name, value) in changes {
+                typed.retain(|(n, _)| n != name);
+                typed.push((name, value));
+            }
+            let fields: Fields = typed.into_iter().collect();
+            let mut form = ProfileForm::typed(&fields);
+            assert_eq!(form.profile(), None, "{field}");
+            assert_ne!(form.error(field), "", "{field}: {:?}", form.errors);
+        }
+    }
+}

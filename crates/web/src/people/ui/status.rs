@@ -1,0 +1,52 @@
+//! `/status`: whether this server is able to boot anything, and what to do if not.
+
+use super::error::{PageResult, page};
+use super::frame::{Frame, Stamp, Visit, now};
+use super::story::size;
+use crate::people::{LoaderLine, PeopleState, ServerStatus};
+use askama::Template;
+use axum::extract::State;
+
+#[derive(Template)]
+#[template(path = "status.html")]
+struct StatusPage {
+    frame: Frame,
+    status: ServerStatus,
+    started: Stamp,
+    missing: usize,
+    serving: usize,
+    broken_ports: usize,
+    rivals: usize,
+    loaders: Vec<(LoaderLine, String)>,
+    ignored: Vec<(String, u64)>,
+    foreign: Vec<(String, bool, Stamp)>,
+}
+
+/// `GET /status`
+pub(crate) async fn show(State(state): State<PeopleState>, visit: Visit) -> PageResult {
+    let status = (state.status)();
+    let sized = |l: &LoaderLine| (l.clone(), l.size.map(size).unwrap_or_default());
+    let mut ignored: Vec<(String, u64)> = status
+        .ignored
+        .iter()
+        .filter(|(_, n)| **n > 0)
+        .map(|(reason, n)| (reason.replace('-', " "), *n))
+        .collect();
+    ignored.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    page(&StatusPage {
+        frame: visit.frame(&state, "status"),
+        started: Stamp::ago(status.started, now()),
+        missing: status.loaders.iter().filter(|l| !l.present).count(),
+        serving: status.interfaces.iter().filter(|i| i.serving).count(),
+        broken_ports: status.ports.iter().filter(|p| p.state == "failed").count(),
+        rivals: status.foreign_servers.iter().filter(|f| f.boots).count(),
+        loaders: status.loaders.iter().map(sized).collect(),
+        ignored,
+        foreign: status
+            .foreign_servers
+            .iter()
+            .map(|f| (f.address.clone(), f.boots, Stamp::ago(f.last_seen, now())))
+            .collect(),
+        status,
+    })
+}

@@ -1,0 +1,356 @@
+//! Events in words: one line per event, for timelines and the feed.
+
+use super::frame::Stamp;
+use bootplan::timeline::{BootAttempt, Milestone};
+use bootplan::{Because, Event, EventKind, Intent, Timestamp, Transport};
+use std::fmt;
+
+/// One event as a line.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    /// Which protocol: a CSS class (`dhcp`, `tftp`, `http`, `people`, `net`).
+    pub(crate) class: &'static str,
+    /// The same for people.
+    pub(crate) plane: &'static str,
+    /// What happened.
+    pub(crate) what: String,
+    /// Because of what, or where.
+    pub(crate) why: String,
+    /// Size and duration.
+    pub(crate) extra: String,
+    /// Quiet: what firmware does in every healthy boot.
+    pub(crate) quiet: bool,
+    /// Something to look at.
+    pub(crate) bad: bool,
+    /// When.
+    pub(crate) at: Stamp,
+    /// Offset from the beginning of the boot.
+    pub(crate) offset: String,
+}
+
+/// One boot, ready to show.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    /// Stable over updates: when it began.
+    pub(crate) key: i64,
+    /// When it began.
+    pub(crate) started: Stamp,
+    /// When it began, relative.
+    pub(crate) ago: Stamp,
+    /// How long it took so far.
+    pub(crate) took: String,
+    /// How far it has come.
+    pub(crate) steps: Vec<Step>,
+    /// The furthest step in words, for screen readers and narrow screens.
+    pub(crate) reached: &'static str,
+    /// Its events, oldest first.
+    pub(crate) lines: Vec<Line>,
+}
+
+/// One milestone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    /// What it is called.
+    pub(crate) name: &'static str,
+    /// Whether it was reached.
+    pub(crate) done: bool,
+}
+
+impl Attempt {
+    /// Puts one boot into words.
+    pub(crate) fn new(attempt: &BootAttempt, now: Timestamp) -> Self {
+        let start = attempt.started;
+        let lines = attempt.events.iter().map(|e| {
+            let mut line = line(e, now);
+            line.offset = offset(e.at.0 - start.0);
+            line.at = Stamp::clock(e.at);
+            line
+        });
+        Attempt {
+            key: start.0,
+            started: Stamp::clock(start),
+            ago: Stamp::ago(start, now),
+            took: duration(attempt.last.0 - start.0),
+            steps: MILESTONES
+                .iter()
+                .map(|(m, name)| Step {
+                    name,
+                    done: *m <= attempt.milestone,
+                })
+                .collect(),
+            reached: MILESTONES
+                .iter()
+                .find(|(m, _)| *m == attempt.milestone)
+                .map_or("", |(_, name)| name),
+            lines: lines.collect(),
+        }
+    }
+}
+
+/// Puts one event into words.
+pub(crate) fn line(event: &Event, now: Timestamp) -> Line {
+    let told = tell(&event.kind);
+    let mut extra = told.extra;
+    if let (true, Some(interface)) = (extra.is_empty(), &event.origin.interface) {
+        extra = interface.clone();
+    }
+    Line {
+        class: told.class,
+        plane: plane_name(told.class),
+        what: printable(&told.what),
+        why: printable(&told.why),
+        extra: printable(&extra),
+        quiet: told.quiet,
+        bad: told.bad,
+        at: Stamp::ago(event.at, now),
+        offset: String::new(),
+    }
+}
+
+#[derive(Default)]
+struct Told {
+    class: &'static str,
+    what: String,
+    why: String,
+    extra: String,
+    quiet: bool,
+    bad: bool,
+}
+
+fn tell(kind: &EventKind) -> Told {
+    match kind {
+        EventKind::Offered {
+            stage,
+            platform,
+            file,
+            because,
+            ..
+        } => Told {
+            class: "dhcp",
+            what: match file.is_empty() {
+                true => format!("Answered {stage} on {platform}"),
+                false => format!("Offered {file} to {stage} on {platform}"),
+            },
+            why: reason(because),
+            ..Told::default()
+        },
+        EventKind::NotOffered {
+            stage,
+            platform,
+            arch,
+            because,
+        } => Told {
+            class: "dhcp",
+            what: match (platform, arch) {
+                (Some(platform), _) => format!("Left {stage} on {platform} unanswered"),
+                (None, Some(code)) => format!("Left {stage} unanswered (architecture {code})"),
+                (None, None) => format!("Left {stage} unanswered"),
+            },
+            why: reason(because),
+            quiet: matches!(
+                because,
+                Because::SiteDefault { .. } | Because::Assignment { .. }
+            ),
+            bad: !matches!(
+                because,
+                Because::SiteDefault { .. } | Because::Assignment { .. }
+            ),
+            ..Told::default()
+        },
+        EventKind::BootServerAck { stage, file } => Told {
+            class: "dhcp",
+            what: format!("Named {file} to {stage} again (port 4011)"),
+            ..Told::default()
+        },
+        EventKind::MenuServed {
+            stage,
+            transport,
+            path,
+            intent,
+            profile,
+            because,
+            ..
+        } => Told {
+            class: transport_class(*transport),
+            what: match (intent, profile) {
+                (Some(Intent::Wait), _) => "Told to wait for an assignment".to_owned(),
+                (Some(Intent::Menu), _) => format!("Showed the boot menu in {stage}"),
+                (None, _) => "Sent to its local disk".to_owned(),
+                (_, Some(profile)) => format!("Sent the {stage} menu for {profile}"),
+                (Some(Intent::Assigned), None) => format!("Sent the {stage} menu"),
+            },
+            why: reason(because),
+            extra: path.clone(),
+            ..Told::default()
+        },
+        EventKind::FileServed {
+            transport,
+            path,
+            bytes,
+            millis,
+        } => Told {
+            class: transport_class(*transport),
+            what: format!("Sent {path}"),
+            extra: format!("{} in {}", size(*bytes), duration(*millis as i64)),
+            ..Told::default()
+        },
+        EventKind::FileFailed {
+            transport,
+            path,
+            reason,
+            normal,
+        } => Told {
+            class: transport_class(*transport),
+            what: match normal {
+                true => format!("Asked for {path}"),
+                false => format!("Did not get {path}"),
+            },
+            why: reason.clone(),
+            quiet: *normal,
+            bad: !normal,
+            ..Told::default()
+        },
+        EventKind::Discovered { platform } => Told {
+            class: "net",
+            what: match platform {
+                Some(platform) => format!("Seen for the first time: {platform}"),
+                None => "Seen for the first time".to_owned(),
+            },
+            ..Told::default()
+        },
+        EventKind::Assigned { profile, by } => Told {
+            class: "people",
+            what: match profile {
+                Some(profile) => format!("Assigned to {profile}"),
+                None => "Assignment taken away".to_owned(),
+            },
+            why: format!("by {by}"),
+            ..Told::default()
+        },
+        EventKind::Changed { what, by } => Told {
+            class: "people",
+            what: what.clone(),
+            why: format!("by {by}"),
+            ..Told::default()
+        },
+        EventKind::ForeignServer { server, boots } => Told {
+            class: "net",
+            what: match boots {
+                true => format!("Another boot server answers here: {server}"),
+                false => format!("DHCP server of this network: {server}"),
+            },
+            bad: *boots,
+            quiet: !boots,
+            ..Told::default()
+        },
+    }
+}
+
+/// What happened and because of what, without the "because".
+pub(crate) fn reason(because: &impl fmt::Display) -> String {
+    because.to_string()
+}
+
+fn transport_class(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Tftp => "tftp",
+        Transport::Http => "http",
+    }
+}
+
+fn plane_name(class: &str) -> &'static str {
+    match class {
+        "dhcp" => "DHCP",
+        "tftp" => "TFTP",
+        "http" => "HTTP",
+        "people" => "PEOPLE",
+        _ => "LAN",
+    }
+}
+
+/// Text from packets: whatever could steer a terminal or turn the reading direction becomes a
+/// visible mark.
+pub(crate) fn printable(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    text.chars()
+        .map(|c| if steers(c) { '\u{fffd}' } else { c })
+        .collect()
+}
+
+/// "1.2 MB", decimal as on data sheets.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        ..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// "340 ms", "1.2 s", "3 min 05 s".
+pub(crate) fn duration(millis: i64) -> String {
+    match millis {
+        ..1000 => format!("{} ms", millis.max(0)),
+        1000..60_000 => format!("{:.1} s", millis as f64 / 1e3),
+        _ => format!("{} min {:02} s", millis / 60_000, millis / 1000 % 60),
+    }
+}
+
+fn offset(millis: i64) -> String {
+    match millis {
+        ..100 => "0.0 s".to_owned(),
+        100..60_000 => format!("+{:.1} s", millis as f64 / 1e3),
+        _ => format!("+{}:{:02}", millis / 60_000, millis / 1000 % 60),
+    }
+}
+
+const MILESTONES: [(Milestone, &str); 5] = [
+    (Milestone::Asked, "Asked"),
+    (Milestone::Loader, "Loader"),
+    (Milestone::Menu, "Menu"),
+    (Milestone::Kernel, "Kernel"),
+    (Milestone::HandedOver, "Handed over"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_durations() {
+        assert_eq!(size(999), "999 B");
+        assert_eq!(size(1_234_567), "1.2 MB");
+        assert_eq!(duration(12), "12 ms");
+        assert_eq!(duration(185_000), "3 min 05 s");
+        assert_eq!(offset(75_000), "+1:15");
+    }
+
+    #[test]
+    fn nothing_from_a_packet_steers_the_reader() {
+        let shown = printable("a\u{202e}b\x1b]0;x\x07\r\nERROR forged");
+        assert_eq!(
+            shown,
+            "a\u{fffd}b\u{fffd}]0;x\u{fffd}\u{fffd}\u{fffd}ERROR forged"
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_loud_only_when_something_is_wrong() {
+        let not_offered = |because| EventKind::NotOffered {
+            stage: bootplan::Stage::Firmware,
+            platform: Some(bootplan::Platform::EfiX64),
+            arch: Some(7),
+            because,
+        };
+        let policy = bootplan::UnassignedPolicy::Silence;
+        assert!(tell(&not_offered(Because::SiteDefault { policy })).quiet);
+        let missing = Because::LoaderMissing {
+            platform: bootplan::Platform::EfiX64,
+            loader: bootplan::LoaderKind::Ipxe,
+        };
+        assert!(tell(&not_offered(missing)).bad);
+    }
+}
