@@ -6,10 +6,10 @@ use bootplan::{Arch, ClientClass, EfiStyle, Platform, Stage};
 use common::{Verdict, endpoint, serve};
 use proxydhcp::{Answer, BootItem, Ignored, Kind, Port, Received, Request, parse, respond};
 use std::net::Ipv4Addr;
+use testkit::Datagram;
 use testkit::fixtures::captures;
 use testkit::hex::octets;
 use testkit::packet::{MAC, Packet, SERVER};
-use testkit::pcap::Datagram;
 use testkit::site::std_catalog;
 
 /// The boot server of the captures.
@@ -239,7 +239,8 @@ fn the_packets_of_the_brief_parse_as_it_says() {
 fn the_profile_std_offers_every_platform_its_loader() {
     let full = octets("130101 180101");
     let cut_down = octets("130101");
-    let table: &[(&[u8], u8, Option<&[u8]>, &str)] = &[
+    type Row<'a> = (&'a [u8], u8, Option<&'a [u8]>, &'a str);
+    let table: &[Row<'_>] = &[
         (b"PXEClient", 0, None, "undionly.kpxe"),
         (b"PXEClient", 6, None, "snponly-i386.efi"),
         (b"PXEClient", 7, None, "snponly.efi"),

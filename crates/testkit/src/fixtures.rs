@@ -1,7 +1,6 @@
 //! DHCP requests of real firmware, as captured (`fixtures/*.hex`, see `examples/`).
 
-use crate::hex;
-use crate::pcap::Datagram;
+use crate::{Datagram, hex};
 
 /// One capture: its name and the requests in it, in order.
 pub struct Capture {

@@ -3,8 +3,23 @@
 //! Written apart from the rooms under test, from captures and protocol descriptions, so that a
 //! shared mistake does not cancel out: nothing here uses `proxydhcp`.
 
+pub mod firmware;
 pub mod fixtures;
 pub mod hex;
+pub mod lan;
 pub mod packet;
 pub mod pcap;
 pub mod site;
+
+use std::net::SocketAddrV4;
+
+/// One UDP datagram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// Source.
+    pub from: SocketAddrV4,
+    /// Destination.
+    pub to: SocketAddrV4,
+    /// UDP payload.
+    pub bytes: Vec<u8>,
+}

@@ -1,5 +1,6 @@
 //! DHCP packets put together octet by octet, apart from the code under test.
 
+use crate::firmware::walk;
 use std::net::Ipv4Addr;
 
 /// A DHCP packet as a sender means it. Options keep the order they were added in.
@@ -79,6 +80,43 @@ impl Packet {
         let mut packet = Packet::d0().with(53, &[3]);
         packet.xid = 0x5566_7788;
         packet.ciaddr = LEASE;
+        packet
+    }
+
+    /// Reads a well-formed packet, so that a test can spoil one thing in it. `sname` is lost.
+    ///
+    /// # Panics
+    /// When it is shorter than a header.
+    pub fn decode(bytes: &[u8]) -> Packet {
+        let word = |at: usize| [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+        let [op, htype, hlen, hops] = word(0);
+        let [a, b, c, d] = word(8);
+        let [m, n, o, p] = word(28);
+        let mut packet = Packet {
+            op,
+            htype,
+            hlen,
+            hops,
+            xid: u32::from_be_bytes(word(4)),
+            secs: u16::from_be_bytes([a, b]),
+            flags: u16::from_be_bytes([c, d]),
+            ciaddr: word(12).into(),
+            yiaddr: word(16).into(),
+            siaddr: word(20).into(),
+            giaddr: word(24).into(),
+            mac: [m, n, o, p, bytes[32], bytes[33]],
+            file: bytes[108..236]
+                .split(|b| *b == 0)
+                .next()
+                .unwrap_or_default()
+                .to_vec(),
+            cookie: u32::from_be_bytes(word(236)),
+            options: Vec::new(),
+            pad_to: bytes.len(),
+        };
+        walk(&bytes[240..], |code, value| {
+            packet.options.push((code, value.to_vec()))
+        });
         packet
     }
 
@@ -163,5 +201,6 @@ mod tests {
         ));
         assert_eq!(expected.len(), 319);
         assert_eq!(Packet::d0().encode(), expected);
+        assert_eq!(Packet::decode(&expected).encode(), expected);
     }
 }

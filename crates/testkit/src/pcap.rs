@@ -1,17 +1,7 @@
 //! Just enough of the pcap file format to get UDP datagrams out of a capture.
 
+use crate::Datagram;
 use std::net::{Ipv4Addr, SocketAddrV4};
-
-/// One UDP datagram over IPv4 and Ethernet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Datagram {
-    /// Source.
-    pub from: SocketAddrV4,
-    /// Destination.
-    pub to: SocketAddrV4,
-    /// UDP payload.
-    pub bytes: Vec<u8>,
-}
 
 /// The UDP datagrams of a capture, in order; everything else is left out. Little-endian files of
 /// link type Ethernet only, which is what `tcpdump -w` writes here.
