@@ -30,10 +30,7 @@ demo:
 	@$(LAB) demo $(if $(filter 1 yes true,$(KEEP)),--keep)
 
 run:
-	@deploy/setup.sh build
-	cargo build --locked --release -p farrier
-	$(or $(CARGO_TARGET_DIR),target)/release/farrier --data-dir $(DATA) assets sync
-	$(or $(CARGO_TARGET_DIR),target)/release/farrier serve --data-dir $(DATA)
+	@deploy/run.sh $(DATA)
 
 test: unit boots
 	@echo 'make test: everything passed'

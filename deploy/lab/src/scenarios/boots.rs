@@ -206,3 +206,39 @@ pub(crate) const FIRST_SCREEN: &str = "Select a language";
 pub(crate) const PATIENCE: Duration = Duration::from_secs(400);
 /// For the last events to be written.
 pub(crate) const SETTLE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bootplan::Profile;
+    use serde_yaml::Value;
+    use std::path::Path;
+
+    #[test]
+    fn every_sample_profile_is_valid_and_the_one_we_boot_is_among_them() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../..")
+            .join(PROFILES);
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&folder).expect("the samples are there") {
+            let path = entry.expect("readable").path();
+            let text = std::fs::read_to_string(&path).expect("readable");
+            let mut document: Value = serde_yaml::from_str(&text).expect("YAML");
+            let kind = document.as_mapping_mut().expect("a mapping").remove("kind");
+            assert_eq!(kind, Some("profile".into()), "{}", path.display());
+            let profile: Profile = serde_yaml::from_value(document)
+                .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            profile
+                .validate()
+                .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            let stem = path.file_stem().and_then(|s| s.to_str()).expect("UTF-8");
+            assert_eq!(
+                profile.name.as_str(),
+                stem,
+                "a file is called as its profile"
+            );
+            names.push(stem.to_owned());
+        }
+        assert!(names.iter().any(|n| n == INSTALLER), "{names:?}");
+    }
+}
