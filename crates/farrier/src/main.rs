@@ -1,1 +1,36 @@
-fn main(){}
+//! Farrier: network boot beside the DHCP server you already have.
+
+mod bind;
+mod cli;
+mod config;
+mod counters;
+mod foreign;
+mod logging;
+mod net;
+mod reload;
+mod server;
+mod setup;
+mod status;
+mod watcher;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Our files hold password hashes: nobody else may read what we create.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let cli = cli::Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let result = runtime
+        .map_err(anyhow::Error::from)
+        .and_then(|r| r.block_on(cli::run(cli)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("farrier: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

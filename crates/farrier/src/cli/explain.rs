@@ -1,0 +1,70 @@
+//! `farrier explain`: the running server's own decision for a client, real or imagined.
+
+use super::Global;
+use super::machine::escape;
+use super::output::text;
+use clap::Args;
+
+/// `farrier explain`
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The client's MAC
+    #[arg(long)]
+    mac: bootplan::MacAddr,
+    /// Architecture: the code of option 93, or bios, efi-x64, efi-ia32, efi-arm64
+    /// [default: what the machine last said]
+    #[arg(long)]
+    arch: Option<String>,
+    /// Who asks: firmware, ipxe, pxelinux or grub
+    #[arg(long, default_value = "firmware")]
+    stage: String,
+    /// SMBIOS UUID
+    #[arg(long)]
+    uuid: Option<bootplan::SystemUuid>,
+    /// A UEFI HTTP Boot client
+    #[arg(long)]
+    http: bool,
+    /// Print the menu it would be served, too
+    #[arg(long)]
+    menu: bool,
+}
+
+pub(crate) async fn run(global: &Global, ask: Explain) -> anyhow::Result<()> {
+    let mut path = format!("/explain?mac={}&stage={}", ask.mac, escape(&ask.stage));
+    if let Some(arch) = &ask.arch {
+        path += &format!("&arch={}", escape(arch));
+    }
+    if let Some(uuid) = ask.uuid {
+        path += &format!("&uuid={uuid}");
+    }
+    if ask.http {
+        path += "&http=true";
+    }
+    let answer = global.client()?.get(&path).await?;
+    if global.json {
+        println!("{answer:#}");
+        return Ok(());
+    }
+    let machine = match &answer["machine"] {
+        serde_json::Value::Null => "not known".to_owned(),
+        machine => format!("{} ({})", text(machine, "name"), text(machine, "state")),
+    };
+    println!("machine    {machine}");
+    println!("outcome    {}", text(&answer, "outcome"));
+    println!("because    {}", text(&answer, "because"));
+    for (label, key) in [
+        ("boot file", "boot_file"),
+        ("loader", "loader"),
+        ("profiles", "profiles"),
+    ] {
+        if text(&answer, key) != "-" {
+            println!("{label:<9}  {}", text(&answer, key));
+        }
+    }
+    if ask.menu
+        && let Some(menu) = answer["menu"].as_str()
+    {
+        println!("\n{menu}");
+    }
+    Ok(())
+}

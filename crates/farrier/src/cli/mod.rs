@@ -1,0 +1,176 @@
+//! The command line: what there is to say, and who does it.
+
+mod apply;
+mod assets;
+mod boots;
+mod client;
+mod explain;
+mod machine;
+mod output;
+mod profile;
+mod status;
+mod tftp;
+
+use crate::config;
+use anyhow::Context;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Network boot beside the DHCP server you already have.
+#[derive(Debug, Parser)]
+#[command(name = "farrier", version, about, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command knows.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Configuration file [default: /etc/farrier/farrier.yaml if it exists]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "FARRIER_CONFIG"
+    )]
+    pub(crate) config: Option<PathBuf>,
+    /// Control socket of the running server [default: run/control.sock in the data directory]
+    #[arg(long, global = true, value_name = "PATH", env = "FARRIER_SOCKET")]
+    pub(crate) socket: Option<PathBuf>,
+    /// A remote server's pages, e.g. http://10.0.0.2:8080 (needs --token)
+    #[arg(long, global = true, value_name = "URL", env = "FARRIER_SERVER")]
+    pub(crate) server: Option<String>,
+    /// API token for --server
+    #[arg(
+        long,
+        global = true,
+        value_name = "TOKEN",
+        env = "FARRIER_TOKEN",
+        hide_env_values = true
+    )]
+    pub(crate) token: Option<String>,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Answer machines that boot from the network
+    Serve {
+        /// Log JSON lines
+        #[arg(long)]
+        json_log: bool,
+    },
+    /// Check a configuration file: errors with file:line:column
+    Check,
+    /// Loaders and sample images
+    #[command(subcommand)]
+    Assets(assets::Command),
+    /// Machines of the running server
+    #[command(subcommand)]
+    Machine(machine::Command),
+    /// Profiles of the running server
+    #[command(subcommand)]
+    Profile(profile::Command),
+    /// What a machine would get, and because of what
+    Explain(explain::Explain),
+    /// Bring machines, profiles and settings to what YAML files say
+    Apply(apply::Apply),
+    /// Print machines, profiles and settings as YAML
+    Export,
+    /// What machines are doing
+    Boots(boots::Boots),
+    /// What the server is doing: interfaces, ports, loaders, counters
+    Status,
+    /// TFTP client, for looking into things
+    #[command(subcommand)]
+    Tftp(tftp::Command),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// A text for people: what was tried, with which value, and what to do.
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Serve { json_log } => {
+            let (mut config, path) = config::load_or_default(global.config.as_deref())?;
+            if json_log {
+                config.log.format = config::LogFormat::Json;
+            }
+            crate::logging::start(&config.log)?;
+            crate::server::run(config, path).await
+        }
+        Command::Check => check(global),
+        Command::Assets(command) => assets::run(global, command),
+        Command::Machine(command) => machine::run(global, command).await,
+        Command::Profile(command) => profile::run(global, command).await,
+        Command::Explain(explain) => explain::run(global, explain).await,
+        Command::Apply(apply) => apply::run(global, apply).await,
+        Command::Export => apply::export(global).await,
+        Command::Boots(boots) => boots::run(global, boots).await,
+        Command::Status => status::run(global).await,
+        Command::Tftp(command) => tftp::run(command).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "farrier",
+                &mut std::io::stdout(),
+            );
+            Ok(())
+        }
+    }
+}
+
+fn check(global: &Global) -> anyhow::Result<()> {
+    let (config, path) = config::load_or_default(global.config.as_deref())?;
+    match path {
+        Some(path) => println!("{}: ok", path.display()),
+        None => println!("no configuration file: the defaults apply, and they are fine"),
+    }
+    println!("data directory  {}", config.data_dir.display());
+    println!(
+        "database        {}",
+        output::without_password(&config.database_url())
+    );
+    println!("boot plane      http://{}", config.http.listen);
+    println!("people's pages  http://{}", config.ui.listen);
+    let interfaces = match config.interfaces.as_slice() {
+        [] => "every suitable one".to_owned(),
+        named => named.join(", "),
+    };
+    println!("interfaces      {interfaces}");
+    Ok(())
+}
+
+impl Global {
+    /// Where the running server is.
+    pub(crate) fn client(&self) -> anyhow::Result<client::Client> {
+        if let Some(server) = &self.server {
+            let token = self.token.clone().context(
+                "--server needs an API token: make one under Settings in the browser and pass --token or FARRIER_TOKEN",
+            )?;
+            return Ok(client::Client::remote(server, token)?);
+        }
+        let socket = match &self.socket {
+            Some(socket) => socket.clone(),
+            None => config::load_or_default(self.config.as_deref())?
+                .0
+                .control_socket(),
+        };
+        Ok(client::Client::local(socket))
+    }
+}

@@ -1,0 +1,106 @@
+//! `farrier profile …`
+
+use super::Global;
+use super::machine::escape;
+use super::output::{table, text};
+use clap::Subcommand;
+use serde_json::Value;
+
+/// `farrier profile …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List profiles
+    List,
+    /// Show one profile as YAML
+    Show {
+        /// Its name
+        profile: String,
+    },
+    /// Print what a machine with this profile would be served
+    Render {
+        /// Its name
+        profile: String,
+        /// ipxe, pxelinux or grub
+        #[arg(long, short, default_value = "ipxe")]
+        language: String,
+        /// For this platform, e.g. bios or efi-x64
+        #[arg(long, short)]
+        platform: Option<String>,
+        /// For this machine (name, id or MAC)
+        #[arg(long, short)]
+        machine: Option<String>,
+    },
+}
+
+pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()> {
+    let client = global.client()?;
+    match command {
+        Command::List => {
+            let answer = client.get("/profiles").await?;
+            if global.json {
+                println!("{answer:#}");
+                return Ok(());
+            }
+            let rows: Vec<Vec<String>> = answer["profiles"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(row)
+                .collect();
+            match rows.is_empty() {
+                true => println!("no profiles; begin with: farrier apply -f configs/profiles/"),
+                false => print!(
+                    "{}",
+                    table(&["NAME", "TITLE", "BOOTS", "PLATFORMS", "IN MENU"], &rows)
+                ),
+            }
+        }
+        Command::Show { profile } => {
+            let answer = client
+                .get(&format!("/profiles/{}", escape(&profile)))
+                .await?;
+            match global.json {
+                true => println!("{answer:#}"),
+                false => print!("kind: profile\n{}", serde_yaml::to_string(&answer)?),
+            }
+        }
+        Command::Render {
+            profile,
+            language,
+            platform,
+            machine,
+        } => {
+            let mut path = format!(
+                "/profiles/{}/render?language={}",
+                escape(&profile),
+                escape(&language)
+            );
+            for (key, value) in [("platform", platform), ("machine", machine)] {
+                if let Some(value) = value {
+                    path += &format!("&{key}={}", escape(&value));
+                }
+            }
+            print!("{}", client.get_text(&path).await?);
+        }
+    }
+    Ok(())
+}
+
+fn row(profile: &Value) -> Vec<String> {
+    let in_menu = if profile["in_menu"] == true {
+        "yes"
+    } else {
+        "no"
+    };
+    let platforms = match text(profile, "platforms").as_str() {
+        "-" => "any".to_owned(),
+        named => named.to_owned(),
+    };
+    vec![
+        text(profile, "name"),
+        text(profile, "title"),
+        text(&profile["boot"], "kind"),
+        platforms,
+        in_menu.to_owned(),
+    ]
+}

@@ -1,0 +1,214 @@
+//! `farrier tftp get`: what does that server really answer, and with which options?
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use tftp::{Get, Limits, Mode, Outcome, OutcomeKind, Receiver};
+use tokio::net::UdpSocket;
+
+/// `farrier tftp …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Fetch a file and say what was agreed on
+    Get(GetArgs),
+}
+
+/// `farrier tftp get`
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// The server: address or name, with or without :PORT
+    host: String,
+    /// The file's name on the server
+    name: String,
+    /// Where to put it; '-' for standard output [default: the name's last part]
+    #[arg(long, short)]
+    output: Option<PathBuf>,
+    /// Block size to ask for, in bytes
+    #[arg(long, default_value_t = 1468, value_parser = clap::value_parser!(u16).range(8..=65464))]
+    blksize: u16,
+    /// Window to ask for, in blocks
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    windowsize: u16,
+    /// Ask without any option, as the oldest clients do
+    #[arg(long)]
+    plain: bool,
+    /// Convert line ends (netascii)
+    #[arg(long)]
+    netascii: bool,
+}
+
+pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
+    let Command::Get(args) = command;
+    let server = resolve(&args.host).await?;
+    let mut get = Get::plain(args.name.as_bytes());
+    get.mode = if args.netascii {
+        Mode::Netascii
+    } else {
+        Mode::Octet
+    };
+    if !args.plain {
+        get.blksize = Some(args.blksize);
+        get.windowsize = (args.windowsize > 1).then_some(args.windowsize);
+        get.tsize = !args.netascii;
+    }
+    let mut sink = Sink::open(&args)?;
+    let started = Instant::now();
+    let outcome = fetch(server, get, &mut sink).await;
+    let elapsed = started.elapsed().as_secs_f64();
+    let outcome = outcome.with_context(|| format!("tftp://{server}/{}", args.name))?;
+    if outcome.kind != OutcomeKind::Completed {
+        bail!("tftp://{server}/{}: {}", args.name, explain(&outcome));
+    }
+    sink.finish()?;
+    let agreed = &outcome.agreed;
+    eprintln!(
+        "{} bytes in {elapsed:.2} s ({:.1} MB/s), block size {}, window {}, {} repeated",
+        outcome.bytes,
+        outcome.bytes as f64 / 1e6 / elapsed.max(1e-6),
+        agreed.blksize,
+        agreed.windowsize,
+        outcome.retransmits,
+    );
+    Ok(())
+}
+
+async fn resolve(host: &str) -> anyhow::Result<SocketAddr> {
+    let target = if host.contains(':') {
+        host.to_owned()
+    } else {
+        format!("{host}:69")
+    };
+    let mut found = tokio::net::lookup_host(&target)
+        .await
+        .with_context(|| format!("cannot resolve '{host}'"))?;
+    found
+        .find(SocketAddr::is_ipv4)
+        .with_context(|| format!("'{host}' has no IPv4 address"))
+}
+
+/// Drives the receiver: the first answer's port is the transfer's, everything else is a stranger.
+async fn fetch(server: SocketAddr, get: Get, sink: &mut Sink) -> anyhow::Result<Outcome> {
+    let local: IpAddr = if server.ip().is_loopback() {
+        [127, 0, 0, 1].into()
+    } else {
+        [0, 0, 0, 0].into()
+    };
+    let socket = UdpSocket::bind((local, 0)).await?;
+    let mut receiver = Receiver::start(get, &Limits::default(), Instant::now());
+    let mut peer = server;
+    let (mut datagram, mut received) = (Vec::new(), Vec::new());
+    let mut buffer = vec![0u8; 65_535];
+    loop {
+        while receiver.poll_transmit(&mut datagram) {
+            socket.send_to(&datagram, peer).await?;
+        }
+        if let Some(outcome) = receiver.outcome() {
+            return Ok(outcome);
+        }
+        let deadline = receiver.poll_timeout().unwrap_or_else(Instant::now);
+        tokio::select! {
+            result = socket.recv_from(&mut buffer) => {
+                let (len, from) = result?;
+                let answers_request = peer == server && from.ip() == server.ip();
+                if from == peer || answers_request {
+                    peer = from;
+                    receiver.handle_datagram(Instant::now(), &buffer[..len], &mut received);
+                    sink.write(&received)?;
+                    received.clear();
+                }
+            }
+            () = tokio::time::sleep_until(deadline.into()) => receiver.handle_timeout(Instant::now()),
+        }
+    }
+}
+
+fn explain(outcome: &Outcome) -> String {
+    match &outcome.kind {
+        OutcomeKind::ClientAborted { code, text } => format!("the server refused: {text} ({code:?})"),
+        OutcomeKind::TimedOut if outcome.blocks == 0 => {
+            "no answer; is a TFTP server there, and do firewalls let UDP 69 and its answers from other ports through?".to_owned()
+        }
+        OutcomeKind::TimedOut => format!("the server fell silent after {} bytes", outcome.bytes),
+        OutcomeKind::WrongLength { announced } => {
+            format!("{} bytes came, {announced} were announced", outcome.bytes)
+        }
+        other => format!("{} after {} bytes", other.slug(), outcome.bytes),
+    }
+}
+
+/// Where the bytes go: a temporary file beside the target, so that a broken transfer leaves no
+/// half file under the right name.
+enum Sink {
+    Stdout(std::io::Stdout),
+    File {
+        target: PathBuf,
+        partial: PathBuf,
+        file: std::fs::File,
+    },
+}
+
+impl Sink {
+    fn open(args: &GetArgs) -> anyhow::Result<Sink> {
+        let target = match &args.output {
+            Some(path) if path == Path::new("-") => return Ok(Sink::Stdout(std::io::stdout())),
+            Some(path) => path.clone(),
+            None => {
+                let last = args
+                    .name
+                    .rsplit(['/', '\\'])
+                    .next()
+                    .filter(|n| !n.is_empty() && !n.starts_with('.'));
+                PathBuf::from(last.context("give --output: the name has no last part to use")?)
+            }
+        };
+        let mut partial = target.clone().into_os_string();
+        partial.push(".part");
+        let partial = PathBuf::from(partial);
+        let file = std::fs::File::create(&partial)
+            .with_context(|| format!("cannot write {}", partial.display()))?;
+        Ok(Sink::File {
+            target,
+            partial,
+            file,
+        })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        match self {
+            Sink::Stdout(out) => out.write_all(bytes)?,
+            Sink::File { partial, file, .. } => {
+                file.write_all(bytes)
+                    .with_context(|| format!("cannot write {}", partial.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> anyhow::Result<()> {
+        match self {
+            Sink::Stdout(out) => out.flush()?,
+            Sink::File {
+                target, partial, ..
+            } => std::fs::rename(&*partial, &*target).with_context(|| {
+                format!(
+                    "cannot rename {} to {}",
+                    partial.display(),
+                    target.display()
+                )
+            })?,
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        if let Sink::File { partial, .. } = self {
+            // Gone already when the transfer was completed.
+            let _ = std::fs::remove_file(partial);
+        }
+    }
+}

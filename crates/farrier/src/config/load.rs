@@ -1,0 +1,227 @@
+//! Reading the configuration file, with errors that say where.
+
+use super::Config;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a configuration file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// Not readable.
+    #[error("cannot read configuration {path}: {source}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Not valid; the place comes first so that editors can jump to it.
+    #[error("{path}:{line}:{column}: {message}")]
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// 1-based.
+        line: usize,
+        /// 1-based.
+        column: usize,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+}
+
+/// Reads the given file, or the packaged place when none is named; no file there means defaults.
+///
+/// # Errors
+/// Unreadable or invalid files. A file that was named must exist.
+pub(crate) fn load_or_default(
+    named: Option<&Path>,
+) -> Result<(Config, Option<PathBuf>), ConfigError> {
+    if let Some(path) = named {
+        return Ok((load(path)?, Some(path.to_owned())));
+    }
+    let packaged = Path::new(PACKAGED);
+    match packaged.exists() {
+        true => Ok((load(packaged)?, Some(packaged.to_owned()))),
+        false => Ok((Config::default(), None)),
+    }
+}
+
+/// Reads and checks one file.
+///
+/// # Errors
+/// See [`ConfigError`].
+pub(crate) fn load(path: &Path) -> Result<Config, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse(&text, path)
+}
+
+fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+    let invalid = |line, column, message| ConfigError::Invalid {
+        path: path.to_owned(),
+        line,
+        column,
+        message,
+    };
+    // A file of nothing but comments is YAML's null.
+    let blank = text
+        .lines()
+        .all(|l| l.trim().is_empty() || l.trim_start().starts_with('#'));
+    if blank {
+        return Ok(Config::default());
+    }
+    let config: Config = serde_yaml::from_str(text).map_err(|e| {
+        let place = e.location();
+        let (line, column) = place.map_or((1, 1), |p| (p.line(), p.column()));
+        invalid(line, column, explain(&e.to_string()))
+    })?;
+    if let Some((key, message)) = out_of_range(&config) {
+        let (line, column) = find_key(text, key);
+        return Err(invalid(line, column, message));
+    }
+    Ok(config)
+}
+
+/// Drops serde_yaml's own "at line …" (it stands in front already) and adds the likely meant key.
+fn explain(message: &str) -> String {
+    let message = message.split(" at line ").next().unwrap_or(message);
+    let Some((_, rest)) = message.split_once("unknown field `") else {
+        return message.to_owned();
+    };
+    let mut quoted = rest.split('`');
+    let wrong = quoted.next().unwrap_or_default();
+    let known: Vec<&str> = quoted.skip(1).step_by(2).collect();
+    let near = known.iter().map(|k| (distance(wrong, k), *k)).min();
+    let prefix = message.split("unknown field").next().unwrap_or_default();
+    match near {
+        Some((d, key)) if d <= 2 => format!("{prefix}unknown key '{wrong}', did you mean '{key}'?"),
+        _ => format!(
+            "{prefix}unknown key '{wrong}'; known here: {}",
+            known.join(", ")
+        ),
+    }
+}
+
+/// Edit distance; keys are short, so the plain table will do.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut previous = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let substituted = previous + usize::from(ca != *cb);
+            previous = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(previous + 1);
+        }
+    }
+    row[b.len()]
+}
+
+fn out_of_range(config: &Config) -> Option<(&'static str, String)> {
+    if !(512..=65464).contains(&config.tftp.max_block_size) {
+        let value = config.tftp.max_block_size;
+        return Some((
+            "max_block_size",
+            format!("tftp.max_block_size: {value} is outside 512 to 65464"),
+        ));
+    }
+    if !(1..=64).contains(&config.tftp.max_window) {
+        let value = config.tftp.max_window;
+        return Some((
+            "max_window",
+            format!("tftp.max_window: {value} is outside 1 to 64"),
+        ));
+    }
+    if config.http.listen.port() == config.ui.listen.port() && config.ui.listen.port() != 0 {
+        let port = config.ui.listen.port();
+        return Some((
+            "ui",
+            format!(
+                "ui.listen: port {port} is the boot plane's (http.listen); people's pages need a port of their own"
+            ),
+        ));
+    }
+    if config.database.contains(':') || config.database.is_empty() {
+        return None;
+    }
+    Some((
+        "database",
+        format!(
+            "database: '{}' is no URL; write sqlite:/path/to/farrier.db or postgres://user@host/name",
+            config.database
+        ),
+    ))
+}
+
+fn find_key(text: &str, key: &str) -> (usize, usize) {
+    let place = text.lines().enumerate().find_map(|(i, line)| {
+        let column = line.find(&format!("{key}:"))?;
+        Some((i + 1, column + 1))
+    });
+    place.unwrap_or((1, 1))
+}
+
+/// Where packages put the file.
+const PACKAGED: &str = "/etc/farrier/farrier.yaml";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(text: &str) -> String {
+        parse(text, Path::new("f.yaml"))
+            .expect_err("must be refused")
+            .to_string()
+    }
+
+    #[test]
+    fn errors_say_where_and_what_to_do() {
+        let cases = [
+            (
+                "tfpt:\n  enabled: true\n",
+                "f.yaml:1:1: unknown key 'tfpt', did you mean 'tftp'?",
+            ),
+            ("http:\n  listen: 80\n", "f.yaml:2:11: "),
+            (
+                "ui:\n  listen: '0.0.0.0:80'\n",
+                "f.yaml:1:1: ui.listen: port 80 is the boot plane's",
+            ),
+            (
+                "tftp:\n  max_window: 900\n",
+                "f.yaml:2:3: tftp.max_window: 900 is outside 1 to 64",
+            ),
+            ("dhcp: {mode: sometimes}\n", "unknown variant `sometimes`"),
+            ("database: /x/y\n", "f.yaml:1:1: database: '/x/y' is no URL"),
+            ("interfaces: [eth0\n", "f.yaml:"),
+        ];
+        for (text, expected) in cases {
+            let message = fault(text);
+            assert!(message.contains(expected), "{text:?} gave {message:?}");
+        }
+    }
+
+    #[test]
+    fn nested_unknown_keys_name_their_place() {
+        assert_eq!(
+            fault("log:\n  format: human\n  colour: blue\n"),
+            "f.yaml:3:3: log: unknown key 'colour'; known here: format, level"
+        );
+    }
+
+    #[test]
+    fn comments_alone_are_the_default() {
+        assert_eq!(
+            parse("# nothing yet\n\n", Path::new("f")).expect("valid"),
+            Config::default()
+        );
+    }
+
+    #[test]
+    fn a_named_file_must_exist() {
+        let error = load_or_default(Some(Path::new("/nonexistent/f.yaml"))).expect_err("absent");
+        assert!(error.to_string().contains("/nonexistent/f.yaml"), "{error}");
+    }
+}

@@ -1,0 +1,212 @@
+//! The server's configuration file: exactly what may stand in it, with defaults that make
+//! `farrier serve` useful with no file at all.
+//!
+//! Machines, profiles and site settings are not here: they live in the store, edited in the
+//! browser or by `farrier apply`.
+
+mod load;
+
+pub(crate) use load::{load, load_or_default};
+
+use serde::Deserialize;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// The configuration file as written. Every key may be left out.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where everything durable lives: database, loaders, images, control socket.
+    pub data_dir: PathBuf,
+    /// Interfaces to answer on; empty means every suitable one.
+    pub interfaces: Vec<String>,
+    /// Store URL: `sqlite:PATH` or `postgres://…`; empty means SQLite in the data directory.
+    pub database: String,
+    /// The DHCP side.
+    pub dhcp: Dhcp,
+    /// The TFTP server.
+    pub tftp: Tftp,
+    /// The HTTP boot plane, for machines.
+    pub http: Http,
+    /// The people's pages.
+    pub ui: Ui,
+    /// Logging.
+    pub log: Log,
+}
+
+/// `dhcp:`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Dhcp {
+    /// How boot requests are answered.
+    pub mode: DhcpMode,
+}
+
+/// `dhcp.mode`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum DhcpMode {
+    /// Ports 67 and 4011.
+    #[default]
+    Proxy,
+    /// Port 4011 only, beside a DHCP server on this host that sends option 60 `PXEClient`.
+    BootServerOnly,
+    /// No DHCP answers; the site's DHCP server names our loaders itself.
+    Off,
+}
+
+/// `tftp:`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Tftp {
+    /// Whether TFTP is served.
+    pub enabled: bool,
+    /// Largest block size agreed to, in bytes. More than 1468 means IP fragments, which many
+    /// boot ROMs cannot put together.
+    pub max_block_size: u16,
+    /// Largest window agreed to, in blocks.
+    pub max_window: u16,
+}
+
+/// `http:`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Http {
+    /// Where the boot plane listens. Port 80: many shipped GRUBs know no port syntax.
+    pub listen: SocketAddr,
+}
+
+/// `ui:`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Ui {
+    /// Where people's pages listen.
+    pub listen: SocketAddr,
+    /// Names people reach the pages by, besides addresses, `localhost` and this host's name.
+    pub hosts: Vec<String>,
+}
+
+/// `log:`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// For people on a terminal, or JSON lines.
+    pub format: LogFormat,
+    /// A level (`info`) or a tracing filter (`info,farrier=debug`).
+    pub level: String,
+}
+
+/// `log.format`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    /// One readable line each.
+    #[default]
+    Human,
+    /// One JSON object each.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            data_dir: default_data_dir(),
+            interfaces: Vec::new(),
+            database: String::new(),
+            dhcp: Dhcp::default(),
+            tftp: Tftp::default(),
+            http: Http::default(),
+            ui: Ui::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Dhcp {
+    fn default() -> Self {
+        Dhcp {
+            mode: DhcpMode::Proxy,
+        }
+    }
+}
+
+impl Default for Tftp {
+    fn default() -> Self {
+        Tftp {
+            enabled: true,
+            max_block_size: 1468,
+            max_window: 16,
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Http { listen: any(80) }
+    }
+}
+
+impl Default for Ui {
+    fn default() -> Self {
+        Ui {
+            listen: any(8080),
+            hosts: Vec::new(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log {
+            format: LogFormat::Human,
+            level: "info".to_owned(),
+        }
+    }
+}
+
+fn any(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
+}
+
+/// What packages use, when it exists or we may make it; else a directory beside the caller, so
+/// that a first try needs no preparation.
+pub(crate) fn default_data_dir() -> PathBuf {
+    let packaged = PathBuf::from("/var/lib/farrier");
+    if packaged.is_dir() || nix::unistd::Uid::effective().is_root() {
+        packaged
+    } else {
+        PathBuf::from("farrier-data")
+    }
+}
+
+impl Config {
+    /// The store's URL, with the default filled in.
+    pub(crate) fn database_url(&self) -> String {
+        match self.database.as_str() {
+            "" => format!("sqlite:{}", self.data_dir.join("farrier.db").display()),
+            url => url.to_owned(),
+        }
+    }
+
+    /// The local control socket.
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        control_socket(&self.data_dir)
+    }
+}
+
+/// The control socket below a data directory.
+pub(crate) fn control_socket(data_dir: &Path) -> PathBuf {
+    data_dir.join("run").join("control.sock")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        let config: Config = serde_yaml::from_str("{}").expect("valid");
+        assert_eq!(config, Config::default());
+        assert_eq!(config.http.listen.port(), 80);
+    }
+}

@@ -1,0 +1,242 @@
+//! UDP sockets that know where a datagram was sent to and leave by the interface they are told.
+//!
+//! One wildcard socket per port with `IP_PKTINFO` both ways (protocol.md F.5): a socket bound to
+//! a unicast address never sees the limited broadcast a DISCOVER is, and one bound per interface
+//! would have to follow interfaces that come and go.
+
+use super::owner;
+use nix::libc;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt,
+    sockopt,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::AsRawFd;
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+/// A UDP socket on the wildcard address that reports and sets interface and address.
+pub(crate) struct PktInfoSocket {
+    socket: UdpSocket,
+}
+
+/// Where a datagram came from and how it reached us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    /// Length of the datagram in bytes (cut to the buffer).
+    pub len: usize,
+    /// The sender.
+    pub from: SocketAddrV4,
+    /// The address it was sent to; may be a broadcast address.
+    pub to: Ipv4Addr,
+    /// Index of the receiving interface.
+    pub interface: u32,
+}
+
+/// Why a port could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BindError {
+    /// Somebody else has it.
+    #[error("udp/{port} is held by {holder}; {advice}")]
+    Taken {
+        /// The port.
+        port: u16,
+        /// Who holds it, as far as we can see.
+        holder: String,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// Ports below 1024 need a privilege.
+    #[error(
+        "no permission to open udp/{port}: start as root, or give the program CAP_NET_BIND_SERVICE"
+    )]
+    NotPermitted {
+        /// The port.
+        port: u16,
+    },
+    /// Anything else.
+    #[error("cannot open udp/{port}: {source}")]
+    Other {
+        /// The port.
+        port: u16,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl PktInfoSocket {
+    /// Opens `0.0.0.0:port`. `SO_REUSEADDR` stays off on purpose: with it Linux would hand
+    /// relayed (unicast) requests to only one of two servers and neither would notice (F.3).
+    pub(crate) fn bind(port: u16, advice: &'static str) -> Result<Self, BindError> {
+        let open = || -> io::Result<UdpSocket> {
+            let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+            socket.set_nonblocking(true)?;
+            socket.set_broadcast(true)?;
+            // A boot storm fills the default 208 KiB queue within milliseconds; each datagram
+            // lost there costs a machine a whole retry. The kernel caps this at rmem_max.
+            socket.set_recv_buffer_size(RECEIVE_QUEUE)?;
+            setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+            socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port).into())?;
+            UdpSocket::from_std(socket.into())
+        };
+        let socket = open().map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => {
+                let holder = owner::of_udp_port(port)
+                    .map_or_else(|| "another process".to_owned(), |o| o.to_string());
+                BindError::Taken {
+                    port,
+                    holder,
+                    advice,
+                }
+            }
+            io::ErrorKind::PermissionDenied => BindError::NotPermitted { port },
+            _ => BindError::Other { port, source },
+        })?;
+        Ok(PktInfoSocket { socket })
+    }
+
+    /// The port really bound.
+    #[cfg(test)]
+    pub(crate) fn port(&self) -> u16 {
+        self.socket.local_addr().map_or(0, |a| a.port())
+    }
+
+    /// Waits for the next datagram.
+    ///
+    /// # Errors
+    /// Only when the socket itself is unusable; per-packet errors are retried.
+    pub(crate) async fn recv(&self, buffer: &mut [u8]) -> io::Result<Arrival> {
+        loop {
+            let received = self
+                .socket
+                .async_io(Interest::READABLE, || self.try_recv(buffer))
+                .await;
+            match received {
+                Ok(Some(arrival)) => return Ok(arrival),
+                // No pktinfo or not IPv4: nothing we could answer.
+                Ok(None) => {}
+                // An ICMP error for something we sent earlier is reported here; it concerns
+                // that client only.
+                Err(e) if is_passing(&e) => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn try_recv(&self, buffer: &mut [u8]) -> io::Result<Option<Arrival>> {
+        let mut control = nix::cmsg_space!(libc::in_pktinfo);
+        let mut slices = [IoSliceMut::new(buffer)];
+        let fd = self.socket.as_raw_fd();
+        let message =
+            recvmsg::<SockaddrIn>(fd, &mut slices, Some(&mut control), MsgFlags::empty())?;
+        let info = message.cmsgs()?.find_map(|c| match c {
+            ControlMessageOwned::Ipv4PacketInfo(info) => Some(info),
+            _ => None,
+        });
+        let (Some(from), Some(info)) = (message.address, info) else {
+            return Ok(None);
+        };
+        Ok(Some(Arrival {
+            len: message.bytes,
+            from: SocketAddrV4::from(from),
+            to: Ipv4Addr::from(u32::from_be(info.ipi_addr.s_addr)),
+            interface: u32::try_from(info.ipi_ifindex).unwrap_or(0),
+        }))
+    }
+
+    /// Sends one datagram out of `interface` with `source` as our address.
+    ///
+    /// # Errors
+    /// The system's answer; the caller counts it and goes on.
+    pub(crate) async fn send(
+        &self,
+        datagram: &[u8],
+        to: SocketAddrV4,
+        interface: u32,
+        source: Ipv4Addr,
+    ) -> io::Result<()> {
+        let info = libc::in_pktinfo {
+            ipi_ifindex: i32::try_from(interface).unwrap_or(0),
+            ipi_spec_dst: libc::in_addr {
+                s_addr: u32::from(source).to_be(),
+            },
+            ipi_addr: libc::in_addr { s_addr: 0 },
+        };
+        let send = || {
+            let control = [ControlMessage::Ipv4PacketInfo(&info)];
+            let slices = [IoSlice::new(datagram)];
+            let fd = self.socket.as_raw_fd();
+            sendmsg(
+                fd,
+                &slices,
+                &control,
+                MsgFlags::empty(),
+                Some(&SockaddrIn::from(to)),
+            )?;
+            Ok(())
+        };
+        self.socket.async_io(Interest::WRITABLE, send).await
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionRefused, HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable,
+    };
+    matches!(
+        error.kind(),
+        ConnectionRefused | HostUnreachable | Interrupted | NetworkDown | NetworkUnreachable
+    )
+}
+
+/// Bytes asked for as receive queue; see [`PktInfoSocket::bind`].
+const RECEIVE_QUEUE: usize = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn tells_where_a_datagram_was_sent_and_answers_from_there() {
+        let server = PktInfoSocket::bind(0, "").expect("a free port");
+        let client = UdpSocket::bind("127.0.0.1:0").await.expect("loopback");
+        let asked = Ipv4Addr::new(127, 0, 0, 2);
+        client
+            .send_to(b"hello", (asked, server.port()))
+            .await
+            .expect("sent");
+
+        let mut buffer = [0; 64];
+        let arrival = server.recv(&mut buffer).await.expect("received");
+        assert_eq!(&buffer[..arrival.len], b"hello");
+        assert_eq!(arrival.to, asked);
+        assert!(arrival.interface > 0);
+
+        server
+            .send(b"hi", arrival.from, arrival.interface, asked)
+            .await
+            .expect("sent");
+        let (len, from) = client.recv_from(&mut buffer).await.expect("answered");
+        assert_eq!((&buffer[..len], from.ip()), (&b"hi"[..], asked.into()));
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_names_its_holder_and_the_way_out() {
+        let first = PktInfoSocket::bind(0, "").expect("a free port");
+        let error = PktInfoSocket::bind(first.port(), "stop one of the two")
+            .err()
+            .expect("taken");
+        let message = error.to_string();
+        assert!(
+            message.contains(&format!("udp/{} is held by", first.port())),
+            "{message}"
+        );
+        assert!(
+            message.contains(&format!("(pid {})", std::process::id())),
+            "{message}"
+        );
+        assert!(message.ends_with("stop one of the two"), "{message}");
+    }
+}

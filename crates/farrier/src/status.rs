@@ -1,0 +1,148 @@
+//! What the server knows about itself, for the status page and `farrier status`.
+
+use crate::config::DhcpMode;
+use crate::counters::Counters;
+use crate::foreign::ForeignServers;
+use crate::net::interfaces::{Interface, Interfaces};
+use bootfiles::{BootFiles, LoaderSet, LoaderStatus};
+use bootplan::Timestamp;
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+use store::Store;
+use store::journal::EventSink;
+use tokio::sync::watch;
+use web::people::{ForeignServer, InterfaceStatus, LoaderLine, PortStatus, ServerStatus};
+
+/// Everything a status is read from; each part belongs to somebody else.
+pub(crate) struct StatusSources {
+    /// When the program started.
+    pub started: SystemTime,
+    /// Present interfaces.
+    pub interfaces: watch::Receiver<Arc<Interfaces>>,
+    /// The sockets, as opened at the start.
+    pub ports: Vec<PortStatus>,
+    /// Loaders.
+    pub files: Arc<BootFiles>,
+    /// Ignored requests.
+    pub counters: Arc<Counters>,
+    /// Event drops.
+    pub events: EventSink,
+    /// Other servers.
+    pub foreign: Arc<ForeignServers>,
+    /// Site settings.
+    pub store: Store,
+    /// Why the present configuration file is not the one in force, if so.
+    pub config_fault: Arc<Mutex<Option<String>>>,
+}
+
+impl StatusSources {
+    /// The status now.
+    pub(crate) fn read(&self) -> ServerStatus {
+        let mut ports = self.ports.clone();
+        if let Some(fault) = self
+            .config_fault
+            .lock()
+            .expect("no panic while held")
+            .clone()
+        {
+            ports.push(port("Configuration", "", "failed", &fault));
+        }
+        let mut ignored = self.counters.snapshot();
+        ignored.retain(|_, n| *n > 0);
+        ServerStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: timestamp(self.started),
+            interfaces: self
+                .interfaces
+                .borrow()
+                .iter()
+                .map(interface_status)
+                .collect(),
+            ports,
+            loaders: self.files.loaders().into_iter().map(loader_line).collect(),
+            ignored,
+            events_dropped: self.events.dropped(),
+            foreign_servers: self
+                .foreign
+                .snapshot()
+                .into_iter()
+                .map(|(address, heard)| ForeignServer {
+                    address: address.to_string(),
+                    boots: heard.boots,
+                    last_seen: timestamp(heard.last),
+                })
+                .collect(),
+            unassigned: self.store.catalog().site.unassigned,
+        }
+    }
+}
+
+fn interface_status(interface: &Interface) -> InterfaceStatus {
+    let addresses: Vec<String> = interface
+        .addresses
+        .iter()
+        .map(|(ip, prefix)| format!("{ip}/{prefix}"))
+        .collect();
+    InterfaceStatus {
+        name: interface.name.clone(),
+        address: addresses.join(", "),
+        serving: interface.serving.is_ok(),
+        reason: interface
+            .serving
+            .err()
+            .unwrap_or("answers boot requests")
+            .to_owned(),
+    }
+}
+
+fn loader_line(loader: LoaderStatus) -> LoaderLine {
+    let role = serde_json::to_value(loader.role).unwrap_or_default();
+    LoaderLine {
+        present: loader.set.is_some(),
+        set: match loader.set {
+            Some(LoaderSet::Operator) => "local".to_owned(),
+            Some(LoaderSet::Packaged) => "packaged".to_owned(),
+            None => String::new(),
+        },
+        size: loader.set.map(|_| loader.size),
+        name: loader.name,
+        platform: loader.platform.to_string(),
+        role: role.as_str().unwrap_or_default().to_owned(),
+        version: loader.package,
+        how_to_get: loader.problem.unwrap_or_default(),
+    }
+}
+
+/// A row of the ports table.
+pub(crate) fn port(plane: &str, address: &str, state: &str, detail: &str) -> PortStatus {
+    PortStatus {
+        plane: plane.to_owned(),
+        address: address.to_owned(),
+        state: state.to_owned(),
+        detail: detail.to_owned(),
+    }
+}
+
+/// What stands in the ports table for the DHCP side.
+pub(crate) fn dhcp_rows(mode: DhcpMode) -> Vec<PortStatus> {
+    let off = |plane: &str, address: &str| port(plane, address, "off", "switched off by dhcp.mode");
+    match mode {
+        DhcpMode::Proxy => vec![
+            port("proxyDHCP", "0.0.0.0:67", "open", ""),
+            port("Boot server", "0.0.0.0:4011", "open", ""),
+        ],
+        DhcpMode::BootServerOnly => vec![
+            off("proxyDHCP", "0.0.0.0:67"),
+            port("Boot server", "0.0.0.0:4011", "open", ""),
+        ],
+        DhcpMode::Off => vec![
+            off("proxyDHCP", "0.0.0.0:67"),
+            off("Boot server", "0.0.0.0:4011"),
+        ],
+    }
+}
+
+fn timestamp(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
