@@ -1,9 +1,129 @@
 //! The JSON API under `/api/v1`: everything the pages do, for programs.
+//!
+//! Every handler asks for an [`Actor`](crate::people::Actor), so that a route cannot be reached
+//! without one even if the guard in front of the router were forgotten; only the description of
+//! the API itself is open. Routes come from one table that is the description, too.
+
+mod apply;
+mod events;
+mod explain;
+mod machines;
+mod problem;
+mod profiles;
+mod site;
+#[cfg(test)]
+mod tests;
+mod tokens;
 
 use crate::people::PeopleState;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use http::{Method, StatusCode, Uri};
+use problem::{Json, Problem};
+use std::sync::LazyLock;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// Every route below `/api/v1`.
 pub fn router(state: PeopleState) -> Router {
-    Router::new().with_state(state)
+    let (router, _) = table().split_for_parts();
+    router
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(state)
 }
+
+/// The description of the API as JSON (OpenAPI 3.1).
+pub fn openapi_json() -> String {
+    let (_, description) = table().split_for_parts();
+    description
+        .to_pretty_json()
+        .expect("a description holds only what JSON can say")
+}
+
+fn table() -> OpenApiRouter<PeopleState> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(machines::list_machines, machines::create_machine))
+        .routes(routes!(machines::assign_machines))
+        .routes(routes!(machines::adopt_machines))
+        .routes(routes!(
+            machines::get_machine,
+            machines::patch_machine,
+            machines::delete_machine
+        ))
+        .routes(routes!(machines::list_boots))
+        .routes(routes!(explain::explain))
+        .routes(routes!(profiles::list_profiles))
+        .routes(routes!(profiles::render_draft))
+        .routes(routes!(
+            profiles::get_profile,
+            profiles::put_profile,
+            profiles::delete_profile
+        ))
+        .routes(routes!(profiles::render_profile))
+        .routes(routes!(site::get_site, site::put_site))
+        .routes(routes!(site::get_status))
+        .routes(routes!(events::list_events))
+        .routes(routes!(events::stream_events))
+        .routes(routes!(tokens::list_tokens, tokens::create_token))
+        .routes(routes!(tokens::delete_token))
+        .routes(routes!(apply::apply))
+        .routes(routes!(apply::export))
+        .routes(routes!(description))
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Farrier",
+        description = "Everything the pages do. Send `Authorization: Bearer <API token>`; \
+            errors are problem details (RFC 9457); times are milliseconds since the Unix epoch; \
+            unknown fields are refused.",
+    ),
+    servers((url = "/api/v1")),
+    modifiers(&BearerToken)
+)]
+struct Description;
+
+struct BearerToken;
+
+impl utoipa::Modify for BearerToken {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
+        openapi.security = Some(vec![utoipa::openapi::SecurityRequirement::new(
+            "token",
+            Vec::<String>::new(),
+        )]);
+    }
+}
+
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", tag = "description", security(()),
+    responses((status = OK, body = Object)))]
+async fn description() -> Json<serde_json::Value> {
+    static TEXT: LazyLock<serde_json::Value> = LazyLock::new(|| {
+        serde_json::from_str(&openapi_json()).expect("it was just written as JSON")
+    });
+    Json(TEXT.clone())
+}
+
+async fn unknown(uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(120).collect();
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        format!("no such thing as {path}; see /api/v1/openapi.json for what there is"),
+    )
+}
+
+async fn wrong_method(method: Method) -> Problem {
+    let detail = format!("{method} is not possible here; see the Allow header");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+}
+
+/// A few thousand machines as YAML; everything else is far smaller.
+const BODY_LIMIT: usize = 4 * 1024 * 1024;

@@ -1,0 +1,80 @@
+//! Site settings and the server's own state.
+
+use super::problem::{Answer, Json, Problem};
+use crate::people::{Actor, PeopleState, ServerStatus};
+use axum::extract::State;
+use bootplan::{LoaderKind, Site, UnassignedPolicy};
+use utoipa::ToSchema;
+
+/// Site settings. (The description of what is really read and written by `bootplan::Site`.)
+#[derive(ToSchema)]
+#[schema(as = Site)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct SiteSchema {
+    /// What a machine without an assignment gets: `silence`, `wait`, `menu`.
+    #[schema(value_type = String, required = false)]
+    unassigned: UnassignedPolicy,
+    /// Seconds a menu waits before it boots its default entry (0 to 300).
+    #[schema(required = false)]
+    menu_timeout_s: u16,
+    /// Seconds between two questions of a waiting machine (2 to 60).
+    #[schema(required = false)]
+    wait_poll_s: u16,
+    /// Seconds after which a waiting machine goes to its local disk (10 to 86400).
+    #[schema(required = false)]
+    wait_limit_s: u32,
+    /// Loader for machines and profiles that prefer none.
+    #[schema(value_type = String, required = false)]
+    loader: LoaderKind,
+}
+
+/// Shows the site settings.
+#[utoipa::path(get, path = "/site", tag = "site",
+    responses((status = OK, body = SiteSchema), (status = "4XX", body = Problem)))]
+pub(super) async fn get_site(_: Actor, State(state): State<PeopleState>) -> Json<Site> {
+    Json(state.store.site())
+}
+
+/// Replaces the site settings; what is left out gets its default.
+#[utoipa::path(put, path = "/site", tag = "site", request_body = SiteSchema,
+    responses((status = OK, body = SiteSchema), (status = "4XX", body = Problem)))]
+pub(super) async fn put_site(
+    actor: Actor,
+    State(state): State<PeopleState>,
+    Json(site): Json<Site>,
+) -> Answer<Json<Site>> {
+    if let Some((_, problem)) = out_of_range(&site) {
+        return Err(Problem::refused(problem));
+    }
+    state.store.set_site(site, &actor.name).await?;
+    Ok(Json(state.store.site()))
+}
+
+/// The first number outside its range, with its field. The store would bring it into range
+/// silently; whoever wrote it by hand should know.
+pub(super) fn out_of_range(site: &Site) -> Option<(&'static str, String)> {
+    let near = site.clone().clamped();
+    let numbers = [
+        (
+            "menu_timeout_s",
+            u32::from(site.menu_timeout_s),
+            u32::from(near.menu_timeout_s),
+        ),
+        (
+            "wait_poll_s",
+            u32::from(site.wait_poll_s),
+            u32::from(near.wait_poll_s),
+        ),
+        ("wait_limit_s", site.wait_limit_s, near.wait_limit_s),
+    ];
+    let (field, value, nearest) = numbers.into_iter().find(|(_, value, near)| value != near)?;
+    let problem = format!("{field}: {value} is out of range; the nearest possible is {nearest}");
+    Some((field, problem))
+}
+
+/// What the server knows about itself: interfaces, ports, loaders, drops, other servers.
+#[utoipa::path(get, path = "/status", tag = "site",
+    responses((status = OK, body = ServerStatus), (status = "4XX", body = Problem)))]
+pub(super) async fn get_status(_: Actor, State(state): State<PeopleState>) -> Json<ServerStatus> {
+    Json((state.status)())
+}
