@@ -14,6 +14,10 @@
 //! outcome()
 //! ```
 //!
+//! On the well-known port [`admission::Sessions`] decides first: `Start` begins a transfer, `Join` becomes
+//! [`Sender::repeat_first`]. The caller tells it `proved` once [`Sender::is_proved`], and `end` as soon as there is
+//! an outcome. A socket that is not connected filters strangers itself.
+//!
 //! Standards: RFC 1350 (protocol), 2347 (options), 2348 (blksize), 2349 (tsize, timeout), 7440 (windowsize),
 //! 1123 section 4.2.3 (Sorcerer's Apprentice, retransmission).
 

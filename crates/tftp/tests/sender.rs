@@ -251,6 +251,14 @@ fn repeated_requests_elsewhere_do_not_disturb_a_running_transfer() {
     served.receive(&ack(0));
     served.sender.repeat_first();
     assert!(served.transmit().is_empty());
+
+    let mut served = Served::start(&rrq("f", "octet", ""), Pattern(5_000));
+    let first = served.transmit();
+    served.sender.repeat_first();
+    assert_eq!(served.transmit(), first);
+    served.receive(&ack(1));
+    served.sender.repeat_first();
+    assert!(served.transmit().is_empty());
 }
 
 /// Content that gets shorter, or unreadable, once so many octets were read.
