@@ -1,9 +1,11 @@
 //! Any datagram on port 67 or 4011: parsed, and answered when it parses.
+//!
+//! `cargo fuzz run dhcp_parse corpus/dhcp_parse seeds/dhcp_parse -- -max_len=1500`
 #![no_main]
 
 use bootplan::{EfiStyle, Endpoint};
 use libfuzzer_sys::fuzz_target;
-use proxydhcp::{Answer, Port, Received, overhear, parse, respond};
+use proxydhcp::{Answer, BootItem, Port, Received, overhear, parse, respond};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 fuzz_target!(|data: &[u8]| {
@@ -11,7 +13,17 @@ fuzz_target!(|data: &[u8]| {
     let answer = Answer {
         file: "snponly.efi".to_owned(),
         efi_style: EfiStyle::Direct,
-        items: Vec::new(),
+        // Clients of this menu and of plain answers, by an octet that nothing else depends on.
+        items: data
+            .get(235)
+            .filter(|b| **b & 1 != 0)
+            .map(|_| BootItem {
+                kind: 0x8000,
+                title: "netboot1".to_owned(),
+                file: "pxelinux.0".to_owned(),
+            })
+            .into_iter()
+            .collect(),
         raspberry_pi: data.first().is_some_and(|b| b & 0x80 != 0),
     };
     let server = Endpoint {
