@@ -1,7 +1,7 @@
 //! apt under a private state: other suites and architectures than the host's, and nothing of the
 //! host's own package lists is touched.
 
-use super::deb::{Deb, Packages, Tell, inspect, is_file_of};
+use super::deb::{Deb, Packages, Tell, Want, inspect};
 use super::run::{run, summary};
 use super::{Progress, mirror};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,8 @@ pub(crate) struct Apt {
     /// Suite to the architectures whose lists were asked for.
     pub(crate) listed: BTreeMap<String, BTreeSet<String>>,
     pub(crate) native: String,
+    /// What is downloaded already.
+    pub(crate) ready: BTreeMap<Want, PathBuf>,
     /// What the last update said went wrong.
     pub(crate) trouble: Option<String>,
 }
@@ -55,62 +57,58 @@ pub(crate) fn native_arch() -> Result<String, String> {
 }
 
 impl Packages for Apt {
-    fn prepare(&mut self, wanted: &[(String, String)], tell: Tell<'_>) {
-        for (suite, arch) in wanted {
-            self.want(suite, arch);
+    /// Everything in two calls of apt for each suite; a call alone reads a hundred megabytes of
+    /// lists first. What fails here is tried again one by one, and explained there.
+    fn prepare(&mut self, wanted: &[Want], tell: Tell<'_>) {
+        for want in wanted {
+            self.list(want);
         }
         self.update(tell);
+        for suite in self.listed.keys().cloned().collect::<Vec<_>>() {
+            let of_suite: Vec<&Want> = wanted.iter().filter(|w| w.suite == suite).collect();
+            for want in &of_suite {
+                tell(Progress::Fetching {
+                    package: want.to_string(),
+                    suite: suite.clone(),
+                });
+            }
+            if let Ok(files) = self.download(&suite, &of_suite) {
+                self.ready.extend(files);
+            }
+        }
     }
 
-    fn fetch(
-        &mut self,
-        package: &str,
-        arch: &str,
-        suite: &str,
-        tell: Tell<'_>,
-    ) -> Result<Deb, String> {
-        if self.want(suite, arch) {
+    fn fetch(&mut self, want: &Want, tell: Tell<'_>) -> Result<Deb, String> {
+        if let Some(path) = self.ready.get(want) {
+            return inspect(path, want);
+        }
+        if self.list(want) {
             self.update(tell);
         }
         tell(Progress::Fetching {
-            package: package.to_owned(),
-            arch: arch.to_owned(),
-            suite: suite.to_owned(),
+            package: want.to_string(),
+            suite: want.suite.clone(),
         });
-        let dir = self.debs.join(suite);
-        std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-        let name = match arch {
-            "all" => format!("{package}/{suite}"),
-            arch => format!("{package}:{arch}/{suite}"),
-        };
-        let failed = |said: String| match &self.trouble {
-            Some(trouble) => format!("{said} ({trouble})"),
-            None => said,
-        };
-        let apt = || {
-            let mut command = self.command();
-            command.current_dir(&dir).arg("download");
-            command
-        };
-        let (listing, _) =
-            run(apt().arg("--print-uris").arg(&name)).map_err(|e| failed(e.to_string()))?;
-        let file = file_name(&listing, package, arch)
-            .ok_or_else(|| failed(format!("apt-get knows no file of {name}")))?;
-        run(apt().arg(&name)).map_err(|e| failed(e.to_string()))?;
-        drop_others(&dir, file, package, arch).map_err(|e| format!("{}: {e}", dir.display()))?;
-        inspect(&dir.join(file), package, arch)
+        let files = self
+            .download(&want.suite, &[want])
+            .map_err(|said| match &self.trouble {
+                Some(trouble) => format!("{said} ({trouble})"),
+                None => said,
+            })?;
+        let path = files.get(want).ok_or("apt-get named no file of it")?;
+        inspect(path, want)
     }
 }
 
 impl Apt {
     /// Notes a suite and architecture; true when its lists have not been fetched yet.
-    fn want(&mut self, suite: &str, arch: &str) -> bool {
-        let arch = match arch {
+    fn list(&mut self, want: &Want) -> bool {
+        let arch = match want.arch.as_str() {
             "all" => self.native.clone(),
             arch => arch.to_owned(),
         };
         self.listed
-            .entry(suite.to_owned())
+            .entry(want.suite.clone())
             .or_default()
             .insert(arch)
     }
@@ -130,6 +128,34 @@ impl Apt {
             Ok(_) => None,
             Err(said) => Some(said),
         };
+    }
+
+    /// Downloads packages of one suite, all or none; gives their files.
+    fn download(&self, suite: &str, wanted: &[&Want]) -> Result<BTreeMap<Want, PathBuf>, String> {
+        let dir = self.debs.join(suite);
+        let access = |e: io::Error| format!("{}: {e}", dir.display());
+        std::fs::create_dir_all(&dir).map_err(access)?;
+        let names = wanted.iter().map(|want| match want.arch.as_str() {
+            "all" => format!("{}/{suite}", want.package),
+            arch => format!("{}:{arch}/{suite}", want.package),
+        });
+        let names: Vec<String> = names.collect();
+        // Asked in a directory without packages: apt names only the files it would download.
+        let mut asking = self.command();
+        asking.current_dir(&self.state);
+        let (listing, _) = run(asking.args(["download", "--print-uris"]).args(&names))
+            .map_err(|e| e.to_string())?;
+        let mut downloading = self.command();
+        downloading.current_dir(&dir);
+        run(downloading.arg("download").args(&names)).map_err(|e| e.to_string())?;
+        let mut files = BTreeMap::new();
+        for want in wanted {
+            if let Some(name) = file_name(&listing, want) {
+                drop_others(&dir, name, want).map_err(access)?;
+                files.insert((*want).clone(), dir.join(name));
+            }
+        }
+        Ok(files)
     }
 
     fn command(&self) -> Command {
@@ -194,20 +220,18 @@ impl Apt {
 }
 
 /// The file name in `'uri' name size hash`.
-fn file_name<'a>(listing: &'a str, package: &str, arch: &str) -> Option<&'a str> {
-    let names = listing.lines().filter_map(|l| l.split_whitespace().nth(1));
-    names
-        .into_iter()
-        .find(|name| is_file_of(name, package, arch) && !name.contains('/'))
+fn file_name<'a>(listing: &'a str, want: &Want) -> Option<&'a str> {
+    let mut names = listing.lines().filter_map(|l| l.split_whitespace().nth(1));
+    names.find(|name| want.is_file(name) && !name.contains('/'))
 }
 
 /// Older versions of what was just downloaded are of no more use.
-fn drop_others(dir: &Path, keep: &str, package: &str, arch: &str) -> io::Result<()> {
+fn drop_others(dir: &Path, keep: &str, want: &Want) -> io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name != keep && is_file_of(&name, package, arch) {
+        if name != keep && want.is_file(&name) {
             std::fs::remove_file(entry.path())?;
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Progress;
 use super::run::{RunError, run};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,19 +15,38 @@ pub(crate) struct Deb {
 
 /// Where packages come from.
 pub(crate) trait Packages {
-    /// Told beforehand which suites and architectures will be asked first.
-    fn prepare(&mut self, wanted: &[(String, String)], tell: Tell<'_>) {
+    /// Told beforehand what will be asked for first.
+    fn prepare(&mut self, wanted: &[Want], tell: Tell<'_>) {
         let _ = (wanted, tell);
     }
 
     /// Gets one package; the error is for people.
-    fn fetch(
-        &mut self,
-        package: &str,
-        arch: &str,
-        suite: &str,
-        tell: Tell<'_>,
-    ) -> Result<Deb, String>;
+    fn fetch(&mut self, want: &Want, tell: Tell<'_>) -> Result<Deb, String>;
+}
+
+/// One package of one suite.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Want {
+    pub(crate) suite: String,
+    pub(crate) package: String,
+    pub(crate) arch: String,
+}
+
+impl Want {
+    /// Whether a file is named `<package>_<version>_<arch>.deb`.
+    pub(crate) fn is_file(&self, name: &str) -> bool {
+        let parts: Vec<&str> = name.split('_').collect();
+        let [package, _, arch] = parts.as_slice() else {
+            return false;
+        };
+        *package == self.package && arch.strip_suffix(".deb") == Some(&self.arch)
+    }
+}
+
+impl fmt::Display for Want {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.package, self.arch)
+    }
 }
 
 /// Who is told how it goes.
@@ -38,44 +58,28 @@ pub(crate) type Tell<'a> = &'a mut dyn FnMut(Progress);
 pub(crate) struct DebDir(pub(crate) PathBuf);
 
 impl Packages for DebDir {
-    fn fetch(
-        &mut self,
-        package: &str,
-        arch: &str,
-        suite: &str,
-        _tell: Tell<'_>,
-    ) -> Result<Deb, String> {
-        let found = newest(&self.0.join(suite), package, arch).or(newest(&self.0, package, arch));
-        match found {
-            Some(path) => inspect(&path, package, arch),
-            None => Err(format!("no {package} ({arch}) in {}", self.0.display())),
+    fn fetch(&mut self, want: &Want, _tell: Tell<'_>) -> Result<Deb, String> {
+        let dirs = [self.0.join(&want.suite), self.0.clone()];
+        match dirs.iter().find_map(|dir| newest(dir, want)) {
+            Some(path) => inspect(&path, want),
+            None => Err(format!("no {want} in {}", self.0.display())),
         }
     }
 }
 
-/// The latest file `<package>_<version>_<arch>.deb` of a directory.
-fn newest(dir: &Path, package: &str, arch: &str) -> Option<PathBuf> {
-    let listing = std::fs::read_dir(dir).ok()?;
-    let fits = |path: &PathBuf| {
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
-        is_file_of(name, package, arch)
-    };
+fn newest(dir: &Path, want: &Want) -> Option<PathBuf> {
+    let name = |path: &PathBuf| path.file_name().and_then(|n| n.to_str()).map(str::to_owned);
     let age = |path: &PathBuf| std::fs::metadata(path).and_then(|m| m.modified()).ok();
-    listing
+    std::fs::read_dir(dir)
+        .ok()?
         .flatten()
         .map(|e| e.path())
-        .filter(fits)
+        .filter(|path| name(path).is_some_and(|n| want.is_file(&n)))
         .max_by_key(age)
 }
 
-/// Whether a file is named `<package>_<version>_<arch>.deb`.
-pub(crate) fn is_file_of(name: &str, package: &str, arch: &str) -> bool {
-    let parts: Vec<&str> = name.split('_').collect();
-    matches!(parts.as_slice(), [p, _, a] if *p == package && a.strip_suffix(".deb") == Some(arch))
-}
-
 /// Reads a package's own fields; a file that is something else is refused.
-pub(crate) fn inspect(path: &Path, package: &str, arch: &str) -> Result<Deb, String> {
+pub(crate) fn inspect(path: &Path, want: &Want) -> Result<Deb, String> {
     let mut command = Command::new("dpkg-deb");
     command
         .args([
@@ -86,14 +90,11 @@ pub(crate) fn inspect(path: &Path, package: &str, arch: &str) -> Result<Deb, Str
         .arg(path);
     let (fields, _) = run(&mut command).map_err(|e| format!("{}: {e}", path.display()))?;
     match fields.split_whitespace().collect::<Vec<_>>().as_slice() {
-        [p, a, version] if *p == package && *a == arch => Ok(Deb {
+        [p, a, version] if *p == want.package && *a == want.arch => Ok(Deb {
             path: path.to_owned(),
             version: (*version).to_owned(),
         }),
-        _ => Err(format!(
-            "{} is not the package {package} ({arch})",
-            path.display()
-        )),
+        _ => Err(format!("{} is not the package {want}", path.display())),
     }
 }
 

@@ -11,10 +11,12 @@ mod apt;
 mod deb;
 mod manifest;
 mod mirror;
+mod place;
 mod record;
 mod report;
 mod run;
 mod sync;
+mod work;
 
 pub use manifest::{ImageEntry, LoaderEntry, Manifest, ManifestError, PackageFile};
 pub use record::{Installed, Record, RecordError};

@@ -16,7 +16,9 @@ pub(crate) enum RunError {
 
 /// Runs a program in the C locale without input; gives its standard output and error.
 pub(crate) fn run(command: &mut Command) -> Result<(String, String), RunError> {
-    let program = command.get_program().to_string_lossy().into_owned();
+    let program = std::path::Path::new(command.get_program());
+    let program = program.file_name().unwrap_or(command.get_program());
+    let program = program.to_string_lossy().into_owned();
     let output = command
         .env("LC_ALL", "C")
         .env("DEBIAN_FRONTEND", "noninteractive")
