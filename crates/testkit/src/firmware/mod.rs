@@ -6,6 +6,8 @@
 //! 1. send everything [`Firmware::poll_transmit`] returns, each to its `to` address and port;
 //! 2. wait for a datagram or until [`Firmware::poll_timeout`], whichever is first;
 //! 3. call [`Firmware::handle_datagram`] or [`Firmware::handle_timeout`];
+//!    (a test whose sockets are on other ports fills in the ones the firmware means: 68 or 4011
+//!    in `to`, 67 or 4011 in `from`);
 //! 4. stop when [`Firmware::outcome`] says what it would fetch, or why it gives up.
 //!
 //! What each one accepts comes from captures and sources of the real ones, not from our server.
