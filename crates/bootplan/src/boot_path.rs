@@ -256,3 +256,6 @@ fn client_key(name: &str) -> Option<Result<ClientKey, PathRefusal>> {
 
 /// Firmware buffers end at 128 or 255; nothing of ours is longer.
 const NAME_LIMIT: usize = 255;
+
+#[cfg(test)]
+mod tests;

@@ -282,7 +282,9 @@ fn plan(
         .unwrap_or(catalog.site.loader);
     // A preference that cannot run on this hardware (PXELINUX on UEFI), or cannot boot what is
     // assigned (a chain to another server), gives way to iPXE.
-    let runs = platform.is_none_or(|p| preferred.runs_on(p));
+    // UEFI HTTP Boot has no TFTP server to go on with, which PXELINUX needs.
+    let runs = platform.is_none_or(|p| preferred.runs_on(p))
+        && !(client.class == ClientClass::Http && preferred == LoaderKind::Pxelinux);
     let boots = profile.is_none_or(|p| preferred.can_boot(&p.boot));
     let loader = if runs && boots {
         preferred
@@ -353,7 +355,11 @@ fn boot_file(
         LoaderKind::Pxelinux => file(LoaderRole::Pxelinux),
         LoaderKind::Grub => file(LoaderRole::Shim),
         LoaderKind::Ipxe if client.stage == Stage::Ipxe => {
-            let features = client.ipxe.unwrap_or_default();
+            // An iPXE that tells no features at all (no option 175) can at least fetch by TFTP;
+            // taking it for a cut-down one would send it from loader to loader for ever.
+            let Some(features) = client.ipxe else {
+                return Ok(Some(BootFile::ScriptTftp));
+            };
             // VirtualBox's ROM says iPXE but cannot boot Linux: give it a full build first, the
             // one with its own drivers (UNDI over iPXE lost the network in pixiecore's tests).
             if platform == Platform::Bios && !features.bzimage {
@@ -369,10 +375,12 @@ fn boot_file(
     }
 }
 
+/// What the client says, else what its loader gives away, else what the machine last said (a
+/// machine set from UEFI to BIOS says so in its next DISCOVER).
 fn platform_of(client: &BootClient, machine: Option<&Arc<Machine>>) -> Option<Platform> {
-    client
-        .platform
-        .or_else(|| machine.and_then(|m| m.facts.platform))
+    let pxelinux = (client.stage == Stage::Pxelinux).then_some(Platform::Bios);
+    let known = machine.and_then(|m| m.facts.platform);
+    client.platform.or(pxelinux).or(known)
 }
 
 impl BootPlan {
@@ -390,3 +398,6 @@ impl BootPlan {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

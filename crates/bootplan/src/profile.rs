@@ -26,6 +26,17 @@ pub enum ProfileError {
         /// The field at fault.
         field: &'static str,
     },
+    /// Something that iPXE would take for itself: it has no quoting (vector R47).
+    #[error(
+        "{field}: '{word}' cannot be passed on, iPXE would act on it; '${{', the words '||', \
+         '&&', ';' and words beginning with '#' are not allowed"
+    )]
+    Command {
+        /// The field at fault.
+        field: &'static str,
+        /// The word at fault.
+        word: String,
+    },
     /// Longer than a menu or a kernel takes.
     #[error("{field}: {length} bytes, at most {limit} are allowed")]
     TooLong {
@@ -242,14 +253,37 @@ impl Profile {
         printable("description", &self.description, DESCRIPTION_LIMIT)?;
         match &self.boot {
             BootMethod::Linux { args, console, .. } => {
-                printable("args", args, ARGS_LIMIT)?;
-                printable("console", console.as_deref().unwrap_or(""), 64)
+                literal("args", args, ARGS_LIMIT)?;
+                let console = console.as_deref().unwrap_or("");
+                literal("console", console, CONSOLE_LIMIT)?;
+                match console.split_once(char::is_whitespace) {
+                    Some((_, more)) => Err(ProfileError::Command {
+                        field: "console",
+                        word: more.to_owned(),
+                    }),
+                    None => Ok(()),
+                }
             }
             BootMethod::Program { files } if files.is_empty() => {
                 Err(ProfileError::Empty { field: "files" })
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Kernel arguments: literal in every menu language, nothing in them expands or ends a command.
+fn literal(field: &'static str, text: &str, limit: usize) -> Result<(), ProfileError> {
+    printable(field, text, limit)?;
+    let acted_on = |word: &&str| {
+        word.contains("${") || word.starts_with('#') || ["||", "&&", ";"].contains(word)
+    };
+    match text.split_whitespace().find(acted_on) {
+        Some(word) => Err(ProfileError::Command {
+            field,
+            word: word.chars().take(40).collect(),
+        }),
+        None => Ok(()),
     }
 }
 
@@ -272,6 +306,7 @@ const TITLE_LIMIT: usize = 120;
 const DESCRIPTION_LIMIT: usize = 2000;
 /// The x86 kernel takes 2048 bytes of command line including what loaders add.
 const ARGS_LIMIT: usize = 1900;
+const CONSOLE_LIMIT: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -321,6 +356,45 @@ mod tests {
         assert_eq!(
             profile.validate(),
             Err(ProfileError::Control { field: "args" })
+        );
+    }
+
+    #[test]
+    fn arguments_that_a_loader_would_act_on_are_refused() {
+        let profile = |args: &str, console: &str| -> Profile {
+            serde_json::from_value(serde_json::json!({
+                "name": "x", "title": "X",
+                "boot": {"kind": "linux", "kernel": "a/linux", "args": args, "console": console},
+            }))
+            .expect("well-formed")
+        };
+        for bad in [
+            "a=${net0/mac}",
+            "a || shell",
+            "a && b",
+            "a ; reboot",
+            "a #b",
+        ] {
+            let error = profile(bad, "ttyS0").validate().expect_err(bad);
+            assert!(
+                matches!(error, ProfileError::Command { field: "args", .. }),
+                "{error}"
+            );
+        }
+        for good in ["ds=nocloud;s=http://x/ --- quiet", "a=$b c#d", "x=\"y z\""] {
+            assert_eq!(profile(good, "ttyS0,115200").validate(), Ok(()), "{good}");
+        }
+        let error = profile("", "ttyS0 init=/bin/sh").validate();
+        let error = error.expect_err("two arguments in one");
+        assert!(
+            matches!(
+                error,
+                ProfileError::Command {
+                    field: "console",
+                    ..
+                }
+            ),
+            "{error}"
         );
     }
 }

@@ -60,7 +60,7 @@ impl BootAttempt {
             Milestone::Asked => self.asked_summary(),
             Milestone::Loader => "loader fetched, no menu asked for yet".to_owned(),
             Milestone::Menu => match self.menu() {
-                Some((Some(Intent::Wait), _)) => format!("waits for an assignment, for {took} now"),
+                Some((Some(Intent::Wait), _)) => format!("waits for an assignment ({took})"),
                 Some((Some(Intent::Menu), _)) => "shows the menu".to_owned(),
                 Some((Some(Intent::Assigned), Some(profile))) => {
                     format!("menu fetched, about to boot {profile}")

@@ -5,7 +5,7 @@
 //! Console: GRUB speaks through the firmware's, which redirects itself to the serial port where
 //! there is one. A `serial` terminal of GRUB's own would print everything twice.
 
-use super::text::{grub_args, grub_text, grub_word};
+use super::text::{grub_args, grub_text, grub_word, plain};
 use super::{Boot, Entry, Page, RETRIES, RETRY_S, Sheet};
 use crate::{BootPlan, Endpoint, FileRef};
 
@@ -126,10 +126,11 @@ fn menu(
         None => page.say(&format!("{} may choose what it boots", sheet.who)),
     }
     page.say(&format!("because {}", sheet.because));
-    for entry in entries {
-        if let Err(reason) = &entry.boot {
-            page.say(&format!("{} is not offered:", entry.profile.name));
-            page.say(&format!("  {reason}"));
+    for (text, aloud) in sheet.not_offered() {
+        if aloud {
+            page.say(&text);
+        } else {
+            page.line(&format!("# {}", plain(&text, 200)));
         }
     }
     page.line("set farrier_ready=1");

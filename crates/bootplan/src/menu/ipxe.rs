@@ -100,10 +100,11 @@ fn menu(
         None => page.say(&format!("{} may choose what it boots", sheet.who)),
     }
     page.say(&format!("because {}", sheet.because));
-    for entry in entries {
-        if let Err(reason) = &entry.boot {
-            page.say(&format!("{} is not offered:", entry.profile.name));
-            page.say(&format!("  {reason}"));
+    for (text, aloud) in sheet.not_offered() {
+        if aloud {
+            page.say(&text);
+        } else {
+            page.line(&format!("# {}", ipxe_text(&text, 200)));
         }
     }
     if plan.site.menu_timeout_s == 0 {
@@ -140,7 +141,6 @@ fn menu(
         if let Ok(boot) = &entry.boot {
             load(page, sheet, boot);
         }
-        page.line("goto failed");
     }
     page.line("");
     page.line(":failed");
@@ -181,6 +181,7 @@ fn load(page: &mut Script, sheet: &Sheet<'_>, boot: &Boot<'_>) {
                 ));
             }
             page.line("boot || goto failed");
+            page.line("goto failed");
         }
         Boot::Program(file) => {
             page.line(&format!(
@@ -188,6 +189,7 @@ fn load(page: &mut Script, sheet: &Sheet<'_>, boot: &Boot<'_>) {
                 url(file)
             ));
             page.line("boot || goto failed");
+            page.line("goto failed");
         }
         Boot::Chain(target) => {
             page.line(&format!("chain --autofree {} || goto failed", url(target)));

@@ -176,6 +176,23 @@ impl<'a> Sheet<'a> {
         }
     }
 
+    /// The entries this loader cannot boot, and why; `true` for those that somebody looks for:
+    /// the assigned one, and all of a menu made for choosing.
+    fn not_offered(&self) -> Vec<(String, bool)> {
+        let Page::Menu { plan, entries, .. } = &self.page else {
+            return Vec::new();
+        };
+        let mut lines = Vec::new();
+        for (n, entry) in entries.iter().enumerate() {
+            if let Err(reason) = &entry.boot {
+                let aloud = n == 0 || plan.intent == Intent::Menu;
+                lines.push((format!("'{}' is not offered:", entry.profile.name), aloud));
+                lines.push((reason.clone(), aloud));
+            }
+        }
+        lines
+    }
+
     /// Where people assign this machine: a short link that a person can type from a screen.
     fn assign_url(&self) -> String {
         format!("{}/m/{}", self.server.ui_base(), self.client.mac.dashed())

@@ -5,7 +5,7 @@
 //! What PXELINUX cannot be made to survive is Farrier being away at that moment: without a
 //! configuration it waits at its prompt for ever.
 
-use super::text::pxelinux_text;
+use super::text::plain;
 use super::{Boot, Entry, Page, RETRY_S, Sheet};
 use crate::{BootPlan, FileRef, Site};
 
@@ -70,17 +70,19 @@ fn menu(
         None => page.say(&format!("{} may choose what it boots", sheet.who)),
     }
     page.say(&format!("because {}", sheet.because));
-    for (n, entry) in entries.iter().enumerate() {
-        match &entry.boot {
-            Ok(_) if default == Some(n) => {
-                page.say(&format!("press Enter for {}", entry.profile.title));
-            }
-            Ok(_) => page.say(&format!("type {} for {}", n + 1, entry.profile.title)),
-            Err(reason) => {
-                page.say(&format!("{} is not offered:", entry.profile.name));
-                page.say(&format!("  {reason}"));
-            }
+    for (text, aloud) in sheet.not_offered() {
+        if aloud {
+            page.say(&text);
+        } else {
+            page.line(&format!("# {}", plain(&text, 200)));
         }
+    }
+    for (n, entry) in entries.iter().enumerate().filter(|(_, e)| e.boot.is_ok()) {
+        let how = match default == Some(n) {
+            true => "press Enter".to_owned(),
+            false => format!("type {}", n + 1),
+        };
+        page.say(&format!("{how} for {}", entry.profile.title));
     }
     page.say("type local for the local disk");
     page.line(&format!("DEFAULT {DEFAULT_LABEL}"));
@@ -159,7 +161,7 @@ fn load(page: &mut Config, boot: &Boot<'_>) {
                 page.line(&format!("  INITRD {}", names.join(",")));
             }
             if !args.is_empty() {
-                page.line(&format!("  APPEND {}", pxelinux_text(args, usize::MAX)));
+                page.line(&format!("  APPEND {}", plain(args, usize::MAX)));
             }
         }
         Boot::Program(file) => {
@@ -181,7 +183,7 @@ fn load(page: &mut Config, boot: &Boot<'_>) {
 /// A file's TFTP name. `::` is the server's root, whatever directory PXELINUX came from.
 fn name(file: &FileRef) -> String {
     match file {
-        FileRef::Image(path) => format!("::images/{}", pxelinux_text(path.as_str(), usize::MAX)),
+        FileRef::Image(path) => format!("::images/{}", plain(path.as_str(), usize::MAX)),
         FileRef::Url(url) => url.clone(),
     }
 }
@@ -197,10 +199,7 @@ impl Config {
     }
 
     fn say(&mut self, text: &str) {
-        self.line(&format!(
-            "SAY {}",
-            pxelinux_text(&format!("Farrier: {text}"), 79)
-        ));
+        self.line(&format!("SAY {}", plain(&format!("Farrier: {text}"), 79)));
     }
 
     /// What happens when nobody types. IMPLICIT 0: a mistyped word is no file name to try.

@@ -2,8 +2,9 @@
 //!
 //! Everything is printable ASCII afterwards; a character that is not becomes `?`.
 
-/// Printable ASCII, at most `columns` wide, spaces squeezed: what every `plain` text starts from.
-fn squeezed(text: &str, columns: usize) -> String {
+/// Printable ASCII on one line, at most `columns` wide, spaces squeezed: all that a comment or
+/// the rest of a PXELINUX line needs, which only a line break could end.
+pub(super) fn plain(text: &str, columns: usize) -> String {
     let ascii: String = text
         .chars()
         .map(|c| match c {
@@ -25,7 +26,7 @@ fn squeezed(text: &str, columns: usize) -> String {
 /// iPXE has no quoting: it expands `${...}`, ends a command at the words `||`, `&&` and `;`,
 /// begins a comment at any word that starts with `#`, and joins lines at a final backslash.
 pub(super) fn ipxe_text(text: &str, columns: usize) -> String {
-    squeezed(text, columns)
+    plain(text, columns)
         .chars()
         .map(|c| match c {
             '$' | '#' => '?',
@@ -42,7 +43,7 @@ pub(super) fn ipxe_text(text: &str, columns: usize) -> String {
 /// take for itself (see [`ipxe_text`]), which is disarmed. `Profile::validate` refuses such
 /// arguments when they are saved; this is the second lock on the same door.
 pub(super) fn ipxe_args(args: &str) -> String {
-    let words: Vec<String> = squeezed(args, usize::MAX)
+    let words: Vec<String> = plain(args, usize::MAX)
         .split(' ')
         .map(|word| {
             let word = word.replace("${", "?{");
@@ -54,11 +55,6 @@ pub(super) fn ipxe_args(args: &str) -> String {
         })
         .collect();
     words.join(" ")
-}
-
-/// A text to the end of a PXELINUX line: only a line break could end it.
-pub(super) fn pxelinux_text(text: &str, columns: usize) -> String {
-    squeezed(text, columns)
 }
 
 /// One word of GRUB's language, in single quotes, in which nothing is special.
@@ -76,7 +72,7 @@ pub(super) fn grub_word(word: &str) -> String {
 
 /// A text for people as one GRUB word.
 pub(super) fn grub_text(text: &str, columns: usize) -> String {
-    grub_word(&squeezed(text, columns))
+    grub_word(&plain(text, columns))
 }
 
 /// Kernel arguments as GRUB words. Double quotes are taken off here, as the kernel would: GRUB
