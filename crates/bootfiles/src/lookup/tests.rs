@@ -165,7 +165,10 @@ fn a_silent_machine_is_told_to_boot_locally_under_its_own_key_only() {
         let found = site
             .files
             .lookup(&path, &knows(STRANGER), &catalog, &SERVER);
-        let decision = text(found).and_then(|r| r.decision).expect("a text");
+        let rendered = text(found).expect("a text");
+        // Says so, and goes on to the disk.
+        assert!(rendered.body.to_lowercase().contains("local"), "{path:?}");
+        let decision = rendered.decision.expect("decided");
         assert_eq!(decision.outcome, Outcome::Silent, "{path:?}");
     }
     let default = pxelinux(ClientKey::Default);
