@@ -2,6 +2,7 @@
 
 use crate::StoreError;
 use crate::events::{StoredEvent, insert_events};
+use crate::journal::log;
 use crate::rows::{self, Tx, failed};
 use crate::store::Store;
 use bootplan::{Event, EventKind, MachineId, Origin, Profile, Site, Timestamp};
@@ -114,6 +115,9 @@ impl Change {
         store.publish(&touched, fresh);
         let events: Vec<_> = events.into_iter().map(Arc::new).collect();
         for event in &events {
+            let machine = event.machine.and_then(|id| store.machine(id));
+            let name = machine.as_ref().map(|record| record.machine.name.as_str());
+            log::event(event, name);
             // Nobody listening is fine.
             let _ = store.inner.live.send(Arc::clone(event));
         }

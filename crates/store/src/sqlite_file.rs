@@ -94,6 +94,9 @@ impl SqliteFile {
             self.path.clone()
         };
         let in_place = path == self.path;
+        if in_place {
+            self.check_length(length)?;
+        }
         let mut connection = SqliteConnection::connect_with(
             &SqliteConnectOptions::new()
                 .filename(&path)
@@ -179,9 +182,8 @@ impl SqliteFile {
         let log = self::head(wal)?;
         // SQLite takes a log without its magic for an empty one and so would silently lose what
         // was committed into it (file format, section 4.1).
-        let magic = [0x37, 0x7f, 0x06];
-        if !log.is_empty() && !(log.starts_with(&magic) && matches!(log.get(3), Some(0x82 | 0x83)))
-        {
+        let whole = [[0x37, 0x7f, 0x06, 0x82], [0x37, 0x7f, 0x06, 0x83]];
+        if !log.is_empty() && !whole.iter().any(|magic| log.starts_with(magic)) {
             return Err(OpenError::Damaged {
                 path: wal.to_owned(),
                 problem: "the write-ahead log of the database is damaged, so the last changes \
@@ -192,6 +194,21 @@ impl SqliteFile {
                     wal.display()
                 ),
             });
+        }
+        Ok(())
+    }
+
+    /// SQLite reads a half page at the end as if zeros followed.
+    fn check_length(&self, length: u64) -> Result<(), OpenError> {
+        let head = head(&self.path)?;
+        let page = match head.get(16..18) {
+            // File format, section 1.3.2: 1 stands for what does not fit.
+            Some([0, 1]) => 65_536,
+            Some([high, low]) => u64::from(u16::from_be_bytes([*high, *low])),
+            _ => 0,
+        };
+        if page == 0 || !length.is_multiple_of(page) {
+            return Err(self.damaged("it is truncated: it does not end at the end of a page"));
         }
         Ok(())
     }
@@ -330,10 +347,10 @@ fn size(path: &Path) -> Result<u64, OpenError> {
     }
 }
 
-/// The first bytes; empty when there is no file.
+/// The first bytes, up to the page size; empty when there is no file.
 fn head(path: &Path) -> Result<Vec<u8>, OpenError> {
     let mut bytes = Vec::new();
-    match File::open(path).and_then(|file| file.take(16).read_to_end(&mut bytes)) {
+    match File::open(path).and_then(|file| file.take(18).read_to_end(&mut bytes)) {
         Ok(_) => Ok(bytes),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(bytes),
         Err(e) => Err(file_error(path, "read")(e)),

@@ -3,19 +3,30 @@
 //! Packet handlers [`emit`](EventSink::emit) and go on; the journal finds the machine behind
 //! each event, records first askings, stores, logs, and passes everything on live.
 
+mod arp;
+mod budget;
+mod intake;
+pub(crate) mod log;
 mod neighbours;
+mod task;
 
 pub use neighbours::Neighbours;
 
+use crate::change::now;
 use crate::{Sighting, Store, StoredEvent};
-use bootplan::{EventKind, Origin};
+use bootplan::{EventKind, Origin, Timestamp};
+use serde::Serialize;
 use std::sync::Arc;
-use tokio::sync::{broadcast, mpsc};
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 /// Where packet handlers put what happened. Never blocks, never fails.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct EventSink {
-    queue: mpsc::Sender<Report>,
+    queue: mpsc::Sender<(Timestamp, Report)>,
+    neighbours: Neighbours,
+    counters: Arc<Counters>,
 }
 
 /// One thing a packet handler reports.
@@ -28,52 +39,9 @@ pub enum Report {
 }
 
 /// The reading end of a sink; the journal's, or a test's.
+#[derive(Debug)]
 pub struct Reports {
-    queue: mpsc::Receiver<Report>,
-}
-
-impl Reports {
-    /// The next report that is already there.
-    pub fn try_next(&mut self) -> Option<Report> {
-        self.queue.try_recv().ok()
-    }
-
-    /// Waits for the next report; `None` when every sink is gone.
-    pub async fn next(&mut self) -> Option<Report> {
-        self.queue.recv().await
-    }
-}
-
-impl EventSink {
-    /// A sink and its reading end, for tests of packet handlers. [`Journal::spawn`] makes the
-    /// real one.
-    pub fn pair(capacity: usize) -> (EventSink, Reports) {
-        let (sender, queue) = mpsc::channel(capacity);
-        (EventSink { queue: sender }, Reports { queue })
-    }
-
-    /// Reports that something happened now. When the queue is full the event is counted as
-    /// dropped.
-    pub fn emit(&self, origin: Origin, kind: EventKind) {
-        let _ = self.queue.try_send(Report::Event(origin, kind));
-        unimplemented!("store: in work")
-    }
-
-    /// Reports what a machine said about itself (iPXE's query, option 97).
-    pub fn facts(&self, sighting: Sighting) {
-        let _ = self.queue.try_send(Report::Facts(sighting));
-        unimplemented!("store: in work")
-    }
-
-    /// How many reports a full queue has cost since the start.
-    pub fn dropped(&self) -> u64 {
-        unimplemented!("store: in work")
-    }
-
-    /// Which hardware address is behind an IPv4 address, as far as learned.
-    pub fn neighbours(&self) -> &Neighbours {
-        unimplemented!("store: in work")
-    }
+    queue: mpsc::Receiver<(Timestamp, Report)>,
 }
 
 /// How the journal works; the defaults are right except in tests.
@@ -86,6 +54,92 @@ pub struct JournalOptions {
     pub keep_days: u32,
 }
 
+/// The running journal.
+pub struct Journal {
+    /// Where to report.
+    pub sink: EventSink,
+    /// Everything stored, as it is stored: subscribe for live pages. The same sender as
+    /// [`Store::live`].
+    pub live: broadcast::Sender<Arc<StoredEvent>>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+/// What the journal has done since the start, for the status page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct JournalCounts {
+    /// Events stored.
+    pub stored: u64,
+    /// Reports that a full queue has cost.
+    pub dropped: u64,
+    /// Reports of machines nobody registered, left out because there were too many at once.
+    pub suppressed: u64,
+    /// Events that the database did not take; they were only shown live.
+    pub failed: u64,
+}
+
+impl EventSink {
+    /// A sink and its reading end, for tests of packet handlers. [`Journal::spawn`] makes the
+    /// real one.
+    pub fn pair(capacity: usize) -> (EventSink, Reports) {
+        EventSink::with_neighbours(capacity, Neighbours::default())
+    }
+
+    fn with_neighbours(capacity: usize, neighbours: Neighbours) -> (EventSink, Reports) {
+        let (sender, queue) = mpsc::channel(capacity);
+        let sink = EventSink {
+            queue: sender,
+            neighbours,
+            counters: Arc::default(),
+        };
+        (sink, Reports { queue })
+    }
+
+    /// Reports that something happened now. When the queue is full the report is counted as
+    /// dropped: a reply to a machine is worth more than a line about it.
+    pub fn emit(&self, origin: Origin, kind: EventKind) {
+        self.report(Report::Event(origin, kind));
+    }
+
+    /// Reports what a machine said about itself (iPXE's query, option 97).
+    pub fn facts(&self, sighting: Sighting) {
+        self.report(Report::Facts(sighting));
+    }
+
+    /// How many reports a full queue has cost since the start.
+    pub fn dropped(&self) -> u64 {
+        self.counters.dropped.load(Ordering::Relaxed)
+    }
+
+    /// What the journal has done so far.
+    pub fn counts(&self) -> JournalCounts {
+        self.counters.read()
+    }
+
+    /// Which hardware address is behind an IPv4 address, as far as learned.
+    pub fn neighbours(&self) -> &Neighbours {
+        &self.neighbours
+    }
+
+    fn report(&self, report: Report) {
+        if self.queue.try_send((now(), report)).is_err() {
+            Counters::add(&self.counters.dropped, 1);
+        }
+    }
+}
+
+impl Reports {
+    /// The next report that is already there.
+    pub fn try_next(&mut self) -> Option<Report> {
+        self.queue.try_recv().ok().map(|(_, report)| report)
+    }
+
+    /// Waits for the next report; `None` when every sink is gone.
+    pub async fn next(&mut self) -> Option<Report> {
+        self.queue.recv().await.map(|(_, report)| report)
+    }
+}
+
 impl Default for JournalOptions {
     fn default() -> Self {
         JournalOptions {
@@ -96,40 +150,61 @@ impl Default for JournalOptions {
     }
 }
 
-/// The running journal.
-pub struct Journal {
-    /// Where to report.
-    pub sink: EventSink,
-    /// Everything stored, as it is stored: subscribe for live pages. The same sender as
-    /// [`Store::live`].
-    pub live: broadcast::Sender<Arc<StoredEvent>>,
-}
-
-/// What the journal has done, for the status page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct JournalCounts {
-    /// Events stored.
-    pub stored: u64,
-    /// Reports that a full queue has cost.
-    pub dropped: u64,
-    /// Events that the database did not take.
-    pub failed: u64,
-}
-
 impl Journal {
     /// Starts the task.
     pub fn spawn(store: Store, options: JournalOptions) -> Journal {
-        let _ = (store, options);
-        unimplemented!("store: in work")
+        let neighbours = Neighbours::with_arp(Arc::clone(&options.arp));
+        let (sink, reports) = EventSink::with_neighbours(QUEUE, neighbours);
+        let (stop, stopped) = oneshot::channel();
+        let live = store.live();
+        let counters = Arc::clone(&sink.counters);
+        let intake = intake::Intake::new(sink.neighbours.clone());
+        let task = task::Task::new(store, options, intake, counters);
+        Journal {
+            sink,
+            live,
+            stop,
+            task: tokio::spawn(task.run(reports.queue, stopped)),
+        }
     }
 
     /// What it has done so far.
     pub fn counts(&self) -> JournalCounts {
-        unimplemented!("store: in work")
+        self.sink.counts()
     }
 
-    /// Stores what is queued and ends the task.
+    /// Stores what is queued and ends the task. What sinks report later counts as dropped.
     pub async fn shutdown(self) {
-        unimplemented!("store: in work")
+        let _ = self.stop.send(());
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the journal ended badly; the last events may be missing");
+        }
     }
 }
+
+#[derive(Debug, Default)]
+struct Counters {
+    stored: AtomicU64,
+    dropped: AtomicU64,
+    suppressed: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Counters {
+    fn add(counter: &AtomicU64, count: usize) {
+        counter.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> JournalCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        JournalCounts {
+            stored: read(&self.stored),
+            dropped: read(&self.dropped),
+            suppressed: read(&self.suppressed),
+            failed: read(&self.failed),
+        }
+    }
+}
+
+/// Some seconds of a rack that powers on at once, in about a megabyte.
+const QUEUE: usize = 4096;

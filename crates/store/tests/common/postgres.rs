@@ -74,6 +74,12 @@ impl Postgres {
         self.url(&name)
     }
 
+    /// Runs a statement behind the store's back.
+    pub(crate) async fn execute(&mut self, url: &str, statement: &'static str) {
+        let mut connection = AnyConnection::connect(url).await.expect("connects");
+        connection.execute(statement).await.expect("runs");
+    }
+
     fn url(&self, database: &str) -> String {
         let socket = self.dir.path().display().to_string().replace('/', "%2F");
         format!("postgres://farrier@localhost/{database}?host={socket}")
