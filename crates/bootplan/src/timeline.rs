@@ -16,7 +16,8 @@ pub enum Milestone {
     Menu,
     /// A kernel or program was fetched.
     Kernel,
-    /// Everything of the default entry was fetched: the operating system has the machine.
+    /// Everything of the default entry was fetched: the operating system has the machine. A boot
+    /// from another server's files is never seen to come so far.
     HandedOver,
 }
 

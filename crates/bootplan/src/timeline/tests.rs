@@ -80,7 +80,8 @@ fn a_uefi_machine_boots_through_every_milestone() {
 
 #[test]
 fn where_one_boot_ends_and_the_next_begins() {
-    let cases: &[(&str, &[(f64, &str)], usize)] = &[
+    type Case<'a> = (&'a str, &'a [(f64, &'a str)], usize);
+    let cases: &[Case<'_>] = &[
         (
             "EDK2 repeats its question",
             &[
