@@ -1,6 +1,6 @@
 //! Boot menus, rendered from one [`Decision`] into the three languages loaders speak.
 //!
-//! What is said is worked out once, here, as a [`Sheet`]; `ipxe`, `pxelinux` and `grub` only say
+//! What is said is worked out once, here, as a `Sheet`; `ipxe`, `pxelinux` and `grub` only say
 //! it. All three keep the same promises:
 //!
 //! * A machine never stops at a shell or a prompt at two in the morning. A boot that fails is
