@@ -29,18 +29,15 @@ pub(crate) async fn run(global: &Global, apply: Apply) -> anyhow::Result<()> {
         println!("{answer:#}");
         return Ok(());
     }
-    print!("{}", answer["diff"].as_str().unwrap_or_default());
-    let count = |key: &str| answer[key].as_u64().unwrap_or_default();
+    print!("{}", answer["text"].as_str().unwrap_or_default());
+    let all: Vec<_> = answer["changes"].as_array().into_iter().flatten().collect();
+    let unchanged = all.iter().filter(|c| c["action"] == "unchanged").count();
     let verb = if apply.dry_run {
         "would change"
     } else {
         "changed"
     };
-    println!(
-        "{verb}: {}, unchanged: {}",
-        count("changed"),
-        count("unchanged")
-    );
+    println!("{verb}: {}, unchanged: {unchanged}", all.len() - unchanged);
     Ok(())
 }
 

@@ -1,10 +1,15 @@
-//! `farrier boots`: what machines are doing.
+//! `farrier boots`: what machines are doing. Events come from the server; they are folded into
+//! boots here by the same function as on its pages.
 
 use super::Global;
-use super::machine::escape;
-use super::output::{clock, table, text};
+use super::client::Client;
+use super::machine::find_id;
+use super::output::{clock, table};
+use bootplan::timeline::{BootAttempt, attempts};
+use bootplan::{Event, MacAddr};
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// `farrier boots`
 #[derive(Debug, Args)]
@@ -16,7 +21,7 @@ pub(crate) struct Boots {
     follow: bool,
     /// How many boots
     #[arg(long, short = 'n', default_value_t = 20)]
-    limit: u32,
+    limit: usize,
     /// Show every event of each boot
     #[arg(long, short)]
     events: bool,
@@ -24,77 +29,113 @@ pub(crate) struct Boots {
 
 pub(crate) async fn run(global: &Global, boots: Boots) -> anyhow::Result<()> {
     let client = global.client()?;
-    if boots.follow {
-        let of = match &boots.machine {
-            Some(key) => client.get(&format!("/machines/{}", escape(key))).await?["id"].as_i64(),
-            None => None,
-        };
-        let mut lines = client.lines("/events/stream").await?;
-        while let Some(event) = lines.next().await {
-            if of.is_some() && event["machine"].as_i64() != of {
-                continue;
-            }
-            match global.json {
-                true => println!("{event}"),
-                false => println!("{}", event_line(&event)),
-            }
-        }
-        return Ok(());
-    }
-    let path = match &boots.machine {
-        Some(key) => format!("/machines/{}/boots?limit={}", escape(key), boots.limit),
-        None => format!("/boots?limit={}", boots.limit),
+    let of = match &boots.machine {
+        Some(key) => format!("machine={}", find_id(&client, key).await?),
+        None => String::new(),
     };
-    let answer = client.get(&path).await?;
-    if global.json {
-        println!("{answer:#}");
-        return Ok(());
+    if boots.follow {
+        return follow(&client, &of, global.json).await;
     }
-    let all: Vec<&Value> = answer["boots"].as_array().into_iter().flatten().collect();
-    if all.is_empty() {
+    let answer = client.get(&format!("/events?limit=1000&{of}")).await?;
+    let mut all = fold(&answer["events"]);
+    all.truncate(boots.limit);
+    if global.json {
+        let all: Vec<Value> = all
+            .iter()
+            .map(|(mac, boot)| json!({ "mac": mac, "summary": boot.summary(), "boot": boot }))
+            .collect();
+        println!("{:#}", json!({ "boots": all }));
+    } else if all.is_empty() {
         println!("no boots yet");
     } else if boots.events {
-        for boot in all {
-            println!(
-                "{}  {}  {}",
-                clock(boot["started"].as_i64().unwrap_or(0)),
-                text(boot, "mac"),
-                text(boot, "summary")
-            );
-            for event in boot["events"].as_array().into_iter().flatten() {
-                println!("    {}", event_line(event));
+        for (mac, boot) in all {
+            println!("{}  {mac}  {}", clock(boot.started.0), boot.summary());
+            for event in &boot.events {
+                println!("    {}", line(event));
             }
         }
     } else {
         let rows: Vec<Vec<String>> = all
             .iter()
-            .map(|b| {
-                let started = clock(b["started"].as_i64().unwrap_or(0));
-                vec![
-                    started,
-                    text(b, "mac"),
-                    text(b, "milestone"),
-                    text(b, "summary"),
-                ]
-            })
+            .map(|(mac, boot)| vec![clock(boot.started.0), mac.to_string(), boot.summary()])
             .collect();
-        print!(
-            "{}",
-            table(&["STARTED", "MAC", "CAME TO", "SUMMARY"], &rows)
-        );
+        print!("{}", table(&["STARTED", "MAC", "BOOT"], &rows));
     }
     Ok(())
 }
 
-fn event_line(event: &Value) -> String {
-    let at = clock(event["at"].as_i64().unwrap_or(0));
-    let who = match text(&event["origin"], "mac").as_str() {
-        "-" => text(&event["origin"], "ip"),
-        mac => mac.to_owned(),
+async fn follow(client: &Client, of: &str, as_json: bool) -> anyhow::Result<()> {
+    let mut lines = client.lines(&format!("/events/stream?{of}")).await?;
+    while let Some(value) = lines.next().await {
+        if let Some(missed) = value["missed"].as_u64() {
+            eprintln!("(too many at once: {missed} events not shown)");
+        } else if as_json {
+            println!("{value}");
+        } else if let Ok(event) = serde_json::from_value::<Event>(value) {
+            println!("{}", line(&event));
+        }
+    }
+    eprintln!("the server ended the stream");
+    Ok(())
+}
+
+/// Boots of each machine, newest first. The API gives events newest first.
+fn fold(events: &Value) -> Vec<(MacAddr, BootAttempt)> {
+    let mut of: BTreeMap<MacAddr, Vec<Event>> = BTreeMap::new();
+    let events = events.as_array().into_iter().flatten().rev();
+    for event in events.filter_map(|e| serde_json::from_value::<Event>(e.clone()).ok()) {
+        if let Some(mac) = event.origin.mac {
+            of.entry(mac).or_default().push(event);
+        }
+    }
+    let mut all: Vec<(MacAddr, BootAttempt)> = of
+        .into_iter()
+        .flat_map(|(mac, events)| attempts(events).into_iter().map(move |boot| (mac, boot)))
+        .collect();
+    all.sort_by_key(|(_, boot)| std::cmp::Reverse(boot.started));
+    all
+}
+
+fn line(event: &Event) -> String {
+    let at = clock(event.at.0);
+    let at = at.split(' ').next_back().unwrap_or_default();
+    let who = match (event.origin.mac, event.origin.ip) {
+        (Some(mac), _) => mac.to_string(),
+        (None, Some(ip)) => ip.to_string(),
+        (None, None) => "-".to_owned(),
     };
-    format!(
-        "{}  {who:<17}  {}",
-        at.split(' ').next_back().unwrap_or_default(),
-        text(event, "headline")
-    )
+    format!("{at}  {who:<17}  {}", event.kind.headline())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_newest_first_become_boots_of_each_machine() {
+        let offered = |at: i64, mac: &str| {
+            json!({"id": at, "machine": 1, "at": at, "origin": {"mac": mac}, "event": "offered",
+                "stage": "firmware", "platform": "bios", "class": "pxe", "file": "undionly.kpxe",
+                "because": {"reason": "site-default", "policy": "wait"}})
+        };
+        let served = json!({"id": 5, "at": 5000, "origin": {"mac": "02:00:00:00:00:01"},
+            "event": "file-served", "transport": "tftp", "path": "undionly.kpxe", "bytes": 1, "millis": 1});
+        let events = json!([
+            served,
+            offered(2000, "02:00:00:00:00:02"),
+            offered(1000, "02:00:00:00:00:01")
+        ]);
+        let boots = fold(&events);
+        let shape: Vec<(String, usize)> = boots
+            .iter()
+            .map(|(m, b)| (m.to_string(), b.events.len()))
+            .collect();
+        assert_eq!(
+            shape,
+            [
+                ("02:00:00:00:00:02".to_owned(), 1),
+                ("02:00:00:00:00:01".to_owned(), 2)
+            ]
+        );
+    }
 }

@@ -227,7 +227,17 @@ impl Client {
             .as_str()
             .or(problem["title"].as_str())
             .map(str::to_owned);
-        let detail = said.unwrap_or_else(|| format!("{} answered {status}", self.at()));
+        let mut detail = said.unwrap_or_else(|| format!("{} answered {status}", self.at()));
+        for fault in problem["errors"].as_array().into_iter().flatten() {
+            let part = |key: &str| fault[key].as_str().unwrap_or_default().to_owned();
+            let (line, column, field) = (&fault["line"], &fault["column"], part("field"));
+            let field = if field.is_empty() {
+                field
+            } else {
+                format!("{field}: ")
+            };
+            detail += &format!("\n  {line}:{column}: {field}{}", part("problem"));
+        }
         Err(ClientError::Refused { status, detail })
     }
 

@@ -11,7 +11,7 @@ pub(crate) struct Explain {
     /// The client's MAC
     #[arg(long)]
     mac: bootplan::MacAddr,
-    /// Architecture: the code of option 93, or bios, efi-x64, efi-ia32, efi-arm64
+    /// Architecture: the code of option 93 (16 is UEFI x64 by HTTP Boot), or bios, efi-x64, ...
     /// [default: what the machine last said]
     #[arg(long)]
     arch: Option<String>,
@@ -21,9 +21,6 @@ pub(crate) struct Explain {
     /// SMBIOS UUID
     #[arg(long)]
     uuid: Option<bootplan::SystemUuid>,
-    /// A UEFI HTTP Boot client
-    #[arg(long)]
-    http: bool,
     /// Print the menu it would be served, too
     #[arg(long)]
     menu: bool,
@@ -37,9 +34,6 @@ pub(crate) async fn run(global: &Global, ask: Explain) -> anyhow::Result<()> {
     if let Some(uuid) = ask.uuid {
         path += &format!("&uuid={uuid}");
     }
-    if ask.http {
-        path += "&http=true";
-    }
     let answer = global.client()?.get(&path).await?;
     if global.json {
         println!("{answer:#}");
@@ -47,7 +41,7 @@ pub(crate) async fn run(global: &Global, ask: Explain) -> anyhow::Result<()> {
     }
     let machine = match &answer["machine"] {
         serde_json::Value::Null => "not known".to_owned(),
-        machine => format!("{} ({})", text(machine, "name"), text(machine, "state")),
+        machine => format!("{} (id {})", text(machine, "name"), text(machine, "id")),
     };
     println!("machine    {machine}");
     println!("outcome    {}", text(&answer, "outcome"));
@@ -62,7 +56,7 @@ pub(crate) async fn run(global: &Global, ask: Explain) -> anyhow::Result<()> {
         }
     }
     if ask.menu
-        && let Some(menu) = answer["menu"].as_str()
+        && let Some(menu) = answer["menu"]["text"].as_str()
     {
         println!("\n{menu}");
     }

@@ -1,7 +1,10 @@
 //! `farrier machine …`
 
 use super::Global;
+use super::client::Client;
 use super::output::{clock, table, text};
+use anyhow::{Context, bail};
+use bootplan::MacAddr;
 use clap::Subcommand;
 use http::Method;
 use serde_json::{Value, json};
@@ -37,10 +40,10 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
     let client = global.client()?;
     match command {
         Command::List { filter } => {
-            let query = filter
-                .map(|f| format!("?q={}", escape(&f)))
-                .unwrap_or_default();
-            let answer = client.get(&format!("/machines{query}")).await?;
+            let filter = escape(&filter.unwrap_or_default());
+            let answer = client
+                .get(&format!("/machines?per_page=1000&q={filter}"))
+                .await?;
             if global.json {
                 println!("{answer:#}");
                 return Ok(());
@@ -63,9 +66,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             }
         }
         Command::Show { machine } => {
-            let answer = client
-                .get(&format!("/machines/{}", escape(&machine)))
-                .await?;
+            let answer = find(&client, &machine).await?;
             match global.json {
                 true => println!("{answer:#}"),
                 false => show(&answer),
@@ -76,7 +77,11 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             profile,
             none: _,
         } => {
-            let body = json!({ "machines": machines, "profile": profile });
+            let mut ids = Vec::new();
+            for machine in &machines {
+                ids.push(find_or_enter(&client, machine).await?["id"].clone());
+            }
+            let body = json!({ "ids": ids, "profile": profile });
             client
                 .send(Method::POST, "/machines/assign", Some(&body))
                 .await?;
@@ -90,16 +95,79 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
     Ok(())
 }
 
+/// The one machine that a person means by a name, an id, or any spelling of one of its MACs.
+pub(super) async fn find(client: &Client, key: &str) -> anyhow::Result<Value> {
+    let mac: Option<MacAddr> = key.parse().ok();
+    let query = mac.map_or_else(|| key.to_owned(), |mac| mac.to_string());
+    let found = client
+        .get(&format!("/machines?per_page=1000&q={}", escape(&query)))
+        .await?;
+    let is_meant = |machine: &&Value| match mac {
+        Some(mac) => machine["macs"]
+            .as_array()
+            .is_some_and(|all| all.contains(&json!(mac))),
+        None => machine["name"]
+            .as_str()
+            .is_some_and(|name| name.eq_ignore_ascii_case(key)),
+    };
+    let meant: Vec<&Value> = found["machines"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(is_meant)
+        .collect();
+    match (meant.as_slice(), key.parse::<i64>()) {
+        ([machine], _) => Ok((*machine).clone()),
+        ([], Ok(id)) => Ok(client.get(&format!("/machines/{id}")).await?),
+        ([], Err(_)) => {
+            bail!("no machine is called '{key}'; 'farrier machine list' shows those there are")
+        }
+        (several, _) => {
+            let ids: Vec<String> = several.iter().map(|m| text(m, "id")).collect();
+            bail!(
+                "'{key}' means several machines; name one by its id: {}",
+                ids.join(", ")
+            )
+        }
+    }
+}
+
+/// A MAC that was never seen is entered as a machine: forty machines can be assigned before the
+/// first is switched on.
+async fn find_or_enter(client: &Client, key: &str) -> anyhow::Result<Value> {
+    let Ok(mac) = key.parse::<MacAddr>() else {
+        return find(client, key).await;
+    };
+    match find(client, key).await {
+        Ok(machine) => Ok(machine),
+        Err(_) => {
+            let body = json!({ "macs": [mac] });
+            let entered = client.send(Method::POST, "/machines", Some(&body)).await?;
+            println!("{mac}: not seen yet; entered as a new machine");
+            Ok(entered)
+        }
+    }
+}
+
+/// Its id, as paths of the API want it.
+pub(super) async fn find_id(client: &Client, key: &str) -> anyhow::Result<i64> {
+    find(client, key).await?["id"]
+        .as_i64()
+        .context("the server described a machine without an id")
+}
+
 fn row(machine: &Value) -> Vec<String> {
     let seen = machine["last_seen"]
         .as_i64()
         .map_or_else(|| "never".to_owned(), clock);
-    let cells = ["name", "macs", "platform", "state", "profile"];
-    cells
-        .iter()
-        .map(|key| text(machine, key))
-        .chain([seen])
-        .collect()
+    vec![
+        text(machine, "name"),
+        text(machine, "macs"),
+        text(&machine["facts"], "platform"),
+        text(machine, "state"),
+        text(machine, "profile"),
+        seen,
+    ]
 }
 
 fn show(machine: &Value) {
@@ -108,6 +176,7 @@ fn show(machine: &Value) {
             .as_i64()
             .map_or_else(|| "never".to_owned(), clock)
     };
+    let facts = &machine["facts"];
     let labels: Vec<String> = machine["labels"]
         .as_object()
         .into_iter()
@@ -127,13 +196,9 @@ fn show(machine: &Value) {
         ("serial", text(machine, "serial")),
         (
             "hardware",
-            format!(
-                "{} {}",
-                text(machine, "manufacturer"),
-                text(machine, "product")
-            ),
+            format!("{} {}", text(facts, "manufacturer"), text(facts, "product")),
         ),
-        ("platform", text(machine, "platform")),
+        ("platform", text(facts, "platform")),
         ("labels", labels),
         ("state", text(machine, "state")),
         ("profile", text(machine, "profile")),

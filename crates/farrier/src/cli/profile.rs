@@ -1,7 +1,7 @@
 //! `farrier profile …`
 
 use super::Global;
-use super::machine::escape;
+use super::machine::{escape, find_id};
 use super::output::{table, text};
 use clap::Subcommand;
 use serde_json::Value;
@@ -75,12 +75,17 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
                 escape(&profile),
                 escape(&language)
             );
-            for (key, value) in [("platform", platform), ("machine", machine)] {
-                if let Some(value) = value {
-                    path += &format!("&{key}={}", escape(&value));
-                }
+            if let Some(platform) = platform {
+                path += &format!("&platform={}", escape(&platform));
             }
-            print!("{}", client.get_text(&path).await?);
+            if let Some(machine) = machine {
+                path += &format!("&machine={}", find_id(&client, &machine).await?);
+            }
+            let answer = client.get(&path).await?;
+            match global.json {
+                true => println!("{answer:#}"),
+                false => print!("{}", answer["text"].as_str().unwrap_or_default()),
+            }
         }
     }
     Ok(())
