@@ -253,4 +253,68 @@ mod tests {
         let url = sqlite_url(Path::new("/a b/ü?#%41/x.db"));
         assert_eq!(url, "sqlite:/a%20b/%C3%BC%3F%23%2541/x.db");
     }
+
+    #[tokio::test]
+    async fn an_upgrade_keeps_a_copy_and_a_failed_one_changes_nothing() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("farrier.db");
+        let url = format!("sqlite:{}", path.display());
+        let at = |sql: &'static str| {
+            let mut all: Vec<Migration> = migrator().iter().cloned().collect();
+            all.push(migration(2, "more", sql));
+            Migrator::with_migrations(all)
+        };
+        let version = |opened: Opened| async move {
+            let found: i64 = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations")
+                .fetch_one(&opened.pool)
+                .await
+                .expect("readable");
+            opened.pool.close().await;
+            found
+        };
+        let copy = dir.path().join("farrier.db.before-v2");
+        assert_eq!(
+            version(open(&url, migrator()).await.expect("opens")).await,
+            1
+        );
+        assert_eq!(
+            version(open(&url, migrator()).await.expect("opens")).await,
+            1
+        );
+        assert!(!copy.exists(), "nothing to upgrade");
+
+        let broken = at("CREATE TABLE half (a TEXT); INSERT INTO nowhere VALUES (1);");
+        let error = open(&url, broken).await.err().expect("fails").to_string();
+        assert!(error.contains("bringing its schema up to date"), "{error}");
+        assert_eq!(
+            version(open(&url, migrator()).await.expect("opens")).await,
+            1
+        );
+
+        let works = at("CREATE TABLE half (a TEXT)");
+        assert_eq!(version(open(&url, works).await.expect("opens")).await, 2);
+        let mode = std::fs::metadata(&copy)
+            .expect("a copy")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let old = open(&url, migrator()).await.err().expect("too old now");
+        assert!(
+            matches!(
+                old,
+                OpenError::Newer {
+                    found: 2,
+                    known: 1,
+                    ..
+                }
+            ),
+            "{old}"
+        );
+        let restored = format!("sqlite:{}", copy.display());
+        assert_eq!(
+            version(open(&restored, migrator()).await.expect("opens")).await,
+            1
+        );
+    }
 }

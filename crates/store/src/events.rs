@@ -185,3 +185,32 @@ const MAX_LIMIT: u32 = 1000;
 const COLUMNS: usize = 5;
 /// Rows of one INSERT: far below both databases' limits on parameters.
 const CHUNK: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bootplan::{EventKind, Origin, Timestamp};
+
+    #[tokio::test]
+    async fn the_history_is_bounded_by_number_and_by_age() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite:{}", dir.path().join("farrier.db").display());
+        let store = Store::open(&url).await.expect("opens");
+        let event = |at: i64| Event {
+            at: Timestamp(at),
+            origin: Origin::default(),
+            kind: EventKind::Discovered { platform: None },
+        };
+        store
+            .append((0..10).map(event).collect())
+            .await
+            .expect("stored");
+        assert_eq!(store.prune(10, 0).await.expect("pruned"), 0);
+        assert_eq!(store.prune(7, 0).await.expect("pruned"), 3);
+        assert_eq!(store.prune(100, 5).await.expect("pruned"), 2);
+        let left = store.events(EventQuery::default()).await.expect("read");
+        let times: Vec<i64> = left.iter().map(|stored| stored.event.at.0).collect();
+        assert_eq!(times, [9, 8, 7, 6, 5]);
+        store.close().await;
+    }
+}

@@ -78,7 +78,7 @@ async fn changes_are_published_and_survive_a_restart(place: Place) {
     assert!(catalog.profile(&name("debian-12")).is_some());
 
     let store = place.reopen(store).await;
-    assert_eq!(store.machines(), [created.clone()]);
+    assert_eq!(store.machines(), std::slice::from_ref(&created));
     assert_eq!(store.machine_named("RACK1-U3"), Some(created.clone()));
     let kept = store.catalog();
     assert_eq!(
