@@ -106,11 +106,11 @@ impl Change {
             _writer,
             ..
         } = self;
-        if let Err(source) = tx.commit().await {
+        if let Err(cause) = tx.commit().await {
             // Whether it was stored is unknown (a connection may break after the commit): the
             // next change first reads everything anew.
             store.set_stale();
-            return Err(doing(source));
+            return Err(doing(cause));
         }
         store.publish(&touched, fresh);
         let events: Vec<_> = events.into_iter().map(Arc::new).collect();
@@ -166,7 +166,7 @@ pub(crate) async fn to_the_end<T: Send + 'static>(
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(_) => Err(StoreError::Database {
             doing: "the program is ending",
-            source: sqlx::Error::PoolClosed,
+            cause: sqlx::Error::PoolClosed,
         }),
     }
 }

@@ -60,18 +60,18 @@ pub(crate) fn unreadable(
     name: String,
     path: Option<PathBuf>,
     doing: &'static str,
-    source: sqlx::Error,
+    cause: sqlx::Error,
 ) -> OpenError {
-    match (path, &source) {
+    match (path, &cause) {
         (Some(path), sqlx::Error::ColumnDecode { .. }) => OpenError::Damaged {
-            problem: format!("{doing}: {source}"),
+            problem: format!("{doing}: {cause}"),
             advice: sqlite_file::advice(&path),
             path,
         },
         _ => OpenError::Database {
             database: name,
             doing,
-            source,
+            cause,
         },
     }
 }
@@ -91,10 +91,10 @@ async fn open_sqlite(url: &str, path: &Path, migrator: Migrator) -> Result<Opene
     let name = file.path.display().to_string();
     let failed = |doing: &'static str| {
         let database = name.clone();
-        move |source| OpenError::Database {
+        move |cause| OpenError::Database {
             database,
             doing,
-            source,
+            cause,
         }
     };
     let pool = AnyPoolOptions::new()
@@ -137,10 +137,10 @@ async fn open_postgres(url: &str, migrator: Migrator) -> Result<Opened, OpenErro
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_with(connect_options(url)?)
         .await
-        .map_err(|source| OpenError::Database {
+        .map_err(|cause| OpenError::Database {
             database: name.clone(),
             doing: "connecting to it",
-            source,
+            cause,
         })?;
     // An advisory lock inside keeps two programs that start at once from migrating twice.
     if let Err(error) = migrator.run(&pool).await {
@@ -165,7 +165,7 @@ fn migration_failed(database: String, known: i64, error: MigrateError) -> OpenEr
         error => OpenError::Database {
             database,
             doing: "bringing its schema up to date",
-            source: error.into(),
+            cause: error.into(),
         },
     }
 }

@@ -18,15 +18,14 @@ pub enum OpenError {
         problem: String,
     },
     /// A file or directory could not be made or read.
-    #[error("{path}: cannot {doing}: {source}")]
+    #[error("{path}: cannot {doing}: {cause}")]
     File {
         /// Which one.
         path: PathBuf,
         /// What was tried, as a verb phrase.
         doing: &'static str,
         /// What the system said.
-        #[source]
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// Another process has this database open.
     #[error(
@@ -62,15 +61,14 @@ pub enum OpenError {
         known: i64,
     },
     /// The database answered with an error.
-    #[error("{database}: {doing}: {source}")]
+    #[error("{database}: {doing}: {cause}")]
     Database {
         /// Path or URL.
         database: String,
         /// What was being done.
         doing: &'static str,
         /// What it said.
-        #[source]
-        source: sqlx::Error,
+        cause: sqlx::Error,
     },
 }
 
@@ -109,12 +107,11 @@ pub enum StoreError {
         problem: String,
     },
     /// The database failed; the change was not made.
-    #[error("database: {doing}: {source}")]
+    #[error("database: {doing}: {cause}")]
     Database {
         /// What was being done.
         doing: &'static str,
         /// What it said.
-        #[source]
-        source: sqlx::Error,
+        cause: sqlx::Error,
     },
 }

@@ -1,6 +1,6 @@
 //! Machines: what people do to them.
 
-use crate::change::{Change, now, to_the_end};
+use crate::change::{now, to_the_end};
 use crate::profiles::no_profile;
 use crate::rows::{self, failed};
 use crate::{Store, StoreError, validate};
@@ -84,7 +84,9 @@ impl Store {
         model.machine(model.with_name(name)?).cloned()
     }
 
-    /// Enters a machine by hand; it is registered at once.
+    /// Enters a machine by hand; it is registered at once. When one of its MACs has asked the
+    /// network before and nobody adopted that machine, it is that one: it is adopted with what
+    /// is given here, and keeps what it said about itself.
     ///
     /// # Errors
     /// Name or MAC taken, profile unknown, illegal text, database failure.
@@ -158,6 +160,12 @@ impl Store {
         by: String,
     ) -> Result<MachineRecord, StoreError> {
         let mut change = self.begin().await?;
+        if let Some(known) = self.discovered_as(&new) {
+            drop(change);
+            return self
+                .update_machine_now(known.id, adoption(&known, new), by)
+                .await;
+        }
         let first = new.macs.first().map(|mac| mac.dashed());
         let mut machine = Machine {
             id: MachineId(0),
@@ -316,6 +324,16 @@ impl Store {
         }
     }
 
+    /// The one machine that has MACs of this one and that nobody has adopted.
+    fn discovered_as(&self, new: &NewMachine) -> Option<Arc<Machine>> {
+        let model = self.model();
+        let mut owners = new.macs.iter().filter_map(|mac| model.with_mac(*mac));
+        let id = owners.next()?;
+        let machine = &model.machine(id)?.machine;
+        let only = owners.all(|other| other == id);
+        (only && machine.state == MachineState::Discovered).then(|| Arc::clone(machine))
+    }
+
     /// Whether this machine may stand beside the others.
     fn check(&self, machine: &Machine) -> Result<(), StoreError> {
         validate::machine(machine)?;
@@ -347,129 +365,20 @@ impl Store {
     }
 }
 
-impl Change {
-    pub(crate) async fn insert_machine(
-        &mut self,
-        machine: &Machine,
-        first_seen: Timestamp,
-        last_seen: Option<Timestamp>,
-    ) -> Result<(), sqlx::Error> {
-        self.touch(machine.id);
-        sqlx::query(
-            "INSERT INTO machines (id, name, name_key, uuid, serial, labels, state, loader, \
-             facts, first_seen, last_seen) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        )
-        .bind(machine.id.0)
-        .bind(machine.name.clone())
-        .bind(crate::model::name_key(&machine.name))
-        .bind(machine.uuid.map(|uuid| uuid.to_string()))
-        .bind(machine.serial.clone())
-        .bind(rows::to_json(&machine.labels))
-        .bind(machine.state.slug())
-        .bind(machine.loader.map(LoaderKind::slug))
-        .bind(rows::to_json(&machine.facts))
-        .bind(first_seen.0)
-        .bind(last_seen.map(|at| at.0))
-        .execute(&mut *self.tx)
-        .await?;
-        self.insert_macs(machine).await?;
-        if machine.profile.is_some() {
-            self.set_profile(&[machine.id], machine.profile.as_ref())
-                .await?;
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn update_machine(
-        &mut self,
-        old: &Machine,
-        new: &Machine,
-    ) -> Result<(), sqlx::Error> {
-        self.touch(new.id);
-        sqlx::query(
-            "UPDATE machines SET name = $1, name_key = $2, uuid = $3, serial = $4, labels = $5, \
-             state = $6, loader = $7, facts = $8 WHERE id = $9",
-        )
-        .bind(new.name.clone())
-        .bind(crate::model::name_key(&new.name))
-        .bind(new.uuid.map(|uuid| uuid.to_string()))
-        .bind(new.serial.clone())
-        .bind(rows::to_json(&new.labels))
-        .bind(new.state.slug())
-        .bind(new.loader.map(LoaderKind::slug))
-        .bind(rows::to_json(&new.facts))
-        .bind(new.id.0)
-        .execute(&mut *self.tx)
-        .await?;
-        if old.macs != new.macs {
-            sqlx::query("DELETE FROM machine_macs WHERE machine_id = $1")
-                .bind(new.id.0)
-                .execute(&mut *self.tx)
-                .await?;
-            self.insert_macs(new).await?;
-        }
-        if old.profile != new.profile {
-            self.set_profile(&[new.id], new.profile.as_ref()).await?;
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn delete_machines(&mut self, ids: &[MachineId]) -> Result<(), StoreError> {
-        for id in ids {
-            self.touch(*id);
-            // MACs and assignment go by the foreign keys.
-            sqlx::query("DELETE FROM machines WHERE id = $1")
-                .bind(id.0)
-                .execute(&mut *self.tx)
-                .await
-                .map_err(failed("deleting a machine"))?;
-        }
-        Ok(())
-    }
-
-    async fn insert_macs(&mut self, machine: &Machine) -> Result<(), sqlx::Error> {
-        for (position, mac) in (0_i64..).zip(&machine.macs) {
-            sqlx::query("INSERT INTO machine_macs (mac, machine_id, position) VALUES ($1, $2, $3)")
-                .bind(mac.to_string())
-                .bind(machine.id.0)
-                .bind(position)
-                .execute(&mut *self.tx)
-                .await?;
-        }
-        Ok(())
-    }
-
-    async fn set_profile(
-        &mut self,
-        ids: &[MachineId],
-        profile: Option<&ProfileName>,
-    ) -> Result<(), sqlx::Error> {
-        for id in ids {
-            self.touch(*id);
-            let query = match profile {
-                Some(name) => sqlx::query(
-                    "INSERT INTO assignments (machine_id, profile) VALUES ($1, $2) \
-                     ON CONFLICT (machine_id) DO UPDATE SET profile = excluded.profile",
-                )
-                .bind(id.0)
-                .bind(name.to_string()),
-                None => sqlx::query("DELETE FROM assignments WHERE machine_id = $1").bind(id.0),
-            };
-            query.execute(&mut *self.tx).await?;
-        }
-        Ok(())
-    }
-
-    async fn register(&mut self, ids: &[MachineId]) -> Result<(), sqlx::Error> {
-        for id in ids {
-            self.touch(*id);
-            sqlx::query("UPDATE machines SET state = $1 WHERE id = $2")
-                .bind(MachineState::Registered.slug())
-                .bind(id.0)
-                .execute(&mut *self.tx)
-                .await?;
-        }
-        Ok(())
+/// The change that makes a discovered machine the one an operator enters.
+fn adoption(known: &Machine, new: NewMachine) -> MachineChange {
+    let mut macs = new.macs;
+    let others = known.macs.iter().filter(|mac| !macs.contains(mac));
+    let others: Vec<_> = others.copied().collect();
+    macs.extend(others);
+    MachineChange {
+        name: new.name,
+        macs: Some(macs),
+        uuid: new.uuid.map(Some),
+        serial: new.serial.map(Some),
+        labels: Some(new.labels),
+        loader: Some(new.loader),
+        profile: Some(new.profile),
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) type Tx = Transaction<'static, Any>;
 
 /// Turns the database's error into ours.
 pub(crate) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError + Copy {
-    move |source| StoreError::Database { doing, source }
+    move |cause| StoreError::Database { doing, cause }
 }
 
 /// All machines, in two statements whatever their number.

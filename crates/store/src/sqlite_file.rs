@@ -52,7 +52,7 @@ impl SqliteFile {
         match lock.try_lock() {
             Ok(()) => Ok(SqliteFile { path, lock }),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path }),
-            Err(TryLockError::Error(source)) => Err(file_error(&lock_path, "lock")(source)),
+            Err(TryLockError::Error(cause)) => Err(file_error(&lock_path, "lock")(cause)),
         }
     }
 
@@ -152,10 +152,10 @@ impl SqliteFile {
             .bind(partial.display().to_string())
             .execute(pool)
             .await
-            .map_err(|source| OpenError::Database {
+            .map_err(|cause| OpenError::Database {
                 database: self.path.display().to_string(),
                 doing: "copying it before the upgrade",
-                source,
+                cause,
             })?;
         let publish = || {
             File::open(&partial)?.sync_all()?;
@@ -359,11 +359,7 @@ fn head(path: &Path) -> Result<Vec<u8>, OpenError> {
 
 fn file_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
-    move |source| OpenError::File {
-        path,
-        doing,
-        source,
-    }
+    move |cause| OpenError::File { path, doing, cause }
 }
 
 /// The database's own words without sqlx's preamble.

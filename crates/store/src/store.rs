@@ -76,14 +76,9 @@ impl Store {
         };
         match store.reload_if_stale().await {
             Ok(()) => Ok(store),
-            Err(StoreError::Database { doing, source }) => {
+            Err(StoreError::Database { doing, cause }) => {
                 store.close().await;
-                Err(database::unreadable(
-                    opened.name,
-                    opened.path,
-                    doing,
-                    source,
-                ))
+                Err(database::unreadable(opened.name, opened.path, doing, cause))
             }
             Err(other) => unreachable!("reading reports only database errors: {other}"),
         }

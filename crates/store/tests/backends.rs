@@ -35,6 +35,7 @@ macro_rules! on_both {
 on_both!(
     changes_are_published_and_survive_a_restart,
     names_and_macs_are_unique,
+    a_machine_that_asked_before_is_adopted_by_entering_it,
     illegal_machines_are_refused,
     assigning_is_all_or_nothing_and_adopts,
     profiles_in_use_stay,
@@ -163,6 +164,30 @@ async fn names_and_macs_are_unique(place: Place) {
         .map(|m| m.machine.name.clone())
         .collect();
     assert_eq!(names, ["ONE", "two"]);
+    store.close().await;
+}
+
+async fn a_machine_that_asked_before_is_adopted_by_entering_it(place: Place) {
+    let store = place.open().await;
+    let sighting = Sighting {
+        serial: Some("S1".to_owned()),
+        ..Sighting::of(mac(1), at(0))
+    };
+    let seen = store.sight(sighting).await.expect("seen");
+    let entered = store
+        .create_machine(named("rack1-u3", &[2, 1]), "ann")
+        .await;
+    let machine = entered.expect("adopted").machine;
+    assert_eq!(machine.id, seen.machine.machine.id);
+    assert_eq!(machine.state, MachineState::Registered);
+    assert_eq!(machine.macs, [mac(2), mac(1)]);
+    assert_eq!(machine.serial.as_deref(), Some("S1"));
+    // Now it is somebody's.
+    let again = store.create_machine(named("rack1-u4", &[1]), "ann").await;
+    assert!(
+        matches!(again, Err(StoreError::Conflict { .. })),
+        "{again:?}"
+    );
     store.close().await;
 }
 
