@@ -12,6 +12,7 @@ use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 use store::{EventQuery, StoredEvent};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
@@ -96,7 +97,7 @@ enum Item {
 }
 
 /// Follows events as they are stored: as server-sent events, or one JSON object per line with
-/// `Accept: application/x-ndjson`. A follower that is too slow is told how many it `missed`.
+/// `Accept: application/x-ndjson` (an empty line now and then keeps it alive). A follower that is too slow is told how many it `missed`.
 #[utoipa::path(get, path = "/events/stream", tag = "events", params(FollowQuery),
     responses(
         (status = OK, description = "a stream that does not end", content(
@@ -117,8 +118,8 @@ pub(super) async fn stream_events(
         .and_then(|id| id.to_str().ok()?.parse().ok());
     let items = follow(&state, query, last).await?;
     if lines {
-        let body = items.map(|item| Ok::<_, Infallible>(line(&item)));
-        return Ok(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(body)).into_response());
+        let body = Body::from_stream(lines_of(items));
+        return Ok(([(header::CONTENT_TYPE, NDJSON)], body).into_response());
     }
     let events = items.map(|item| Ok::<_, Infallible>(server_sent(&item)));
     Ok(Sse::new(events)
@@ -169,8 +170,19 @@ fn json(item: &Item) -> String {
     text.expect("events have string keys and no exotic numbers")
 }
 
-fn line(item: &Item) -> String {
-    format!("{}\n", json(item))
+/// One line per item, and an empty one when nothing happens for a while: only by writing does
+/// either side notice that the other is gone.
+fn lines_of(
+    items: impl Stream<Item = Item> + Send + 'static,
+) -> impl Stream<Item = Result<String, Infallible>> + Send {
+    stream::unfold(
+        Box::pin(items),
+        async |mut items| match tokio::time::timeout(HEARTBEAT, items.next()).await {
+            Ok(Some(item)) => Some((Ok(format!("{}\n", json(&item))), items)),
+            Ok(None) => None,
+            Err(_) => Some((Ok("\n".to_owned()), items)),
+        },
+    )
 }
 
 fn server_sent(item: &Item) -> sse::Event {
@@ -182,4 +194,6 @@ fn server_sent(item: &Item) -> sse::Event {
     }
 }
 
+/// As often as server-sent events are kept alive.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 const NDJSON: &str = "application/x-ndjson";

@@ -65,7 +65,12 @@ fn query(uri: &Uri) -> Vec<(String, String)> {
     if uri.query().is_none_or(|q| q.len() > QUERY_LIMIT) {
         return Vec::new();
     }
-    let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri);
+    // iPXE leaves a plus sign as it is ("440FX%20+%20PIIX"): it is no space here.
+    let literal = uri.to_string().replace('+', "%2B");
+    let Ok(uri) = literal.parse::<Uri>() else {
+        return Vec::new();
+    };
+    let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&uri);
     let Ok(axum::extract::Query(mut pairs)) = pairs else {
         return Vec::new();
     };
@@ -92,6 +97,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_plus_sign_of_ipxe_stays_one() {
+        let uri = "/x?product=440FX%20+%20PIIX".parse::<Uri>().expect("a URI");
+        assert_eq!(query(&uri)[0].1, "440FX + PIIX");
+    }
+
+    #[test]
     fn decoding_happens_once() {
         let cases: [(&str, Result<&[u8], Refused>); 8] = [
             ("/a%20b", Ok(b"/a b")),
@@ -114,7 +125,7 @@ mod tests {
         assert_eq!(
             pairs("/x?product=Standard%20PC+1&uuid=1"),
             [
-                ("product".to_owned(), "Standard PC 1".to_owned()),
+                ("product".to_owned(), "Standard PC+1".to_owned()),
                 ("uuid".to_owned(), "1".to_owned())
             ]
         );

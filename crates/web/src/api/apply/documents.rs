@@ -204,8 +204,17 @@ pub(super) struct Place {
     index: usize,
     /// Line of its first content, from 1.
     line: usize,
-    /// Line and column (from 1) of each key that begins a line.
-    keys: Vec<(String, usize, usize)>,
+    /// Each key that begins a line.
+    keys: Vec<Key>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Key {
+    name: String,
+    /// What follows on the same line.
+    value: String,
+    line: usize,
+    column: usize,
 }
 
 impl Place {
@@ -213,8 +222,8 @@ impl Place {
     pub(super) fn fault(&self, field: &str, problem: impl Into<String>) -> Fault {
         let last = field.rsplit('.').next().unwrap_or(field);
         let last = last.split('[').next().unwrap_or(last);
-        let found = self.keys.iter().find(|(key, _, _)| key == last);
-        let (line, column) = found.map_or((self.line, 1), |(_, line, column)| (*line, *column));
+        let found = self.keys.iter().find(|key| key.name == last);
+        let (line, column) = found.map_or((self.line, 1), |key| (key.line, key.column));
         Fault {
             document: self.index,
             line,
@@ -259,9 +268,13 @@ fn places(text: &str) -> Vec<Place> {
             open = true;
         }
         let key = content.trim_start_matches("- ").split_once(':');
-        if let (Some((key, _)), Some(place)) = (key, places.last_mut()) {
-            let column = line.len() - content.trim_start_matches("- ").len() + 1;
-            place.keys.push((key.trim().to_owned(), number, column));
+        if let (Some((name, value)), Some(place)) = (key, places.last_mut()) {
+            place.keys.push(Key {
+                name: name.trim().to_owned(),
+                value: value.trim().to_owned(),
+                line: number,
+                column: line.len() - content.trim_start_matches("- ").len() + 1,
+            });
         }
     }
     for (index, place) in (1..).zip(&mut places) {
@@ -289,7 +302,17 @@ fn fault(place: &Place, error: &serde_yaml::Error) -> Fault {
     };
     let unknown = quoted("unknown field `");
     let known = unknown.clone().or_else(|| quoted("missing field `"));
-    let field = known.or_else(|| path(&problem)).unwrap_or_default();
+    // Inside `boot` the parser has lost the place, but our own errors quote the value.
+    let by_value = || {
+        let value = problem.split('\'').nth(1).filter(|v| !v.is_empty())?;
+        let key = place.keys.iter().find(|key| key.value.contains(value))?;
+        Some(key.name.clone())
+    };
+    let said = known.or_else(|| path(&problem));
+    if let (None, Some(field)) = (&said, by_value()) {
+        return place.fault(&field, problem);
+    }
+    let field = said.unwrap_or_default();
     let mut fault = place.fault(&field, problem);
     if let (Some(at), true) = (at, unknown.is_none()) {
         (fault.line, fault.column) = (at.line(), at.column());

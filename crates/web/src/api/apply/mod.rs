@@ -2,6 +2,7 @@
 
 mod documents;
 mod plan;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -10,9 +11,8 @@ use crate::people::{Actor, PeopleState};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
-use plan::{Change, Plan, Step};
+use plan::{Change, Plan};
 use serde::{Deserialize, Serialize};
-use store::Store;
 use utoipa::{IntoParams, ToSchema};
 
 /// How to apply.
@@ -59,9 +59,7 @@ pub(super) async fn apply(
     let documents = documents::parse(&text).map_err(wrong)?;
     let Plan { steps, changes } = plan::plan(&documents, &store.catalog()).map_err(wrong)?;
     if !query.dry_run {
-        for step in steps {
-            take(store, step, &actor.name).await?;
-        }
+        steps::take_all(store, steps, &actor.name).await?;
     }
     Ok(Json(Applied {
         changed: changes.iter().any(|change| change.action != "unchanged"),
@@ -69,21 +67,6 @@ pub(super) async fn apply(
         text: plan::text(&changes),
         changes,
     }))
-}
-
-async fn take(store: &Store, step: Step, by: &str) -> Answer<()> {
-    match step {
-        Step::PutProfile(profile) => store.put_profile(profile, by).await?,
-        Step::SetSite(site) => store.set_site(site, by).await?,
-        Step::Adopt(id) => store.adopt(&[id], by).await?,
-        Step::CreateMachine(new) => {
-            store.create_machine(new, by).await?;
-        }
-        Step::UpdateMachine(id, change) => {
-            store.update_machine(id, change, by).await?;
-        }
-    }
-    Ok(())
 }
 
 /// Everything an operator has decided, as documents that `apply` takes.

@@ -1,1 +1,154 @@
+//! Documents against a Catalog, without a store.
 
+use super::documents::{export, parse};
+use super::plan::{Change, Step, plan, text};
+use crate::api::problem::Fault;
+use bootplan::{
+    BootMethod, Catalog, LoaderInventory, MacAddr, Machine, MachineId, MachineState, Profile, Site,
+};
+
+fn machine(id: i64, name: &str, state: MachineState, profile: Option<&str>) -> Machine {
+    Machine {
+        id: MachineId(id),
+        name: name.to_owned(),
+        macs: vec![MacAddr([0x52, 0x54, 0, 0, 0, id as u8])],
+        uuid: None,
+        serial: None,
+        labels: [("rack".to_owned(), "r1".to_owned())].into(),
+        state,
+        loader: None,
+        profile: profile.map(|p| p.parse().expect("a name")),
+        facts: Default::default(),
+    }
+}
+
+fn catalog() -> Catalog {
+    let profile = Profile {
+        name: "debian-12".parse().expect("a name"),
+        title: "Debian 12".to_owned(),
+        description: String::new(),
+        enabled: true,
+        in_menu: false,
+        platforms: Vec::new(),
+        loader: None,
+        efi_style: Default::default(),
+        boot: BootMethod::Linux {
+            kernel: "debian-12/linux".parse().expect("a path"),
+            initrds: vec!["debian-12/initrd.gz".parse().expect("a path")],
+            args: "quiet".to_owned(),
+            console: None,
+        },
+    };
+    let machines = [
+        machine(1, "node-1", MachineState::Registered, Some("debian-12")),
+        machine(2, "node-2", MachineState::Registered, None),
+        machine(3, "52-54-00-00-00-03", MachineState::Discovered, None),
+    ];
+    Catalog::new(
+        1,
+        Site::default(),
+        LoaderInventory::default(),
+        machines,
+        [profile],
+    )
+}
+
+fn changes(yaml: &str) -> Vec<Change> {
+    let documents = parse(yaml).expect("well-formed");
+    plan(&documents, &catalog()).expect("possible").changes
+}
+
+fn faults(yaml: &str) -> Vec<Fault> {
+    match parse(yaml) {
+        Err(faults) => faults,
+        Ok(documents) => plan(&documents, &catalog()).expect_err("impossible"),
+    }
+}
+
+#[test]
+fn what_is_exported_changes_nothing_when_applied() {
+    let yaml = export(&catalog());
+    insta::assert_snapshot!(yaml);
+    let documents = parse(&yaml).expect("re-importable");
+    let plan = plan(&documents, &catalog()).expect("possible");
+    assert!(plan.steps.is_empty(), "{:?}", plan.steps);
+    assert!(plan.changes.iter().all(|c| c.action == "unchanged"));
+}
+
+#[test]
+fn the_difference_is_shown_field_by_field() {
+    let yaml = "\
+kind: machine
+macs: [52:54:00:00:00:03]
+name: node-3
+profile: memtest
+---
+kind: site
+menu_timeout_s: 10
+---
+kind: profile
+name: memtest
+title: Memory test
+boot: {kind: program, files: {bios: memtest/memtest.bin}}
+---
+# by name, and only what is said
+kind: machine
+name: Node-1
+profile: null
+---
+kind: machine
+name: node-9
+macs: [52-54-00-00-00-09]
+";
+    insta::assert_snapshot!(text(&changes(yaml)));
+    let documents = parse(yaml).expect("well-formed");
+    let steps = plan(&documents, &catalog()).expect("possible").steps;
+    assert!(
+        matches!(steps[0], Step::PutProfile(_)),
+        "profiles come first: {steps:?}"
+    );
+}
+
+#[test]
+fn a_field_left_out_stays() {
+    let changes = changes("kind: machine\nname: node-1\n");
+    assert_eq!(changes[0].action, "unchanged");
+}
+
+#[test]
+fn faults_say_where() {
+    let cases = [
+        "kind: machine\nname: node-1\nprofile: nonsense\n",
+        "kind: site\n---\nkind: site\n",
+        "kind: site\nwait_poll_s: 1\n",
+        "kind: site\nwait_poll_s: often\n",
+        "kind: rule\nname: x\n",
+        "name: x\n",
+        "---\n# nothing\n---\nkind: machine\nname: stranger\n",
+        "kind: machine\nmacs: [52:54:00:00:00:01, 52:54:00:00:00:02]\n",
+        "kind: machine\nname: node-2\nmacs: [52:54:00:00:00:01]\n",
+        "kind: machine\nmacs: [ff:ff:ff:ff:ff:ff]\n",
+        "kind: machine\nmacs: [52:54:00]\n",
+        "kind: profile\nname: p\ntitle: P\nboot:\n  kind: linux\n  kernel: ../etc/passwd\n",
+        "kind: profile\nname: p\ntitle: P\nboot:\n  kind: linux\n  kernel: a/b\n  args: \"a\\nb\"\n",
+        "kind: profile\nname: p\ntitle: P\nboot: {kind: local-disk}\nenable: false\n",
+        "kind: profile\nname: p\nboot: {kind: local-disk}\n",
+        "kind: [unclosed\n",
+        "kind: machine\nname: a\nname: b\n",
+    ];
+    let mut shown = String::new();
+    for yaml in cases {
+        for f in faults(yaml) {
+            let (document, line, column) = (f.document, f.line, f.column);
+            shown += &format!("{document} {line}:{column} {}: {}\n", f.field, f.problem);
+        }
+    }
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn an_empty_stream_asks_for_nothing() {
+    for yaml in ["", "---\n", "# only a comment\n", "---\n---\n"] {
+        assert!(changes(yaml).is_empty(), "{yaml:?}");
+    }
+}
