@@ -259,8 +259,8 @@ mod tests {
     #[test]
     fn moments() {
         let at = Timestamp(1_790_000_000_000);
-        insta::assert_snapshot!(Stamp::ago(at, Timestamp(at.0 + 61_000)), @"");
-        insta::assert_snapshot!(Stamp::clock(at), @"");
+        insta::assert_snapshot!(Stamp::ago(at, Timestamp(at.0 + 61_000)), @r#"<time datetime="2026-09-21T14:13:20Z" title="2026-09-21 14:13:20 UTC" data-ago>1 min ago</time>"#);
+        insta::assert_snapshot!(Stamp::clock(at), @r#"<time datetime="2026-09-21T14:13:20Z" title="2026-09-21 14:13:20 UTC" data-clock>14:13:20 UTC</time>"#);
         assert_eq!(relative(-5000), "just now");
         assert_eq!(relative(3_600_000 * 50), "2 d ago");
     }

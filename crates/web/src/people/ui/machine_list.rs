@@ -388,7 +388,8 @@ async fn activity(state: &PeopleState) -> Result<HashMap<MachineId, String>, Pag
     let mut last = HashMap::new();
     for stored in state.store.events(query).await? {
         let told = line(&stored.event, stored.event.at);
-        if let (Some(machine), false) = (stored.machine, told.quiet) {
+        let own = !told.quiet && told.class != "people";
+        if let (Some(machine), true) = (stored.machine, own) {
             last.entry(machine).or_insert(told.what);
         }
     }
@@ -494,7 +495,7 @@ mod tests {
             sort: "-seen".to_owned(),
             page: 2,
         };
-        insta::assert_snapshot!(filter.href(|_| ()), @"");
-        insta::assert_snapshot!(Filter::default().href(|_| ()), @"");
+        insta::assert_snapshot!(filter.href(|_| ()), @"/machines?q=rack%3D12%20a%26b&state=discovered&sort=-seen&page=2");
+        insta::assert_snapshot!(Filter::default().href(|_| ()), @"/machines");
     }
 }

@@ -181,6 +181,7 @@ impl ProfileForm {
                 *field,
                 "line breaks and other control characters are not allowed".to_owned(),
             ),
+            ProfileError::Command { field, .. } => (*field, error.to_string()),
             ProfileError::TooLong {
                 field,
                 length,

@@ -37,8 +37,8 @@ pub(crate) struct Attempt {
     pub(crate) started: Stamp,
     /// When it began, relative.
     pub(crate) ago: Stamp,
-    /// How long it took so far.
-    pub(crate) took: String,
+    /// How far it came and, if it stopped, where.
+    pub(crate) summary: String,
     /// How far it has come.
     pub(crate) steps: Vec<Step>,
     /// The furthest step in words, for screen readers and narrow screens.
@@ -60,17 +60,24 @@ impl Attempt {
     /// Puts one boot into words.
     pub(crate) fn new(attempt: &BootAttempt, now: Timestamp) -> Self {
         let start = attempt.started;
+        let mut told = String::new();
         let lines = attempt.events.iter().map(|e| {
             let mut line = line(e, now);
             line.offset = offset(e.at.0 - start.0);
             line.at = Stamp::clock(e.at);
+            // One boot mostly has one reason: it is said where it changes.
+            match line.why == told {
+                true => line.why.clear(),
+                false if !line.why.is_empty() => told.clone_from(&line.why),
+                false => {}
+            }
             line
         });
         Attempt {
             key: start.0,
             started: Stamp::clock(start),
             ago: Stamp::ago(start, now),
-            took: duration(attempt.last.0 - start.0),
+            summary: printable(&attempt.summary()),
             steps: MILESTONES
                 .iter()
                 .map(|(m, name)| Step {
@@ -90,16 +97,12 @@ impl Attempt {
 /// Puts one event into words.
 pub(crate) fn line(event: &Event, now: Timestamp) -> Line {
     let told = tell(&event.kind);
-    let mut extra = told.extra;
-    if let (true, Some(interface)) = (extra.is_empty(), &event.origin.interface) {
-        extra = interface.clone();
-    }
     Line {
         class: told.class,
         plane: plane_name(told.class),
         what: printable(&told.what),
         why: printable(&told.why),
-        extra: printable(&extra),
+        extra: printable(&told.extra),
         quiet: told.quiet,
         bad: told.bad,
         at: Stamp::ago(event.at, now),
@@ -165,7 +168,6 @@ fn tell(kind: &EventKind) -> Told {
         EventKind::MenuServed {
             stage,
             transport,
-            path,
             intent,
             profile,
             because,
@@ -180,7 +182,6 @@ fn tell(kind: &EventKind) -> Told {
                 (Some(Intent::Assigned), None) => format!("Sent the {stage} menu"),
             },
             why: reason(because),
-            extra: path.clone(),
             ..Told::default()
         },
         EventKind::FileServed {

@@ -1,0 +1,533 @@
+//! The people's plane through its router: every page, every door, as a browser and as an
+//! attacker.
+
+mod support;
+
+use axum::Router;
+use axum::body::Body;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use std::net::SocketAddr;
+use store::Store;
+use tempfile::TempDir;
+use tower::ServiceExt;
+use web::listen::Peer;
+use web::people::{auth, router, ui};
+
+const PASSWORD: &str = "a long enough password";
+
+struct Site {
+    app: Router,
+    store: Store,
+    from: u8,
+    _dir: TempDir,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: http::HeaderMap,
+    body: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |v| v.to_str().expect("text"))
+    }
+
+    fn location(&self) -> &str {
+        self.header("location")
+    }
+
+    /// The session cookie that this answer sets, as a request carries it.
+    fn session(&self) -> Option<String> {
+        let lines = self.headers.get_all(header::SET_COOKIE).iter();
+        let mut pairs = lines.filter_map(|l| l.to_str().ok()?.split(';').next());
+        pairs
+            .find(|p| p.starts_with("farrier_session=") && p.len() > 20)
+            .map(str::to_owned)
+    }
+}
+
+impl Site {
+    async fn empty() -> Site {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let store = support::empty(dir.path()).await;
+        Site {
+            app: router(support::state(&store)),
+            store,
+            from: 1,
+            _dir: dir,
+        }
+    }
+
+    /// With sample data and one user, who is logged in by the cookie returned.
+    async fn full() -> (Site, String) {
+        let site = Site::empty().await;
+        support::fill(&site.store).await;
+        let cookie = site.set_up().await;
+        (site, cookie)
+    }
+
+    async fn set_up(&self) -> String {
+        let token = auth::setup_token(&self.store)
+            .await
+            .expect("store")
+            .expect("no user yet");
+        let form = format!(
+            "token={token}&username=morgan&password={p}&password_again={p}",
+            p = PASSWORD.replace(' ', "+")
+        );
+        let answer = self.post("/setup", &form, "").await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
+        assert_eq!(answer.location(), "/machines");
+        answer.session().expect("logged in")
+    }
+
+    async fn login(&self, name: &str, password: &str) -> Answer {
+        let password = password.replace(' ', "+");
+        self.post(
+            "/login",
+            &format!("username={name}&password={password}"),
+            "",
+        )
+        .await
+    }
+
+    async fn get(&self, path: &str, cookie: &str) -> Answer {
+        self.send(request(Method::GET, path, "", cookie)).await
+    }
+
+    /// As a browser posts a form of ours.
+    async fn post(&self, path: &str, form: &str, cookie: &str) -> Answer {
+        let mut request = request(Method::POST, path, form, cookie);
+        let origin = "http://127.0.0.1:8080".parse().expect("value");
+        request.headers_mut().insert(header::ORIGIN, origin);
+        self.send(request).await
+    }
+
+    async fn send(&self, mut request: Request<Body>) -> Answer {
+        let remote = SocketAddr::from(([10, 0, 0, self.from], 40_000));
+        request.extensions_mut().insert(Peer {
+            remote: Some(remote),
+            local: None,
+        });
+        let response: Response<Body> = self.app.clone().oneshot(request).await.expect("infallible");
+        let (parts, body) = response.into_parts();
+        let body = match parts.headers.get(header::CONTENT_TYPE) {
+            Some(kind) if kind == "text/event-stream" => String::new(),
+            _ => String::from_utf8_lossy(&body.collect().await.expect("body").to_bytes()).into(),
+        };
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+    }
+}
+
+fn request(method: Method, path: &str, form: &str, cookie: &str) -> Request<Body> {
+    let mut builder = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "127.0.0.1:8080");
+    if !cookie.is_empty() {
+        builder = builder.header(header::COOKIE, cookie);
+    }
+    if !form.is_empty() {
+        builder = builder.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    }
+    builder.body(Body::from(form.to_owned())).expect("request")
+}
+
+#[tokio::test]
+async fn the_first_start_goes_by_the_set_up_link_and_only_once() {
+    let site = Site::empty().await;
+    assert_eq!(site.get("/machines", "").await.location(), "/setup");
+    assert_eq!(site.get("/login", "").await.location(), "/setup");
+    let bare = site.get("/setup", "").await;
+    assert!(
+        !bare.body.contains("password_again"),
+        "no form without the link"
+    );
+    assert_eq!(
+        site.get("/setup?token=guess", "").await.status,
+        StatusCode::FORBIDDEN
+    );
+
+    let first = auth::setup_token(&site.store)
+        .await
+        .expect("store")
+        .expect("no user");
+    let token = auth::setup_token(&site.store)
+        .await
+        .expect("store")
+        .expect("no user");
+    let old = site.get(&format!("/setup?token={first}"), "").await;
+    assert_eq!(
+        old.status,
+        StatusCode::FORBIDDEN,
+        "a new link voids the old one"
+    );
+    let form = site.get(&format!("/setup?token={token}"), "").await;
+    assert!(form.body.contains("name=\"password_again\""));
+
+    let weak = format!("token={token}&username=morgan&password=short&password_again=short");
+    let refused = site.post("/setup", &weak, "").await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        refused.body.contains("at least 10 characters"),
+        "{}",
+        refused.body
+    );
+    let forged = "token=guess&username=m&password=long+enough+1&password_again=long+enough+1";
+    assert_eq!(
+        site.post("/setup", forged, "").await.status,
+        StatusCode::FORBIDDEN
+    );
+
+    let cookie = site.set_up().await;
+    assert_eq!(site.get("/machines", &cookie).await.status, StatusCode::OK);
+    assert_eq!(
+        site.get("/setup?token=guess", "").await.location(),
+        "/login"
+    );
+    assert_eq!(auth::setup_token(&site.store).await.expect("store"), None);
+}
+
+#[tokio::test]
+async fn login_gives_a_new_session_and_logout_and_password_change_end_it() {
+    let (site, first) = Site::full().await;
+    let wrong = site.login("morgan", "not the password").await;
+    assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
+    let unknown = site.login("nobody", "not the password").await;
+    let same = |a: &Answer| a.body.replace("morgan", "X").replace("nobody", "X");
+    assert_eq!(
+        same(&wrong),
+        same(&unknown),
+        "nothing tells which names exist"
+    );
+
+    // Fixation: a cookie from before the login is not the session afterwards.
+    let fixed = "farrier_session=chosen-by-an-attacker";
+    let form = format!("username=MORGAN&password={}", PASSWORD.replace(' ', "+"));
+    let second = site.post("/login", &form, fixed).await;
+    let second_cookie = second.session().expect("logged in");
+    assert_ne!(second_cookie, fixed);
+    assert_ne!(second_cookie, first);
+    assert_eq!(
+        site.get("/machines", fixed).await.status,
+        StatusCode::SEE_OTHER
+    );
+    let flags = second.header("set-cookie");
+    assert!(
+        flags.contains("HttpOnly") && flags.contains("SameSite=Strict"),
+        "{flags}"
+    );
+
+    let change = format!(
+        "current={}&password=another+long+one&password_again=another+long+one",
+        PASSWORD.replace(' ', "+")
+    );
+    let changed = site
+        .post("/settings/password", &change, &second_cookie)
+        .await;
+    assert_eq!(changed.status, StatusCode::SEE_OTHER, "{}", changed.body);
+    let third = changed.session().expect("a new session");
+    for ended in [&first, &second_cookie] {
+        assert_eq!(
+            site.get("/machines", ended).await.location(),
+            "/login?next=/machines"
+        );
+    }
+    assert_eq!(site.get("/machines", &third).await.status, StatusCode::OK);
+    assert_eq!(
+        site.login("morgan", PASSWORD).await.status,
+        StatusCode::UNAUTHORIZED
+    );
+
+    let out = site.post("/logout", "x=1", &third).await;
+    assert_eq!(out.location(), "/login");
+    assert_eq!(
+        site.get("/api/v1/machines", &third).await.status,
+        StatusCode::UNAUTHORIZED
+    );
+}
+
+#[tokio::test]
+async fn a_login_goes_back_to_the_page_that_was_asked_for_and_nowhere_else() {
+    let (site, _) = Site::full().await;
+    let turned = site.get("/machines?q=a%26b&state=discovered", "").await;
+    assert_eq!(
+        turned.location(),
+        "/login?next=/machines%3Fq%3Da%2526b%26state%3Ddiscovered"
+    );
+    for (next, to) in [
+        ("/machines%3Fq%3Da", "/machines?q=a"),
+        ("//evil.example", "/machines"),
+        ("https://evil.example/", "/machines"),
+    ] {
+        let form = format!(
+            "username=morgan&password={}&next={next}",
+            PASSWORD.replace(' ', "+")
+        );
+        assert_eq!(site.post("/login", &form, "").await.location(), to);
+    }
+}
+
+#[tokio::test]
+async fn passwords_cannot_be_tried_at_will() {
+    let (mut site, _) = Site::full().await;
+    let mut checked = 0;
+    for from in 1..=12 {
+        site.from = from;
+        let answer = site.login("morgan", "guess").await;
+        match answer.status {
+            StatusCode::UNAUTHORIZED => checked += 1,
+            StatusCode::TOO_MANY_REQUESTS => assert_ne!(answer.header("retry-after"), ""),
+            other => panic!("{other}"),
+        }
+    }
+    assert!(
+        (1..=10).contains(&checked),
+        "{checked} tries at one account were checked"
+    );
+    // Another account from another address is not affected.
+    site.from = 99;
+    assert_eq!(
+        site.login("someone", "x").await.status,
+        StatusCode::UNAUTHORIZED
+    );
+}
+
+#[tokio::test]
+async fn other_sites_cannot_act_for_a_person() {
+    let (site, cookie) = Site::full().await;
+    let attempts: [&[(&str, &str)]; 6] = [
+        &[],
+        &[("origin", "null")],
+        &[("origin", "http://evil.example")],
+        &[("origin", "http://127.0.0.1:9999")],
+        &[
+            ("sec-fetch-site", "cross-site"),
+            ("origin", "http://127.0.0.1:8080"),
+        ],
+        &[("sec-fetch-site", "same-site")],
+    ];
+    let form = "unassigned=wait";
+    for headers in attempts {
+        let mut forged = request(Method::POST, "/settings/default", form, &cookie);
+        for (name, value) in headers {
+            let name: http::HeaderName = name.parse().expect("name");
+            forged
+                .headers_mut()
+                .insert(name, value.parse().expect("value"));
+        }
+        assert_eq!(
+            site.send(forged).await.status,
+            StatusCode::FORBIDDEN,
+            "{headers:?}"
+        );
+    }
+    assert_eq!(site.store.site().unassigned.slug(), "silence");
+    let own = site.post("/settings/default", form, &cookie).await;
+    assert_eq!(own.status, StatusCode::SEE_OTHER);
+    assert_eq!(site.store.site().unassigned.slug(), "wait");
+}
+
+#[tokio::test]
+async fn foreign_names_do_not_reach_the_pages() {
+    let (site, cookie) = Site::full().await;
+    for (host, status) in [
+        ("evil.example", StatusCode::FORBIDDEN),
+        ("evil.example:8080", StatusCode::FORBIDDEN),
+        ("boot01:8080", StatusCode::OK),
+        ("localhost:8080", StatusCode::OK),
+        ("[::1]:8080", StatusCode::OK),
+    ] {
+        let mut asked = request(Method::GET, "/machines", "", &cookie);
+        asked
+            .headers_mut()
+            .insert(header::HOST, host.parse().expect("value"));
+        assert_eq!(site.send(asked).await.status, status, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn api_tokens_work_without_a_browser_and_wrong_ones_do_not() {
+    let (site, cookie) = Site::full().await;
+    let made = site
+        .post("/settings/tokens", "name=ci&days=30", &cookie)
+        .await;
+    let secret = made
+        .body
+        .split("data-testid=\"token-secret\">")
+        .nth(1)
+        .and_then(|rest| rest.split('<').next())
+        .expect("shown once");
+    let with = |token: &str| {
+        let mut asked = request(Method::POST, "/settings/default", "unassigned=menu", "");
+        let value = format!("Bearer {token}").parse().expect("value");
+        asked.headers_mut().insert(header::AUTHORIZATION, value);
+        asked
+    };
+    let wrong = site.send(with("wrong")).await;
+    assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(site.send(with(secret)).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(site.store.site().unassigned.slug(), "menu");
+    let again = site.get("/settings", &cookie).await;
+    assert!(!again.body.contains(secret), "a token is shown once");
+    let id = site.store.tokens().await.expect("store")[0].id;
+    site.post(&format!("/settings/tokens/{id}/delete"), "x=1", &cookie)
+        .await;
+    assert_eq!(
+        site.send(with(secret)).await.status,
+        StatusCode::UNAUTHORIZED
+    );
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_security_headers() {
+    let (site, cookie) = Site::full().await;
+    for (path, cookie) in [
+        ("/machines", cookie.as_str()),
+        ("/nowhere", &cookie),
+        ("/login", ""),
+        ("/machines", ""),
+        ("/api/v1/machines", ""),
+        ("/favicon.ico", ""),
+    ] {
+        let answer = site.get(path, cookie).await;
+        let csp = answer.header("content-security-policy");
+        assert!(csp.contains("default-src 'self'") && csp.contains("frame-ancestors 'none'"));
+        assert!(!csp.contains("unsafe"), "{csp}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answer.header("referrer-policy"), "same-origin", "{path}");
+        assert_ne!(answer.header("cache-control"), "", "{path}");
+    }
+}
+
+/// Every route of the table, by a stranger and by a person.
+#[tokio::test]
+async fn the_route_table_is_closed_to_strangers() {
+    let (site, cookie) = Site::full().await;
+    let public = ["/login", "/setup", "/static/{hash}/{file}", "/favicon.ico"];
+    for (route, methods, _) in ui::table() {
+        let path = route
+            .replace("/tokens/{id}", "/tokens/1")
+            .replace("{id}", "1")
+            .replace("{mac}", "52-54-00-a1-17-10")
+            .replace("{name}", "debian-12")
+            .replace("{hash}", "0")
+            .replace("{file}", "farrier.css");
+        for method in ["GET", "POST", "PUT", "DELETE", "PATCH"] {
+            let ask = |cookie: &str| {
+                let method = method.parse().expect("method");
+                let mut asked = request(method, &path, "", cookie);
+                let origin = "http://127.0.0.1:8080".parse().expect("value");
+                asked.headers_mut().insert(header::ORIGIN, origin);
+                asked
+            };
+            let stranger = site.send(ask("")).await;
+            if !public.contains(&route) {
+                let to_login = stranger.location().starts_with("/login");
+                let turned_away = to_login || stranger.status == StatusCode::UNAUTHORIZED;
+                assert!(turned_away, "{method} {path}: {}", stranger.status);
+            }
+            if !methods.contains(&method) && route != "/{*rest}" {
+                let person = site.send(ask(&cookie)).await;
+                assert_eq!(
+                    person.status,
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "{method} {path}"
+                );
+            }
+        }
+        if methods.contains(&"GET") {
+            let person = site.get(&path, &cookie).await;
+            assert!(person.status.as_u16() < 400, "{path}: {}", person.status);
+        }
+    }
+    assert_eq!(site.store.machines().len(), 9, "asking changed nothing");
+}
+
+#[tokio::test]
+async fn the_pages_of_an_empty_site_help_on() {
+    let site = Site::empty().await;
+    let cookie = site.set_up().await;
+    let machines = site.get("/machines", &cookie).await;
+    for policy in ["silence", "wait", "menu"] {
+        let hook = format!("data-testid=\"default-{policy}\"");
+        assert!(machines.body.contains(&hook), "{policy}");
+    }
+    for path in [
+        "/profiles",
+        "/boots",
+        "/status",
+        "/settings",
+        "/profiles/new",
+        "/machines/new",
+    ] {
+        let answer = site.get(path, &cookie).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        assert!(answer.body.contains("<main"), "{path}");
+    }
+    let unseen = site.get("/m/52-54-00-99-99-99", &cookie).await;
+    assert_eq!(unseen.status, StatusCode::NOT_FOUND);
+    assert!(unseen.body.contains("Not seen yet"));
+    let nowhere = site.get("/nowhere", &cookie).await;
+    assert_eq!(nowhere.status, StatusCode::NOT_FOUND);
+    assert!(nowhere.body.contains("href=\"/machines\""), "a way back");
+}
+
+#[tokio::test]
+async fn pages_have_no_inline_script_or_style_and_nothing_from_elsewhere() {
+    let (site, cookie) = Site::full().await;
+    for path in [
+        "/machines",
+        "/machines/1",
+        "/machines/new",
+        "/profiles",
+        "/profiles/debian-12",
+        "/profiles/new",
+        "/boots?all=1",
+        "/status",
+        "/settings",
+        "/m/52-54-00-99-99-99",
+    ] {
+        let body = site.get(path, &cookie).await.body;
+        let scripts = body.matches("<script").count();
+        assert_eq!(
+            scripts,
+            body.matches("src=\"/static/").count() - 1,
+            "{path}: img and scripts"
+        );
+        for inline in [" style=", "<style", " onclick=", " onload=", "javascript:"] {
+            assert!(!body.contains(inline), "{path}: {inline}");
+        }
+        for attribute in ["src=\"http", "href=\"http", "action=\"http"] {
+            assert!(!body.contains(attribute), "{path}: {attribute}");
+        }
+        assert_eq!(body.matches("<h1").count(), 1, "{path}: one heading");
+    }
+}
+
+#[tokio::test]
+async fn static_files_are_cached_by_their_content() {
+    let (site, cookie) = Site::full().await;
+    let page = site.get("/machines", &cookie).await.body;
+    let css = page
+        .split('"')
+        .find(|part| part.starts_with("/static/") && part.ends_with(".css"))
+        .expect("linked");
+    let current = site.get(css, "").await;
+    assert_eq!(current.status, StatusCode::OK);
+    assert!(current.header("cache-control").contains("immutable"));
+    let old = site.get("/static/000000000000/farrier.css", "").await;
+    assert_eq!(old.header("cache-control"), "no-cache");
+    assert_eq!(
+        site.get("/static/0/../../etc/passwd", "").await.status,
+        StatusCode::NOT_FOUND
+    );
+}
