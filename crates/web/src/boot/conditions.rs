@@ -102,10 +102,7 @@ fn part(value: &str, len: u64) -> Answer {
     };
     match (number(first), number(last)) {
         (Some(first), Some(last)) if first > last => Answer::Whole,
-        (Some(first), _) if !last.is_empty() && number(last).is_none() => {
-            let _ = first;
-            Answer::Whole
-        }
+        (Some(_), None) if !last.is_empty() => Answer::Whole,
         (Some(first), _) if first >= len => Answer::Beyond,
         (Some(start), last) => Answer::Part {
             start,
