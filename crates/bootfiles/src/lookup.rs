@@ -4,8 +4,8 @@ use crate::opener::Refused;
 use crate::{BootFiles, OpenFile};
 use bootplan::menu::{self, Language};
 use bootplan::{
-    Because, BootClient, BootPath, Catalog, ClientKey, Decision, Endpoint, EventKind, MacAddr,
-    Outcome, Platform, Stage, SystemUuid, Transport, decide,
+    Because, BootClient, BootPath, Catalog, ClientKey, Decision, Endpoint, EventKind, IpxeFeatures,
+    MacAddr, Outcome, Platform, Stage, SystemUuid, Transport, decide,
 };
 use std::net::Ipv4Addr;
 
@@ -28,6 +28,9 @@ pub struct Asker {
     pub product: Option<String>,
     /// `round` of the iPXE query: how often a waiting machine has asked.
     pub round: u32,
+    /// How it asks. An iPXE that fetches its own script over TFTP was built without HTTP (the
+    /// bootstrap tries HTTP first), so its files are named by TFTP, too.
+    pub transport: Transport,
 }
 
 /// What a name stands for.
@@ -57,7 +60,7 @@ pub struct Rendered {
 }
 
 impl Asker {
-    /// A client of which nothing but its address is known.
+    /// A client of which nothing but its address is known, asking over HTTP.
     pub fn at(ip: Ipv4Addr) -> Asker {
         Asker {
             ip,
@@ -68,6 +71,7 @@ impl Asker {
             manufacturer: None,
             product: None,
             round: 0,
+            transport: Transport::Http,
         }
     }
 
@@ -239,9 +243,11 @@ impl Ask {
             ClientKey::Address(ip) => (asker.mac_hint.filter(|_| ip == asker.ip)?, asker.uuid),
             ClientKey::Default => (asker.mac_hint?, asker.uuid),
         };
+        let without_http = self.stage == Stage::Ipxe && asker.transport == Transport::Tftp;
         Some(BootClient {
             uuid,
             platform: asker.platform,
+            ipxe: without_http.then(IpxeFeatures::default),
             ..BootClient::asking(mac, self.stage)
         })
     }

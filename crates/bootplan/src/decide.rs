@@ -276,10 +276,10 @@ fn plan(
     because: Because,
 ) -> (Outcome, Because) {
     let platform = platform_of(client, machine);
-    let preferred = machine
+    let wished = machine
         .and_then(|m| m.loader)
-        .or_else(|| profile.and_then(|p| p.loader))
-        .unwrap_or(catalog.site.loader);
+        .or_else(|| profile.and_then(|p| p.loader));
+    let preferred = wished.unwrap_or(catalog.site.loader);
     // A preference that cannot run on this hardware (PXELINUX on UEFI), or cannot boot what is
     // assigned (a chain to another server), gives way to iPXE.
     // UEFI HTTP Boot has no TFTP server to go on with, which PXELINUX needs.
@@ -291,8 +291,16 @@ fn plan(
     } else {
         LoaderKind::Ipxe
     };
-    let boot_file = match boot_file(client, catalog, loader) {
-        Ok(file) => file,
+    // Nobody asked for this loader by name, and it is not there (Debian has no iPXE for UEFI
+    // IA32): the signed chain, if that is, boots the machine as well.
+    let shim = || boot_file(client, catalog, LoaderKind::Grub).map(|file| (LoaderKind::Grub, file));
+    let instead = |refusal| match (wished, platform) {
+        (None, Some(p)) if LoaderKind::Grub.runs_on(p) => shim().map_err(|_| refusal),
+        _ => Err(refusal),
+    };
+    let named = boot_file(client, catalog, loader).map(|file| (loader, file));
+    let (loader, boot_file) = match named.or_else(instead) {
+        Ok(named) => named,
         Err(refusal) => return (Outcome::Silent, refusal),
     };
     let mut entries: Vec<Arc<Profile>> = profile.into_iter().cloned().collect();
@@ -337,7 +345,7 @@ fn boot_file(
     match client.stage {
         Stage::Pxelinux | Stage::Grub => return Ok(None),
         // An iPXE that fetches its script says no architecture; there is nothing to name.
-        Stage::Ipxe if client.ipxe.is_none() && client.arch.is_none() => return Ok(None),
+        Stage::Ipxe if client.arch.is_none() => return Ok(None),
         Stage::Firmware | Stage::Ipxe => {}
     }
     let Some(platform) = client.platform else {

@@ -1,6 +1,6 @@
 //! What changes while the server runs: the configuration by SIGHUP or a saved file, and loaders.
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Overrides};
 use crate::watcher::Watch;
 use bootfiles::BootFiles;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,8 @@ use tokio::sync::watch;
 pub(crate) struct Reloader {
     /// The configuration file; `None` when there is none.
     pub path: Option<PathBuf>,
+    /// What the command line said; it stays in force.
+    pub said: Overrides,
     /// The configuration in force.
     pub running: Config,
     /// Interfaces to serve; the network side follows this.
@@ -69,7 +71,7 @@ impl Reloader {
 
     fn reload_config(&mut self) {
         let Some(path) = &self.path else { return };
-        let fresh = match config::load(path) {
+        let mut fresh = match config::load(path) {
             Ok(fresh) => fresh,
             Err(error) => {
                 tracing::error!("{error}; the old configuration stays in force");
@@ -78,6 +80,7 @@ impl Reloader {
             }
         };
         *self.fault.lock().expect("no panic while held") = None;
+        self.said.apply(&mut fresh);
         if fresh == self.running {
             return;
         }

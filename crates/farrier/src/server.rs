@@ -1,7 +1,7 @@
 //! The server put together: [`build`] opens and binds everything, top to bottom; [`Server::run`]
 //! only then starts tasks, and drains them at the end.
 
-use crate::config::{Config, DhcpMode};
+use crate::config::{Config, DhcpMode, Overrides};
 use crate::counters::Counters;
 use crate::foreign::ForeignServers;
 use crate::net::dhcp::{self, Responder};
@@ -54,8 +54,12 @@ struct Sockets {
 ///
 /// # Errors
 /// Whatever keeps it from starting, with what to do about it.
-pub(crate) async fn run(config: Config, config_path: Option<PathBuf>) -> anyhow::Result<()> {
-    let server = build(config, config_path).await?;
+pub(crate) async fn run(
+    config: Config,
+    config_path: Option<PathBuf>,
+    said: Overrides,
+) -> anyhow::Result<()> {
+    let server = build(config, config_path, said).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     server
@@ -68,7 +72,11 @@ async fn first_of(a: &mut Signal, b: &mut Signal) {
 }
 
 /// Opens the store and the boot files, binds every port, and wires the rooms together.
-pub(crate) async fn build(config: Config, config_path: Option<PathBuf>) -> anyhow::Result<Server> {
+pub(crate) async fn build(
+    config: Config,
+    config_path: Option<PathBuf>,
+    said: Overrides,
+) -> anyhow::Result<Server> {
     let data = config.data_dir.clone();
     setup::make_directories(&data)?;
     let store = Store::open(&config.database_url()).await?;
@@ -173,6 +181,7 @@ pub(crate) async fn build(config: Config, config_path: Option<PathBuf>) -> anyho
     });
     let reloader = Reloader {
         path: config_path,
+        said,
         running: config.clone(),
         wanted,
         files,

@@ -323,3 +323,20 @@ fn files_come_from_their_own_directories_and_refusals_look_like_absence() {
     assert_eq!(image("out"), None);
     assert_eq!(image("snponly.efi"), None);
 }
+
+#[test]
+fn an_ipxe_that_fetches_its_script_by_tftp_goes_on_by_tftp() {
+    let site = site();
+    let path = BootPath::Ipxe { mac: MAC };
+    let by = |transport| {
+        let asker = Asker {
+            transport,
+            ..Asker::at(IP)
+        };
+        let found = site.files.lookup(&path, &asker, &assigned(), &SERVER);
+        text(found).expect("a script").body
+    };
+    assert!(by(Transport::Http).contains("http://192.168.77.2/images/linux"));
+    assert!(by(Transport::Tftp).contains("tftp://192.168.77.2/images/linux"));
+    assert!(!by(Transport::Tftp).contains("http://192.168.77.2/"));
+}

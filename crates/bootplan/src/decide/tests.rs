@@ -471,3 +471,33 @@ proptest! {
         }
     }
 }
+
+/// Debian packages no iPXE for 32-bit UEFI, but a signed GRUB chain.
+#[test]
+fn a_missing_loader_nobody_asked_for_gives_way_to_the_signed_chain() {
+    let mut inventory = LoaderInventory::default();
+    inventory.add(Platform::EfiIa32, LoaderRole::Shim, "shimia32.efi");
+    let with = |wish: Option<LoaderKind>| {
+        let wishing = Machine {
+            loader: wish,
+            ..machine(1, Some("debian-12"))
+        };
+        Catalog::new(1, Site::default(), inventory.clone(), [wishing], profiles())
+    };
+    assert_eq!(answer(&firmware(6), &with(None)), "shimia32.efi");
+    let refused = decide(&firmware(6), &with(Some(LoaderKind::Ipxe)));
+    assert_eq!(refused.outcome, Outcome::Silent);
+    let because = Because::LoaderMissing {
+        platform: Platform::EfiIa32,
+        loader: LoaderKind::Ipxe,
+    };
+    assert_eq!(refused.because, because, "a wish is not overruled");
+    let none = Catalog::new(
+        1,
+        Site::default(),
+        LoaderInventory::default(),
+        [machine(1, Some("debian-12"))],
+        profiles(),
+    );
+    assert_eq!(decide(&firmware(6), &none).because, because);
+}

@@ -1,7 +1,7 @@
 //! `farrier assets sync`: loaders and sample images from Debian's packages.
 
 use super::Global;
-use crate::{config, setup};
+use crate::setup;
 use anyhow::bail;
 use bootfiles::assets::{SyncOptions, sync};
 use clap::{Args, Subcommand};
@@ -36,7 +36,7 @@ pub(crate) struct Sync {
 
 pub(crate) fn run(global: &Global, command: Command) -> anyhow::Result<()> {
     let Command::Sync(args) = command;
-    let (config, _) = config::load_or_default(global.config.as_deref())?;
+    let (config, _) = global.load_config()?;
     setup::make_directories(&config.data_dir)?;
     let options = SyncOptions {
         force: args.force,

@@ -38,6 +38,9 @@ pub(crate) struct Global {
         env = "FARRIER_CONFIG"
     )]
     pub(crate) config: Option<PathBuf>,
+    /// Data directory; wins over the configuration's
+    #[arg(long, global = true, value_name = "DIR", env = "FARRIER_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
     /// Control socket of the running server [default: run/control.sock in the data directory]
     #[arg(long, global = true, value_name = "PATH", env = "FARRIER_SOCKET")]
     pub(crate) socket: Option<PathBuf>,
@@ -107,11 +110,13 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve { json_log } => {
             let (mut config, path) = config::load_or_default(global.config.as_deref())?;
-            if json_log {
-                config.log.format = config::LogFormat::Json;
-            }
+            let said = config::Overrides {
+                data_dir: global.data_dir.clone(),
+                json_log,
+            };
+            said.apply(&mut config);
             crate::logging::start(&config.log)?;
-            crate::server::run(config, path).await
+            crate::server::run(config, path, said).await
         }
         Command::Check => check(global),
         Command::Assets(command) => assets::run(global, command),
@@ -136,7 +141,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
 }
 
 fn check(global: &Global) -> anyhow::Result<()> {
-    let (config, path) = config::load_or_default(global.config.as_deref())?;
+    let (config, path) = global.load_config()?;
     match path {
         Some(path) => println!("{}: ok", path.display()),
         None => println!("no configuration file: the defaults apply, and they are fine"),
@@ -157,6 +162,17 @@ fn check(global: &Global) -> anyhow::Result<()> {
 }
 
 impl Global {
+    /// The configuration with what the command line says about it, and the file it came from.
+    pub(crate) fn load_config(&self) -> anyhow::Result<(config::Config, Option<PathBuf>)> {
+        let (mut config, path) = config::load_or_default(self.config.as_deref())?;
+        let said = config::Overrides {
+            data_dir: self.data_dir.clone(),
+            json_log: false,
+        };
+        said.apply(&mut config);
+        Ok((config, path))
+    }
+
     /// Where the running server is.
     pub(crate) fn client(&self) -> anyhow::Result<client::Client> {
         if let Some(server) = &self.server {
@@ -167,9 +183,7 @@ impl Global {
         }
         let socket = match &self.socket {
             Some(socket) => socket.clone(),
-            None => config::load_or_default(self.config.as_deref())?
-                .0
-                .control_socket(),
+            None => self.load_config()?.0.control_socket(),
         };
         Ok(client::Client::local(socket))
     }

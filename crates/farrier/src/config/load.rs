@@ -224,4 +224,22 @@ mod tests {
         let error = load_or_default(Some(Path::new("/nonexistent/f.yaml"))).expect_err("absent");
         assert!(error.to_string().contains("/nonexistent/f.yaml"), "{error}");
     }
+
+    #[test]
+    fn every_sample_is_valid_and_the_full_one_says_the_defaults() {
+        let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+        for name in ["minimal.yaml", "full.yaml", "lab.yaml"] {
+            let config = load(&samples.join(name)).expect(name);
+            if name == "full.yaml" {
+                let data_dir = config.data_dir.clone();
+                assert_eq!(
+                    config,
+                    Config {
+                        data_dir,
+                        ..Config::default()
+                    }
+                );
+            }
+        }
+    }
 }

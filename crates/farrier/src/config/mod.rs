@@ -34,6 +34,27 @@ pub(crate) struct Config {
     pub log: Log,
 }
 
+/// What the command line said; wins over the file, also when that is read again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Overrides {
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+    /// `--json-log`
+    pub json_log: bool,
+}
+
+impl Overrides {
+    /// Puts it into a configuration.
+    pub(crate) fn apply(&self, config: &mut Config) {
+        if let Some(dir) = &self.data_dir {
+            config.data_dir.clone_from(dir);
+        }
+        if self.json_log {
+            config.log.format = LogFormat::Json;
+        }
+    }
+}
+
 /// `dhcp:`
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tftp::admission::{Admission, SessionId, Sessions};
 use tftp::{ErrorCode, ErrorPacket, Limits, Outcome, OutcomeKind, Request, RequestKind, Sender};
+use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -57,6 +58,18 @@ struct Story {
     /// The event of a rendered menu; `None` for files.
     menu: Option<EventKind>,
     mac: Option<MacAddr>,
+}
+
+/// A request that gets an ERROR.
+struct Refused {
+    mac: Option<MacAddr>,
+    why: Why,
+}
+
+enum Why {
+    Write,
+    Traversal,
+    Absent,
 }
 
 impl TftpServer {
@@ -177,75 +190,61 @@ impl Shared {
                 return self.forget(id);
             }
         };
-        let found = self.find(&ask);
-        let started_sender = found.and_then(|(content, story)| {
-            match Sender::start(&ask.request, content, &self.limits, started) {
-                Ok(sender) => Ok((sender, story)),
-                Err(error) => Err((error, story, "refused")),
+        let ask = Arc::new(ask);
+        let found = {
+            let (shared, ask) = (Arc::clone(&self), Arc::clone(&ask));
+            // Opening a file blocks as the file system does: a sleeping disk, an NFS mount.
+            tokio::task::spawn_blocking(move || shared.find(&ask)).await
+        };
+        let (content, story) = match found {
+            Ok(Ok(found)) => found,
+            Ok(Err(refused)) => return self.refuse(id, &socket, &ask, refused).await,
+            Err(error) => {
+                tracing::error!(%error, "a boot file look-up failed");
+                return self.forget(id);
             }
-        });
-        match started_sender {
-            Ok((sender, story)) => {
-                let on_proof = || {
-                    self.sessions
-                        .lock()
-                        .expect("no panic while held")
-                        .sessions
-                        .proved(id)
-                };
-                let on_outcome = |outcome: Option<Outcome>| {
-                    self.forget(id);
-                    self.tell(&ask, &story, outcome, started);
-                };
-                transfer::run(&socket, ask.peer, sender, again, on_proof, on_outcome).await;
-            }
-            Err((error, story, reason)) => {
+        };
+        let sender = match Sender::start(&ask.request, content, &self.limits, started) {
+            Ok(sender) => sender,
+            Err(error) => {
                 self.forget(id);
                 let _ = socket.send(&error.to_datagram()).await;
-                self.tell_refusal(&ask, story, reason);
+                return self.tell_failure(
+                    &ask,
+                    story.mac,
+                    story.path,
+                    "a mode we do not speak",
+                    false,
+                );
             }
-        }
+        };
+        let on_proof = || {
+            let mut table = self.sessions.lock().expect("no panic while held");
+            table.sessions.proved(id);
+        };
+        let on_outcome = |outcome: Option<Outcome>| {
+            self.forget(id);
+            self.tell(&ask, &story, outcome, started);
+        };
+        transfer::run(&socket, ask.peer, sender, again, on_proof, on_outcome).await;
     }
 
-    /// What the name stands for, or the ERROR to send.
-    fn find(&self, ask: &Ask) -> Result<(Content, Story), (ErrorPacket, Story, &'static str)> {
-        let name = printable(&ask.request.name);
+    /// What the name stands for, or why the client is refused.
+    fn find(&self, ask: &Ask) -> Result<(Content, Story), Refused> {
         let hint = self.responder.neighbours.lookup(*ask.peer.ip());
-        let refused = |mac, code, text: &str, reason| {
-            let story = Story {
-                path: name.clone(),
-                menu: None,
-                mac,
-            };
-            Err((ErrorPacket::new(code, text), story, reason))
-        };
         if ask.request.kind == RequestKind::Write {
-            return refused(
-                hint,
-                ErrorCode::AccessViolation,
-                "writing is not allowed",
-                "a write request; writing is off",
-            );
+            return Err(Refused {
+                mac: hint,
+                why: Why::Write,
+            });
         }
-        let path = match BootPath::parse(&ask.request.name) {
-            Ok(path) => path,
-            Err(PathRefusal::Traversal) => {
-                return refused(
-                    hint,
-                    ErrorCode::AccessViolation,
-                    "not allowed",
-                    "a name that tries to leave the served tree",
-                );
-            }
-            Err(_) => {
-                return refused(
-                    hint,
-                    ErrorCode::FileNotFound,
-                    "file not found",
-                    "not a name of ours",
-                );
-            }
-        };
+        let path = BootPath::parse(&ask.request.name).map_err(|refusal| Refused {
+            mac: hint,
+            why: match refusal {
+                PathRefusal::Traversal => Why::Traversal,
+                _ => Why::Absent,
+            },
+        })?;
         let mac = named_mac(&path).or(hint);
         let server = Endpoint {
             ip: ask.local,
@@ -254,15 +253,18 @@ impl Shared {
         };
         let asker = Asker {
             mac_hint: hint,
+            transport: Transport::Tftp,
             ..Asker::at(*ask.peer.ip())
         };
         let catalog = self.responder.catalog.borrow().clone();
+        let name = printable(&ask.request.name);
         match self.files.lookup(&path, &asker, &catalog, &server) {
             Found::Text(rendered) => {
                 let mac = rendered.client.as_ref().map(|c| c.mac).or(mac);
+                let menu = rendered.event(Transport::Tftp);
                 let story = Story {
                     path: name,
-                    menu: rendered.event(Transport::Tftp),
+                    menu,
                     mac,
                 };
                 Ok((Content::Text(rendered.body.into_bytes()), story))
@@ -275,13 +277,46 @@ impl Shared {
                     mac,
                 },
             )),
-            Found::Absent => refused(
+            Found::Absent => Err(Refused {
                 mac,
+                why: Why::Absent,
+            }),
+        }
+    }
+
+    async fn refuse(&self, id: SessionId, socket: &UdpSocket, ask: &Ask, refused: Refused) {
+        self.forget(id);
+        let (code, text, reason, normal) = match refused.why {
+            Why::Write => (
+                ErrorCode::AccessViolation,
+                "writing is not allowed",
+                "a write request; writing is off",
+                false,
+            ),
+            Why::Traversal => (
+                ErrorCode::AccessViolation,
+                "not allowed",
+                "a name that tries to leave the served tree",
+                false,
+            ),
+            // Loaders look for many optional files; an absent one is part of every healthy boot.
+            Why::Absent => (
                 ErrorCode::FileNotFound,
                 "file not found",
                 "no such file",
+                true,
             ),
-        }
+        };
+        let _ = socket
+            .send(&ErrorPacket::new(code, text).to_datagram())
+            .await;
+        self.tell_failure(
+            ask,
+            refused.mac,
+            printable(&ask.request.name),
+            reason,
+            normal,
+        );
     }
 
     fn forget(&self, id: SessionId) {
@@ -290,15 +325,21 @@ impl Shared {
         table.tasks.remove(&id);
     }
 
-    fn tell_refusal(&self, ask: &Ask, story: Story, reason: &str) {
+    fn tell_failure(
+        &self,
+        ask: &Ask,
+        mac: Option<MacAddr>,
+        path: String,
+        reason: &str,
+        normal: bool,
+    ) {
         let kind = EventKind::FileFailed {
             transport: Transport::Tftp,
-            // Loaders look for many optional files; an absent one is part of every healthy boot.
-            normal: reason == "no such file" || reason == "not a name of ours",
-            path: story.path,
+            path,
             reason: reason.to_owned(),
+            normal,
         };
-        self.responder.events.emit(ask.origin(story.mac), kind);
+        self.responder.events.emit(ask.origin(mac), kind);
     }
 
     fn tell(&self, ask: &Ask, story: &Story, outcome: Option<Outcome>, started: Instant) {

@@ -69,7 +69,8 @@ impl FileContent {
         let end = piece.offset + piece.bytes.len() as u64;
         let needed = offset + buf.len() as u64;
         if offset < piece.offset || (needed > end && end < self.len) || offset > end {
-            self.refill(&mut piece, offset)?;
+            // Reading blocks as the disk does; others go on meanwhile.
+            tokio::task::block_in_place(|| self.refill(&mut piece, offset))?;
         }
         let start = usize::try_from(offset - piece.offset).unwrap_or(usize::MAX);
         let rest = piece.bytes.get(start..).unwrap_or_default();

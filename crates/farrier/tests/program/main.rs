@@ -1,0 +1,14 @@
+//! The program as it is installed, in a LAN of its own: the real binary, real sockets, real signals.
+//!
+//! Each test makes the network namespaces it needs, so these tests need root; without it they fail
+//! and say so. Nothing of the host's own network is touched.
+
+mod boot;
+mod cli;
+mod common;
+mod interfaces;
+mod ports;
+mod reload;
+mod stop;
+mod tftp_hostile;
+mod tftp_sockets;
