@@ -5,6 +5,8 @@
     reason = "shared by tests and an example; each needs another part of it"
 )]
 
+pub mod site;
+
 use bootplan::{
     Because, ClientClass, Event, EventKind, Intent, LoaderInventory, LoaderRole, MacAddr, Origin,
     Platform, ProfileName, Stage, Timestamp, Transport, UnassignedPolicy,

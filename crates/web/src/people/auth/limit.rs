@@ -38,8 +38,7 @@ impl Limiter {
     /// # Errors
     /// The time until one more try is allowed.
     pub(crate) fn take(&mut self, key: &str, now: Instant) -> Result<(), Duration> {
-        let slot = self.hasher.hash_one(key) as usize % SLOTS;
-        let bucket = &mut self.slots[slot];
+        let bucket = self.bucket(key);
         let passed = bucket
             .at
             .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
@@ -50,6 +49,17 @@ impl Limiter {
         }
         bucket.left -= 1.0;
         Ok(())
+    }
+
+    /// Gives a try back: it was right, and only guessing is limited.
+    pub(crate) fn give_back(&mut self, key: &str) {
+        let bucket = self.bucket(key);
+        bucket.left = (bucket.left + 1.0).min(BURST);
+    }
+
+    fn bucket(&mut self, key: &str) -> &mut Bucket {
+        let slot = self.hasher.hash_one(key) as usize % SLOTS;
+        &mut self.slots[slot]
     }
 }
 
@@ -82,6 +92,16 @@ mod tests {
             assert!(minute.count() <= 10);
         }
         assert!((25..=30).contains(&granted.len()), "{}", granted.len());
+    }
+
+    #[test]
+    fn who_knows_the_password_is_not_limited() {
+        let mut limiter = Limiter::default();
+        let now = Instant::now();
+        for _ in 0..100 {
+            assert!(limiter.take("root", now).is_ok());
+            limiter.give_back("root");
+        }
     }
 
     #[test]

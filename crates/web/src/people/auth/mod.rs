@@ -42,13 +42,28 @@ impl Auth {
     pub(crate) fn try_password(&self, from: IpAddr, account: &str) -> Result<(), Duration> {
         let now = Instant::now();
         let mut limits = lock(&self.limits);
-        limits.take(&format!("ip {}", network_of(from)), now)?;
-        limits.take(&format!("account {}", account.to_lowercase()), now)
+        limits.take(&address_key(from), now)?;
+        limits.take(&account_key(account), now)
+    }
+
+    /// The password was right: the try does not count.
+    pub(crate) fn was_right(&self, from: IpAddr, account: &str) {
+        let mut limits = lock(&self.limits);
+        limits.give_back(&address_key(from));
+        limits.give_back(&account_key(account));
     }
 
     fn idle(&self) -> MutexGuard<'_, session::Idle> {
         lock(&self.idle)
     }
+}
+
+fn address_key(from: IpAddr) -> String {
+    format!("ip {}", network_of(from))
+}
+
+fn account_key(account: &str) -> String {
+    format!("account {}", account.to_lowercase())
 }
 
 /// One IPv6 host owns at least a /64, so that is what counts as one address.

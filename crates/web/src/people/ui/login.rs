@@ -74,6 +74,7 @@ pub(crate) async fn submit(
             "User name and password do not match.".to_owned(),
         );
     };
+    state.auth.was_right(from_address(&extensions), &name);
     // A session from before the login never becomes the new one (fixation).
     if let Some(old) = session_secret(&headers) {
         state.store.delete_session(old).await?;

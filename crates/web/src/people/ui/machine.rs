@@ -233,7 +233,11 @@ async fn machine_page(
         serial: machine.serial.as_deref().map(printable),
         platform: facts.platform.map(|p| p.to_string()),
         product: printable(&product.join(" ")),
-        labels: machine.labels.clone(),
+        labels: machine
+            .labels
+            .iter()
+            .map(|(k, v)| (printable(k), printable(v)))
+            .collect(),
         discovered: machine.state == MachineState::Discovered,
         profile: machine.profile.as_ref().map(ToString::to_string),
         problem: assignment_problem(&catalog, machine),
@@ -253,14 +257,15 @@ impl EditForm {
     fn of(machine: &Machine) -> Self {
         let macs: Vec<String> = machine.macs.iter().map(ToString::to_string).collect();
         let labels = machine.labels.iter().map(|(k, v)| match v.is_empty() {
-            true => k.clone(),
-            false => format!("{k}={v}"),
+            true => printable(k),
+            false => printable(&format!("{k}={v}")),
         });
         EditForm {
-            name: machine.name.clone(),
+            // Saving also cleans what a packet brought along.
+            name: printable(&machine.name),
             macs: macs.join("\n"),
             uuid: machine.uuid.map(|u| u.to_string()).unwrap_or_default(),
-            serial: machine.serial.clone().unwrap_or_default(),
+            serial: machine.serial.as_deref().map(printable).unwrap_or_default(),
             labels: labels.collect::<Vec<_>>().join("\n"),
             loader: machine
                 .loader
@@ -338,8 +343,10 @@ impl EditForm {
         let (field, text) = match error {
             StoreError::Invalid { field, problem } => (field, problem),
             StoreError::Conflict { what, advice } => {
-                let about_mac = what.to_lowercase().contains("mac") || what.contains(':');
-                let field = if about_mac { "macs" } else { "name" };
+                let field = match what.starts_with("the MAC ") {
+                    true => "macs",
+                    false => "name",
+                };
                 (field.to_owned(), format!("{what}; {advice}"))
             }
             other => return Err(other.into()),

@@ -84,7 +84,7 @@ pub(crate) struct Filter {
 pub(crate) async fn show(
     State(state): State<PeopleState>,
     visit: Visit,
-    Query(filter): Query<Filter>,
+    Query(mut filter): Query<Filter>,
 ) -> PageResult {
     let catalog = state.store.catalog();
     let all = state.store.machines();
@@ -101,7 +101,9 @@ pub(crate) async fn show(
     let mut found: Vec<MachineRecord> = all.into_iter().filter(|r| filter.accepts(r)).collect();
     filter.sort(&mut found);
     let matching = found.len();
-    let first = filter.page.saturating_mul(PAGE);
+    let last = matching.saturating_sub(1) / PAGE;
+    filter.page = filter.page.min(last);
+    let first = filter.page * PAGE;
     let activity = activity(&state).await?;
     let at = now();
     let rows = found.iter().skip(first).take(PAGE);

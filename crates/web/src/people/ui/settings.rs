@@ -155,6 +155,9 @@ pub(crate) async fn change_password(
             Ok(()) => {
                 let stored = state.store.user(name).await?.map(|u| u.password_hash);
                 let right = password::verify(fields.raw("current").to_owned(), stored).await;
+                if right {
+                    state.auth.was_right(from, name);
+                }
                 (!right).then(|| "The current password is not right.".to_owned())
             }
         };

@@ -68,7 +68,9 @@ impl Attempt {
             // One boot mostly has one reason: it is said where it changes.
             match line.why == told {
                 true => line.why.clear(),
-                false if !line.why.is_empty() => told.clone_from(&line.why),
+                false if !line.quiet && !line.bad && !line.why.is_empty() => {
+                    told.clone_from(&line.why)
+                }
                 false => {}
             }
             line
