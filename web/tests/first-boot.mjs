@@ -5,7 +5,8 @@
 // what it waits for happens on the network, so time-outs are generous.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import { chromium } from 'playwright-core';
 
 const base = need('FARRIER_URL');
@@ -13,6 +14,7 @@ const setupPath = need('FARRIER_SETUP');
 const mac = need('MACHINE_MAC');
 const profile = need('MACHINE_PROFILE');
 const state = need('BROWSER_STATE');
+const waits = need('MACHINE_WAITS'); // a file that the lab makes when the machine's screen says so
 const shots = new URL('./artifacts/', import.meta.url).pathname;
 const user = 'ada';
 const password = 'a horse, a nail and a shoe';
@@ -121,6 +123,7 @@ async function machineAppears() {
 }
 
 async function assign() {
+  while (!existsSync(waits)) await pause(200);
   const row = page.locator(`[data-testid="machine-row"][data-mac="${mac}"]`);
   await row.getByTestId('assign-select').selectOption(profile);
   await row.getByTestId('assign-button').click();

@@ -31,7 +31,16 @@ pub(crate) fn run(options: &Options, dir: &Path, port: u16, keep: bool) -> Resul
     );
     let run = Run::new(options, "demo", dir)?;
     let mut stand = Stand::build(&run, SiteDhcp::Dnsmasq)?;
-    let port = forward::open(port, &stand.farrier, SocketAddrV4::new(FARRIER, 8080))?;
+    let inside = SocketAddrV4::new(FARRIER, 8080);
+    let port = match forward::open(port, &stand.farrier, inside) {
+        Ok(port) => port,
+        // Something else of this host's has the port.
+        Err(_) => forward::open(0, &stand.farrier, inside)?,
+    };
+    run.tell(
+        "farrier",
+        "is up beside the site's DHCP server and knows the sample profiles",
+    );
     let specs = [
         Spec::new("rack1-u1", Firmware::Bios, 1),
         Spec::new("rack1-u2", Firmware::UefiX64, 2),
@@ -40,10 +49,11 @@ pub(crate) fn run(options: &Options, dir: &Path, port: u16, keep: bool) -> Resul
         stand
             .server
             .apply(&assigned(&spec.name, spec, INSTALLER, None))?;
-        run.say(format!(
-            "{} ({}) is to boot the Debian 12 installer",
-            spec.name, spec.mac
-        ));
+        let text = format!(
+            "is assigned the Debian 12 installer (it is known by its MAC, {})",
+            spec.mac
+        );
+        run.tell(&spec.name, text);
     }
     let setup = stand.server.setup_path()?;
     println!(
@@ -52,7 +62,7 @@ pub(crate) fn run(options: &Options, dir: &Path, port: u16, keep: bool) -> Resul
 
     let mut machines = Vec::new();
     for spec in specs {
-        run.say(format!("switching {} on", spec.name));
+        run.tell(&spec.name, "is switched on");
         machines.push(Machine::power_on(&stand.lan, &run.dir, spec)?);
     }
     let booted = watch(&run, &mut stand, &mut machines)?;
@@ -95,10 +105,7 @@ fn watch(run: &Run<'_>, stand: &mut Stand, machines: &mut [Machine]) -> Result<V
             told += 1;
             first.get_or_insert(happening.event.at);
             if let Some(text) = tell(&happening.event.kind) {
-                run.say(format!(
-                    "{}  {text}",
-                    who(machines, happening.event.origin.mac)
-                ));
+                run.tell(&who(machines, happening.event.origin.mac), text);
             }
         }
         for (machine, (marks, booted)) in machines.iter_mut().zip(marks.iter_mut().zip(&mut booted))
@@ -107,7 +114,7 @@ fn watch(run: &Run<'_>, stand: &mut Stand, machines: &mut [Machine]) -> Result<V
             for (marker, text) in CONSOLE {
                 if !marks.contains(marker) && machine.has_printed(marker) {
                     marks.push(marker);
-                    run.say(format!("{}  console: {text}", machine.name()));
+                    run.tell(machine.name(), format!("prints on its console: {text}"));
                     if *marker == FIRST_SCREEN {
                         *booted = Some(machine.uptime());
                     }
@@ -130,16 +137,16 @@ fn watch(run: &Run<'_>, stand: &mut Stand, machines: &mut [Machine]) -> Result<V
 fn who(machines: &[Machine], mac: Option<MacAddr>) -> String {
     match machines.iter().find(|m| Some(m.mac()) == mac) {
         Some(machine) => machine.name().to_owned(),
-        None => mac.map_or_else(|| "farrier ".to_owned(), |m| m.to_string()),
+        None => mac.map_or_else(|| "farrier".to_owned(), |m| m.to_string()),
     }
 }
 
 /// What is worth telling of a console.
 const CONSOLE: &[(&str, &str)] = &[
-    ("Linux version", "the Linux kernel has started"),
+    ("Linux version", "the Linux kernel starts"),
     (
         FIRST_SCREEN,
-        "the Debian installer asks its first question: \"Select a language\"",
+        "\"Select a language\", the Debian installer's first question",
     ),
 ];
 /// Five times what a busy machine was seen to take.

@@ -136,6 +136,12 @@ impl<'a> Run<'a> {
         println!("{seconds:7.1}s  {:<18} {}", self.name, text.as_ref());
     }
 
+    /// The same for somebody who does not know scenarios.
+    pub(crate) fn tell(&self, who: &str, text: impl AsRef<str>) {
+        let seconds = self.started.elapsed().as_secs_f32();
+        println!("{seconds:7.1} s  {who:<8}  {}", text.as_ref());
+    }
+
     /// Makes the LAN of this run, recorded if the user wants it.
     ///
     /// # Errors

@@ -6,7 +6,9 @@ use crate::lan::Host;
 use crate::process::{Process, run};
 use crate::sandbox::pause;
 use anyhow::{Context, Result, bail};
+use bootplan::timeline::Milestone;
 use bootplan::{Event, MacAddr};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -16,8 +18,9 @@ pub(crate) struct Server {
     program: PathBuf,
     socket: PathBuf,
     dir: PathBuf,
-    serve: Process,
+    // Dropped in this order: an open stream would make the server wait for it.
     follow: Process,
+    serve: Process,
 }
 
 impl Server {
@@ -58,8 +61,8 @@ impl Server {
             program: program.to_owned(),
             socket,
             dir: dir.to_owned(),
-            serve,
             follow,
+            serve,
         })
     }
 
@@ -133,6 +136,17 @@ impl Server {
                 Err(_) => pause(Duration::from_millis(200))?,
             }
         }
+    }
+
+    /// How far the machine's last boot came, as the server folds its events.
+    ///
+    /// # Errors
+    /// When it knows of no boot.
+    pub(crate) fn milestone(&self, mac: MacAddr) -> Result<Milestone> {
+        let boots = self.cli(&["--json", "boots", &mac.to_string(), "-n", "1"])?;
+        let boots: Value = serde_json::from_str(&boots).context("`boots` is no JSON")?;
+        serde_json::from_value(boots["boots"][0]["milestone"].clone())
+            .with_context(|| format!("no boot with a milestone: {boots}"))
     }
 
     /// The path of the one-time set-up link that it printed at its first start.

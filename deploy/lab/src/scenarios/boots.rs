@@ -7,8 +7,9 @@ use crate::machine::{Firmware, Machine, Spec};
 use crate::process::Process;
 use crate::server::Server;
 use crate::site::SiteDhcp;
-use anyhow::Result;
-use bootplan::{Stage, Transport};
+use anyhow::{Result, ensure};
+use bootplan::timeline::Milestone;
+use bootplan::{MacAddr, Stage, Transport};
 use std::time::Duration;
 
 /// A LAN with a site DHCP server and Farrier. Dropped in this order: servers first.
@@ -41,10 +42,6 @@ impl Stand {
             &run.dir,
         )?;
         server.cli(&["apply", "-f", PROFILES])?;
-        run.say(format!(
-            "site DHCP server: {}; Farrier is ready",
-            dhcp.name()
-        ));
         Ok(Self {
             server,
             _dhcp: dhcp_server,
@@ -160,6 +157,10 @@ fn boot(
     steps: &[Step],
 ) -> Result<()> {
     let mut stand = Stand::build(run, dhcp)?;
+    run.say(format!(
+        "the site's DHCP server is {}; Farrier is ready",
+        dhcp.name()
+    ));
     let spec = Spec::new(run.name, firmware, 1);
     let mac = spec.mac;
     stand
@@ -181,6 +182,16 @@ fn boot(
         steps.len(),
         events.len()
     ));
+    handed_over(&stand.server, mac)
+}
+
+/// Checks that the server itself says that the operating system has the machine.
+pub(crate) fn handed_over(server: &Server, mac: MacAddr) -> Result<()> {
+    let milestone = server.milestone(mac)?;
+    ensure!(
+        milestone == Milestone::HandedOver,
+        "the server says that the boot came to {milestone:?} only"
+    );
     Ok(())
 }
 

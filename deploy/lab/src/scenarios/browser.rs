@@ -1,7 +1,7 @@
 //! First boot by hand: somebody sets Farrier up in a browser and gives a waiting machine its OS.
 
 use super::Run;
-use super::boots::{FIRST_SCREEN, INSTALLER, PATIENCE, SETTLE, Stand};
+use super::boots::{FIRST_SCREEN, INSTALLER, PATIENCE, SETTLE, Stand, handed_over};
 use crate::events::{Step, in_order};
 use crate::forward;
 use crate::lan::FARRIER;
@@ -27,6 +27,7 @@ pub(crate) fn first_boot(run: &Run<'_>) -> Result<()> {
     let spec = Spec::new("bios", Firmware::Bios, 1);
     let mac = spec.mac;
 
+    let waits = run.dir.join("machine-waits");
     let mut command = Command::new("node");
     command
         .arg(&script)
@@ -34,6 +35,7 @@ pub(crate) fn first_boot(run: &Run<'_>) -> Result<()> {
         .env("FARRIER_SETUP", stand.server.setup_path()?)
         .env("MACHINE_MAC", mac.to_string())
         .env("MACHINE_PROFILE", INSTALLER)
+        .env("MACHINE_WAITS", &waits)
         .env("BROWSER_STATE", run.dir.join("browser"));
     let mut browser = Process::spawn("the browser test", command, &run.dir.join("browser.log"))?;
 
@@ -45,17 +47,18 @@ pub(crate) fn first_boot(run: &Run<'_>) -> Result<()> {
     )?;
     let mut machine = Machine::power_on(&stand.lan, &run.dir, spec)?;
     run.say("switched the machine on; nobody has assigned anything to it");
-    let after = machine.expect(&mac.to_string(), PATIENCE)?;
-    run.say(format!(
-        "it shows its MAC and waits, {:.1} s after power-on",
-        after.as_secs_f32()
-    ));
     told(
         run,
         &mut browser,
         "machine appeared without reload",
         Duration::from_secs(180),
     )?;
+    let after = machine.expect(&format!("{mac} waits for an assignment"), PATIENCE)?;
+    run.say(format!(
+        "its screen says that it waits, {:.1} s after power-on",
+        after.as_secs_f32()
+    ));
+    std::fs::write(&waits, "").with_context(|| format!("write {}", waits.display()))?;
     told(
         run,
         &mut browser,
@@ -84,6 +87,7 @@ pub(crate) fn first_boot(run: &Run<'_>) -> Result<()> {
         "the timeline has its {} steps in order",
         steps.len()
     ));
+    handed_over(&stand.server, mac)?;
     let status = browser.wait(Duration::from_secs(180))?;
     ensure!(
         status.success(),
