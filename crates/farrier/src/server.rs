@@ -79,6 +79,7 @@ pub(crate) async fn build(
 ) -> anyhow::Result<Server> {
     let data = config.data_dir.clone();
     setup::make_directories(&data)?;
+    setup::raise_open_files();
     let store = Store::open(&config.database_url()).await?;
     let files = Arc::new(BootFiles::open(
         &[data.join("loaders/local"), data.join("loaders/packaged")],

@@ -19,6 +19,21 @@ pub(crate) fn make_directories(data: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Raises the limit of open files to what we may have: each transfer and each connection is one,
+/// and the usual soft limit of 1024 is less than one boot storm.
+pub(crate) fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return;
+    };
+    let wanted = hard.min(OPEN_FILES);
+    if soft < wanted
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)
+    {
+        tracing::warn!(soft, wanted, %error, "cannot raise the limit of open files");
+    }
+}
+
 /// The names people may reach the pages by: this host's own, and the configured ones.
 pub(crate) fn host_names(configured: &[String]) -> Vec<String> {
     let own = nix::unistd::gethostname()
@@ -26,3 +41,6 @@ pub(crate) fn host_names(configured: &[String]) -> Vec<String> {
         .and_then(|name| name.into_string().ok());
     own.into_iter().chain(configured.iter().cloned()).collect()
 }
+
+/// 4,096 TFTP transfers, 2,048 + 512 HTTP connections with a file each, and the rest.
+const OPEN_FILES: u64 = 16_384;

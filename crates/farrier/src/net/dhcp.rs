@@ -146,6 +146,9 @@ impl Responder {
         let reply =
             respond(&request, &answer, &server).map_err(|ignored| self.ignored(&ignored))?;
         debug_assert_eq!(reply.from_port, port);
+        if interface.is_broadcast(*reply.to.ip()) {
+            return Err("forged-relay");
+        }
         if let Err(error) = socket
             .send(&reply.bytes, reply.to, arrival.interface, local)
             .await

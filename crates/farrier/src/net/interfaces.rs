@@ -43,6 +43,15 @@ impl Interface {
             .map(|(a, _)| *a)
     }
 
+    /// Whether `address` is the broadcast address of a subnet here: a relay address that was
+    /// forged so that we answer everybody.
+    pub(crate) fn is_broadcast(&self, address: Ipv4Addr) -> bool {
+        self.addresses.iter().any(|(ours, prefix)| {
+            *prefix < 31
+                && u32::from(address) == mask(*ours, *prefix) | !mask(Ipv4Addr::BROADCAST, *prefix)
+        })
+    }
+
     /// Whether `address` is one of ours here.
     pub(crate) fn has(&self, address: Ipv4Addr) -> bool {
         self.addresses.iter().any(|(a, _)| *a == address)
@@ -275,6 +284,17 @@ mod tests {
         );
         assert_eq!(towards(None), Some([192, 168, 77, 2].into()));
         assert_eq!(interface(&[]).address_towards(None), None);
+    }
+
+    #[test]
+    fn a_subnets_broadcast_address_is_known() {
+        let eth0 = interface(&[([192, 168, 77, 2], 24), ([10, 0, 0, 1], 31)]);
+        assert!(eth0.is_broadcast([192, 168, 77, 255].into()));
+        assert!(!eth0.is_broadcast([192, 168, 77, 2].into()));
+        assert!(
+            !eth0.is_broadcast([10, 0, 0, 1].into()),
+            "a /31 has none (RFC 3021)"
+        );
     }
 
     #[test]

@@ -42,10 +42,23 @@ impl Dnsmasq {
     pub(crate) fn start(host: &Netns, interface: &str, more: &[&str]) -> Dnsmasq {
         let mut command = Command::new("dnsmasq");
         command
-            .args(["--no-daemon", "--conf-file=/dev/null", "--port=0", "--bind-interfaces"])
-            .args(["--leasefile-ro", "--no-ping", "--user=root", "--dhcp-authoritative"])
+            .args([
+                "--no-daemon",
+                "--conf-file=/dev/null",
+                "--port=0",
+                "--bind-interfaces",
+            ])
+            .args([
+                "--leasefile-ro",
+                "--no-ping",
+                "--user=root",
+                "--dhcp-authoritative",
+            ])
             // A client without an address cannot hear unicast through an ordinary socket.
-            .args(["--dhcp-broadcast", "--dhcp-range=10.77.0.100,10.77.0.199,255.255.255.0,1h"])
+            .args([
+                "--dhcp-broadcast",
+                "--dhcp-range=10.77.0.100,10.77.0.199,255.255.255.0,1h",
+            ])
             .arg(format!("--interface={interface}"))
             .args(more)
             .stdin(Stdio::null())
@@ -55,7 +68,8 @@ impl Dnsmasq {
         let dnsmasq = Dnsmasq(child.expect("dnsmasq is installed"));
         eventually(Duration::from_secs(5), "dnsmasq opens port 67", || {
             let open = std::fs::read_to_string(format!("/proc/{}/net/udp", dnsmasq.0.id()));
-            open.is_ok_and(|table| table.contains(":0043 ")).then_some(())
+            open.is_ok_and(|table| table.contains(":0043 "))
+                .then_some(())
         });
         dnsmasq
     }
@@ -98,7 +112,11 @@ fn a_rom_that_is_not_ipxe_boots_by_undionly_to_the_assigned_profile() {
     assert!(bootstrap.starts_with("#!ipxe"), "{bootstrap}");
     let script = "/52-54-00-aa-00-01/boot.ipxe?platform=pcbios&buildarch=i386";
     let script = text(lan.machine.run(|| http_get(SERVER, script)));
-    for line in ["Test system", "/images/test/linux", "/images/test/initrd.gz"] {
+    for line in [
+        "Test system",
+        "/images/test/linux",
+        "/images/test/initrd.gz",
+    ] {
         assert!(script.contains(line), "no {line} in:\n{script}");
     }
     for name in ["linux", "initrd.gz"] {
@@ -109,15 +127,21 @@ fn a_rom_that_is_not_ipxe_boots_by_undionly_to_the_assigned_profile() {
 
     let boot = finished_boot(&farrier, "handed-over");
     assert_eq!(boot["mac"], MAC_TEXT);
-    assert_eq!(boot["summary"].as_str().map(|s| s.split(' ').next()), Some(Some("started")));
-    assert_eq!(stages(&boot), [
-        "offered undionly.kpxe",
-        "file-served tftp undionly.kpxe",
-        "offered http://10.77.0.2/boot.ipxe",
-        "menu-served http 52-54-00-aa-00-01/boot.ipxe test",
-        "file-served http images/test/linux",
-        "file-served http images/test/initrd.gz",
-    ]);
+    assert_eq!(
+        boot["summary"].as_str().map(|s| s.split(' ').next()),
+        Some(Some("started"))
+    );
+    assert_eq!(
+        stages(&boot),
+        [
+            "offered undionly.kpxe",
+            "file-served tftp undionly.kpxe",
+            "offered http://10.77.0.2/boot.ipxe",
+            "menu-served http 52-54-00-aa-00-01/boot.ipxe test",
+            "file-served http images/test/linux",
+            "file-served http images/test/initrd.gz",
+        ]
+    );
 }
 
 #[test]
@@ -134,15 +158,22 @@ fn uefi_firmware_asks_port_4011_and_gets_its_loader() {
     };
     assert_eq!(uefi.outcome, snponly);
     let answers = uefi.heard.iter().filter(|seen| seen.from.port() == 4011);
-    assert!(answers.count() >= 1, "port 4011 was silent: {:?}", uefi.heard);
+    assert!(
+        answers.count() >= 1,
+        "port 4011 was silent: {:?}",
+        uefi.heard
+    );
     let loader = lan.machine.run(|| tftp_file(SERVER, "snponly.efi"));
     assert!(loader == content("snponly.efi"), "another file than ours");
     let boot = finished_boot(&farrier, "loader");
-    assert_eq!(stages(&boot), [
-        "offered snponly.efi",
-        "boot-server-ack snponly.efi",
-        "file-served tftp snponly.efi",
-    ]);
+    assert_eq!(
+        stages(&boot),
+        [
+            "offered snponly.efi",
+            "boot-server-ack snponly.efi",
+            "file-served tftp snponly.efi",
+        ]
+    );
 }
 
 /// As shipped: a boot server that answers strangers can wipe a disk.
@@ -154,16 +185,34 @@ fn a_stranger_is_left_alone_but_remembered() {
     farrier.apply(PROFILE);
 
     let uefi = ask(&lan.machine, Ipxe::new(MAC, 0));
-    assert!(matches!(uefi.outcome, Outcome::GaveUp(_)), "{:?}", uefi.outcome);
+    assert!(
+        matches!(uefi.outcome, Outcome::GaveUp(_)),
+        "{:?}",
+        uefi.outcome
+    );
     let ours = |ip: &Ipv4Addr| *ip == SERVER;
-    assert!(!uefi.heard.iter().any(|seen| ours(seen.from.ip())), "{:?}", uefi.heard);
+    assert!(
+        !uefi.heard.iter().any(|seen| ours(seen.from.ip())),
+        "{:?}",
+        uefi.heard
+    );
     let machine = eventually(Duration::from_secs(3), "the machine is listed", || {
         let list = farrier.json(&["machine", "list"]);
-        list["machines"].as_array().expect("a list").first().cloned()
+        list["machines"]
+            .as_array()
+            .expect("a list")
+            .first()
+            .cloned()
     });
-    assert_eq!((&machine["macs"][0], &machine["state"]), (&MAC_TEXT.into(), &"discovered".into()));
+    assert_eq!(
+        (&machine["macs"][0], &machine["state"]),
+        (&MAC_TEXT.into(), &"discovered".into())
+    );
     let boot = finished_boot(&farrier, "asked");
-    assert_eq!(boot["summary"], "left alone: unassigned machines are left alone");
+    assert_eq!(
+        boot["summary"],
+        "left alone: unassigned machines are left alone"
+    );
 }
 
 /// The one boot there is, once it has come so far.
@@ -172,7 +221,8 @@ fn finished_boot(farrier: &Farrier<'_>, milestone: &str) -> Value {
         let boots = farrier.json(&["boots"]);
         let all = boots["boots"].as_array().expect("a list").clone();
         assert!(all.len() < 2, "one boot is one boot: {boots:#}");
-        all.into_iter().find(|boot| boot["boot"]["milestone"] == milestone)
+        all.into_iter()
+            .find(|boot| boot["boot"]["milestone"] == milestone)
     })
 }
 

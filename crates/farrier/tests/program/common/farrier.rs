@@ -91,8 +91,13 @@ impl<'a> Farrier<'a> {
     fn spawn(&self) -> Child {
         let log = File::create(self.home.path().join("log")).expect("created");
         let mut command = self.command(&["serve"]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.netns.run(|| command.spawn()).expect("the program starts")
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        self.netns
+            .run(|| command.spawn())
+            .expect("the program starts")
     }
 
     /// The command line, as this server's own admin would use it.
@@ -149,7 +154,9 @@ impl<'a> Farrier<'a> {
     pub(crate) fn log_line(&self, words: &str) -> String {
         eventually(Duration::from_secs(5), words, || {
             let log = self.log();
-            log.lines().find(|line| line.contains(words)).map(str::to_owned)
+            log.lines()
+                .find(|line| line.contains(words))
+                .map(str::to_owned)
         })
     }
 
@@ -243,8 +250,12 @@ pub(crate) fn content(name: &str) -> Vec<u8> {
         "linux" => 300_000,
         _ => 70_000 + name.len(),
     };
-    let seed = name.bytes().fold(7u32, |seed, b| seed * 31 % 65_521 + u32::from(b));
-    (0..length).map(|n| (n * 7 + n / 251 + seed) as u8).collect()
+    let seed = name
+        .bytes()
+        .fold(7usize, |seed, b| seed * 31 % 65_521 + usize::from(b));
+    (0..length)
+        .map(|n| (n * 7 + n / 251 + seed) as u8)
+        .collect()
 }
 
 /// Loaders with their companions, by the names of the manifest.

@@ -14,11 +14,7 @@ use std::time::{Duration, Instant};
 ///
 /// # Panics
 /// When there is none within `limit`; `what` says what was waited for.
-pub(crate) fn eventually<T>(
-    limit: Duration,
-    what: &str,
-    mut ask: impl FnMut() -> Option<T>,
-) -> T {
+pub(crate) fn eventually<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(answer) = ask() {
@@ -31,5 +27,3 @@ pub(crate) fn eventually<T>(
 
 /// The address of the server's `eth0` in [`Lan::new`].
 pub(crate) const SERVER: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 77, 0, 2);
-/// The address of the client's `eth0` in [`Lan::new`].
-pub(crate) const CLIENT: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 77, 0, 50);

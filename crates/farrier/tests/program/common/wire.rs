@@ -121,10 +121,15 @@ pub(crate) fn http_read(mut stream: TcpStream) -> HttpAnswer {
 
 /// Takes a whole answer apart and holds it against its `Content-Length`.
 pub(crate) fn http_parse(bytes: &[u8]) -> HttpAnswer {
-    let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("a header");
+    let end = bytes
+        .windows(4)
+        .position(|w| w == b"\r\n\r\n")
+        .expect("a header");
     let header = std::str::from_utf8(&bytes[..end]).expect("text");
     let status = header.split(' ').nth(1).expect("a status line");
-    let length = header.lines().find_map(|l| l.strip_prefix("Content-Length: "));
+    let length = header
+        .lines()
+        .find_map(|l| l.strip_prefix("Content-Length: "));
     let body = bytes[end + 4..].to_vec();
     assert_eq!(length, Some(&*body.len().to_string()), "{header}");
     HttpAnswer {
