@@ -14,11 +14,11 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 deploy/setup.sh build
 cargo build --locked --release -p farrier
-"$farrier" assets sync --data-dir "$data"
 
 config=$(mktemp)
 trap 'rm -f "$config"' EXIT
 echo "data_dir: $data" >"$config"
+"$farrier" --config "$config" assets sync || echo "run: going on with what there is"
 first=no
 [ -e "$data/farrier.db" ] || first=yes
 
