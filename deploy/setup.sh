@@ -27,10 +27,6 @@ lan() {
     need qemu-system-x86 qemu-system-x86_64
     need ipxe-qemu /usr/lib/ipxe/qemu/pxe-e1000.rom
     need ovmf /usr/share/OVMF/OVMF_CODE_4M.fd
-    need debian-installer-12-netboot-amd64 /usr/lib/debian-installer/images/12/amd64/text
-    need memtest86+ /boot/memtest86+x64.bin
-    need pxelinux /usr/lib/PXELINUX/pxelinux.0
-    need syslinux-common /usr/lib/syslinux/modules/bios/ldlinux.c32
 }
 
 need build-essential cc make

@@ -13,7 +13,7 @@ use std::path::Path;
 pub(crate) fn bios(run: &Run<'_>) -> Result<()> {
     let menu = "SERIAL 0 115200\nDEFAULT di\nPROMPT 0\nLABEL di\n KERNEL linux\n \
                 INITRD initrd.gz\n APPEND console=ttyS0,115200 ---\n";
-    let files = [(PXELINUX, "pxelinux.0"), (LDLINUX, "ldlinux.c32")];
+    let files = ["pxelinux.0", "ldlinux.c32"];
     boot(
         run,
         Firmware::Bios,
@@ -26,12 +26,7 @@ pub(crate) fn bios(run: &Run<'_>) -> Result<()> {
 /// UEFI machine, dnsmasq as proxyDHCP and TFTP server, shim, GRUB, Debian's installer.
 pub(crate) fn uefi(run: &Run<'_>) -> Result<()> {
     let menu = "linux /linux console=ttyS0,115200 ---\ninitrd /initrd.gz\nboot\n";
-    let loaders = run.options.assets.join("loaders/packaged");
-    let (shim, grub) = (loaders.join("shimx64.efi"), loaders.join("grubx64.efi"));
-    let files = [
-        (&*shim.to_string_lossy(), "shimx64.efi"),
-        (&*grub.to_string_lossy(), "grubx64.efi"),
-    ];
+    let files = ["shimx64.efi", "grubx64.efi"];
     boot(
         run,
         Firmware::UefiX64,
@@ -45,7 +40,7 @@ fn boot(
     run: &Run<'_>,
     firmware: Firmware,
     service: &str,
-    files: &[(&str, &str)],
+    loaders: &[&str],
     (menu_name, menu): (&str, &str),
 ) -> Result<()> {
     let (lan, _capture) = run.lan()?;
@@ -58,16 +53,18 @@ fn boot(
     let menu_dir = menu_file.parent().unwrap_or(&root);
     std::fs::create_dir_all(menu_dir).context("make the TFTP root")?;
     std::fs::write(&menu_file, menu).context("write the menu")?;
-    let (linux, initrd) = (
-        format!("{INSTALLER}/linux"),
-        format!("{INSTALLER}/initrd.gz"),
-    );
-    for (from, to) in files
-        .iter()
-        .copied()
-        .chain([(&*linux, "linux"), (&*initrd, "initrd.gz")])
-    {
-        copy(Path::new(from), &root.join(to))?;
+    let assets = &run.options.assets;
+    for name in loaders {
+        copy(
+            &assets.join("loaders/packaged").join(name),
+            &root.join(name),
+        )?;
+    }
+    for name in ["linux", "initrd.gz"] {
+        copy(
+            &assets.join("images/debian-12/amd64").join(name),
+            &root.join(name),
+        )?;
     }
     let mut command = server.command("dnsmasq");
     command
@@ -102,7 +99,3 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     std::fs::copy(from, to).with_context(|| format!("copy {}", from.display()))?;
     Ok(())
 }
-
-const PXELINUX: &str = "/usr/lib/PXELINUX/pxelinux.0";
-const LDLINUX: &str = "/usr/lib/syslinux/modules/bios/ldlinux.c32";
-const INSTALLER: &str = "/usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64";
