@@ -6,7 +6,9 @@ const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 
 /* ---------- replacing parts of the page without losing the reader's place ---------- */
 
-const keyOf = (node) => (node.nodeType === 1 ? node.dataset.key || node.id || null : null);
+// Attributes and not properties: in a form, `form.id` is its field of that name.
+const keyOf = (node) =>
+  node.nodeType === 1 ? node.getAttribute("data-key") || node.getAttribute("id") : null;
 const isField = (el) => el.matches("input:not([type=hidden]), textarea, select");
 
 // Something the person has typed, chosen or ticked and not sent yet.
@@ -114,7 +116,7 @@ async function load(url, topics) {
 function apply(html, topics) {
   const page = new DOMParser().parseFromString(html, "text/html");
   for (const region of $$("[data-live]")) {
-    const wanted = region.id && page.getElementById(region.id);
+    const wanted = page.getElementById(region.getAttribute("id"));
     const about = region.dataset.live.split(" ");
     if (wanted && (!topics || about.some((t) => topics.includes(t)))) morph(region, wanted);
   }
@@ -160,7 +162,7 @@ document.addEventListener("input", (event) => {
   clearTimeout(typing);
   typing = setTimeout(() => {
     const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
-    const url = `${form.action}${query.size ? `?${query}` : ""}`;
+    const url = `${form.getAttribute("action")}${query.size ? `?${query}` : ""}`;
     history.replaceState(null, "", url);
     load(url).catch(() => {});
   }, 180);
@@ -182,7 +184,7 @@ document.addEventListener("submit", async (event) => {
   const body = new URLSearchParams(new FormData(form, button));
   if (button) button.disabled = true;
   try {
-    const response = await fetch(form.action, { method: "POST", body });
+    const response = await fetch(form.getAttribute("action"), { method: "POST", body });
     const html = await response.text();
     const target = new URL(response.url);
     if (target.pathname !== location.pathname) return location.assign(response.url);
@@ -196,7 +198,7 @@ document.addEventListener("submit", async (event) => {
     const page = new DOMParser().parseFromString(html, "text/html");
     toast($("#toast", page));
   } catch {
-    form.submit();
+    HTMLFormElement.prototype.submit.call(form);
   } finally {
     if (button) button.disabled = false;
   }
@@ -206,7 +208,7 @@ function toast(wanted) {
   const box = $("#toast");
   if (!box) return;
   if (wanted) box.replaceChildren(...[...wanted.childNodes].map((n) => document.importNode(n, true)));
-  // biome-ignore lint: the notice has been shown, a reload must not show it again
+  // It has been shown; a reload must not show it again.
   document.cookie = "farrier_notice=; Max-Age=0; Path=/; SameSite=Strict";
   clearTimeout(toast.timer);
   if (box.textContent.trim()) toast.timer = setTimeout(() => box.replaceChildren(), 7000);
