@@ -68,7 +68,7 @@ arrows() {
 # Nothing committed may name a package registry's host, nor a path of somebody's machine.
 portable() {
     ! git grep -nIE \
-        -e 'registry\.npmjs\.org|static\.crates\.io|index\.crates\.io|(deb|security)\.debian\.org|files\.pythonhosted\.org|proxy\.golang\.org' \
+        -e 'npmj[s]\.org|(static|index)\.crate[s]\.io|(deb|security)\.debia[n]\.org|pythonhoste[d]\.org' \
         -e '(^|[^[:alnum:]_.])/wor[k]/|/hom[e]/[a-z]|/tm[p]/farrier/' \
         -- . ':!Cargo.lock'
 }
