@@ -174,6 +174,8 @@ document.addEventListener("submit", (event) => {
 
 /* ---------- forms that come back to this page ---------- */
 
+const sending = new WeakSet();
+
 document.addEventListener("submit", async (event) => {
   const form = event.target;
   const button = event.submitter;
@@ -182,7 +184,8 @@ document.addEventListener("submit", async (event) => {
   if (!form.matches("form[data-stay]") || event.defaultPrevented) return;
   event.preventDefault();
   const body = new URLSearchParams(new FormData(form, button));
-  if (button) button.disabled = true;
+  if (sending.has(form)) return;
+  sending.add(form);
   try {
     const response = await fetch(form.getAttribute("action"), { method: "POST", body });
     const html = await response.text();
@@ -200,7 +203,7 @@ document.addEventListener("submit", async (event) => {
   } catch {
     HTMLFormElement.prototype.submit.call(form);
   } finally {
-    if (button) button.disabled = false;
+    sending.delete(form);
   }
 });
 

@@ -232,7 +232,7 @@ fn tell(kind: &EventKind) -> Told {
         },
         EventKind::Changed { what, by } => Told {
             class: "people",
-            what: what.clone(),
+            what: capitalised(what),
             why: format!("by {by}"),
             ..Told::default()
         },
@@ -252,6 +252,12 @@ fn tell(kind: &EventKind) -> Told {
 /// What happened and because of what, without the "because".
 pub(crate) fn reason(because: &impl fmt::Display) -> String {
     because.to_string()
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string());
+    first.unwrap_or_default() + chars.as_str()
 }
 
 fn transport_class(transport: Transport) -> &'static str {

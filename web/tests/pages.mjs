@@ -1,0 +1,152 @@
+// The page script in a real browser, against the sample site of `cargo run --example ui_demo`:
+// what the person has typed, ticked and chosen survives live updates, and every page works at
+// phone width, in the dark, and without JavaScript.
+//
+//   UI_DEMO=target/debug/examples/ui_demo node pages.mjs
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chromium } from 'playwright-core';
+
+const demo = spawn(process.env.UI_DEMO ?? '../../target/debug/examples/ui_demo', ['0', 'live']);
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: [
+    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+    '--disable-background-networking', '--disable-component-update', '--disable-sync',
+  ],
+});
+try {
+  const [line] = await once(demo.stdout, 'data');
+  const link = new URL(String(line).trim());
+  const context = await browser.newContext({ baseURL: link.origin });
+  const page = await context.newPage();
+  const faults = watch(page);
+  await setUp(page, link);
+  await liveUpdatesKeepWhatIsBegun(page);
+  await actionsStayOnThePage(page);
+  await theFilterIsTyped(page);
+  await foldsAndTabsStay(page);
+  await theKeyboardIsEnough(page);
+  assert.deepEqual(faults, []);
+  const storageState = await context.storageState();
+  await everyPageFits(link.origin, storageState);
+  await noScriptIsNeeded(link.origin, storageState);
+  console.log('pages: ok');
+} finally {
+  await browser.close();
+  demo.kill();
+}
+
+function watch(page) {
+  const faults = [];
+  page.on('pageerror', (error) => faults.push(error.message));
+  page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
+  return faults;
+}
+
+async function setUp(page, link) {
+  await page.goto(link.href);
+  await page.getByTestId('username').fill('ada');
+  await page.getByTestId('password').fill('a horse, a nail and a shoe');
+  await page.getByTestId('password-again').fill('a horse, a nail and a shoe');
+  await page.getByTestId('setup').click();
+  await page.waitForURL('**/machines');
+}
+
+async function liveUpdatesKeepWhatIsBegun(page) {
+  await third(page).getByTestId('select').check();
+  await third(page).getByTestId('assign-select').selectOption('memtest86');
+  await page.getByTestId('filter').focus();
+  const before = await rows(page).count();
+  await page.waitForFunction(
+    (n) => document.querySelectorAll('[data-testid=machine-row]').length > n, before,
+  );
+  assert.equal(await third(page).getByTestId('select').isChecked(), true, 'the tick');
+  assert.equal(await third(page).getByTestId('assign-select').inputValue(), 'memtest86');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'q', 'the focus');
+  assert.match(await page.locator('#news').textContent(), /New machine/);
+}
+
+async function actionsStayOnThePage(page) {
+  await third(page).getByTestId('assign-button').click();
+  await said(page, 'forge-03 boots memtest86');
+  await page.getByTestId('default-wait').click();
+  await said(page, 'now get: wait');
+  assert.equal(await page.getByTestId('default-wait').isDisabled(), true);
+  assert.equal(new URL(page.url()).pathname, '/machines');
+}
+
+async function theFilterIsTyped(page) {
+  await page.getByTestId('filter').pressSequentially('forge', { delay: 20 });
+  await page.waitForFunction(
+    () => document.querySelectorAll('[data-testid=machine-row]').length === 3,
+  );
+  assert.equal(new URL(page.url()).search, '?q=forge', 'a view is a bookmark');
+  await page.getByTestId('bulk-scope').selectOption('all');
+  await page.getByTestId('bulk-profile').selectOption('local-disk');
+  await page.getByTestId('bulk-assign').click();
+  await said(page, '3 machines');
+  assert.equal(await third(page).getByTestId('assign-select').inputValue(), 'local-disk');
+}
+
+async function foldsAndTabsStay(page) {
+  await page.goto('/machines/1');
+  await page.locator('label[for=menu-grub]').click();
+  const fold = page.locator('.attempt').last();
+  await fold.locator('summary').click();
+  const opened = await fold.evaluate((f) => f.open);
+  const update = page.waitForResponse((r) => r.url().endsWith('/machines/1'));
+  await update;
+  await page.waitForTimeout(300);
+  assert.equal(await page.locator('#menu-grub').isChecked(), true, 'the tab');
+  assert.equal(await fold.evaluate((f) => f.open), opened, 'the fold');
+}
+
+async function theKeyboardIsEnough(page) {
+  await page.goto('/machines');
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement.className), 'skip');
+  await page.keyboard.press('Enter');
+  await page.keyboard.press('/');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'q');
+}
+
+async function everyPageFits(baseURL, storageState) {
+  const viewport = { width: 390, height: 844 };
+  const phone = await browser.newContext({
+    baseURL, storageState, viewport, isMobile: true, hasTouch: true, colorScheme: 'dark',
+  });
+  const page = await phone.newPage();
+  const faults = watch(page);
+  for (const path of [
+    '/machines', '/machines/1', '/machines/new', '/boots?all=1', '/profiles', '/profiles/new',
+    '/profiles/debian-12', '/status', '/settings',
+  ]) {
+    await page.goto(path);
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(over <= 0, `${path} is ${over} px too wide for a phone`);
+  }
+  assert.deepEqual(faults, []);
+}
+
+async function noScriptIsNeeded(baseURL, storageState) {
+  const plain = await browser.newContext({ baseURL, storageState, javaScriptEnabled: false });
+  const page = await plain.newPage();
+  await page.goto('/machines');
+  await page.locator('[data-mac="52:54:00:a1:17:18"]').getByTestId('adopt').click();
+  assert.match(await page.getByTestId('notice').textContent(), /is adopted/);
+}
+
+function rows(page) {
+  return page.getByTestId('machine-row');
+}
+
+function third(page) {
+  return page.locator('[data-mac="52:54:00:a1:17:12"]');
+}
+
+async function said(page, text) {
+  await page.waitForFunction((t) => document.querySelector('#toast').textContent.includes(t), text);
+}
