@@ -1,6 +1,7 @@
 //! `farrier apply` and `farrier export`: files and browser are equals.
 
 use super::Global;
+use super::client::{ClientError, Fault};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::io::Read;
@@ -18,13 +19,14 @@ pub(crate) struct Apply {
 }
 
 pub(crate) async fn run(global: &Global, apply: Apply) -> anyhow::Result<()> {
-    let yaml = read_all(&apply.files)?;
+    let stream = read_all(&apply.files)?;
     let path = if apply.dry_run {
         "/apply?dry_run=true"
     } else {
         "/apply"
     };
-    let answer = global.client()?.send_yaml(path, yaml).await?;
+    let answer = global.client()?.send_yaml(path, stream.text.clone()).await;
+    let answer = answer.map_err(|error| stream.in_its_files(error))?;
     if global.json {
         println!("{answer:#}");
         return Ok(());
@@ -46,11 +48,49 @@ pub(crate) async fn export(global: &Global) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All files as one stream of documents, each headed by where it comes from, so that an error
-/// about document 3 can be found.
-fn read_all(files: &[PathBuf]) -> anyhow::Result<String> {
-    let mut stream = String::new();
-    for path in files {
+/// All files as one stream of documents, so that they are applied together or not at all.
+#[derive(Default)]
+struct Stream {
+    text: String,
+    /// Each file, with the line of the stream that it begins in, from 1.
+    files: Vec<(usize, PathBuf)>,
+}
+
+impl Stream {
+    fn add(&mut self, path: PathBuf, text: &str) {
+        if !self.text.is_empty() {
+            self.text += "---\n";
+        }
+        self.files.push((self.text.lines().count() + 1, path));
+        self.text += text.trim_end();
+        self.text.push('\n');
+    }
+
+    /// The server counts the lines of the stream; people look into their files.
+    fn in_its_files(&self, error: ClientError) -> anyhow::Error {
+        match error {
+            ClientError::Refused { detail, faults, .. } if !faults.is_empty() => {
+                let lines: String = faults.iter().map(|f| self.place(f)).collect();
+                anyhow::anyhow!("{detail}{lines}")
+            }
+            other => other.into(),
+        }
+    }
+
+    fn place(&self, fault: &Fault) -> String {
+        let within = |(first, _): &&(usize, PathBuf)| *first <= fault.line;
+        let file = self.files.iter().rev().find(within);
+        let (path, line) = file.map_or_else(
+            || (String::new(), fault.line),
+            |(first, path)| (format!("{}:", path.display()), fault.line + 1 - first),
+        );
+        format!("\n  {path}{line}:{}: {}", fault.column, fault.problem)
+    }
+}
+
+fn read_all(paths: &[PathBuf]) -> anyhow::Result<Stream> {
+    let mut stream = Stream::default();
+    for path in paths {
         for file in expand(path)? {
             let text = match file.as_os_str() == "-" {
                 true => {
@@ -63,10 +103,7 @@ fn read_all(files: &[PathBuf]) -> anyhow::Result<String> {
                 false => std::fs::read_to_string(&file)
                     .with_context(|| format!("cannot read {}", file.display()))?,
             };
-            if !stream.is_empty() {
-                stream += "---\n";
-            }
-            stream += &format!("# {}\n{}\n", file.display(), text.trim_end());
+            stream.add(file, &text);
         }
     }
     Ok(stream)
@@ -106,8 +143,25 @@ mod tests {
             std::fs::write(dir.path().join(name), text).expect("written");
         }
         let stream = read_all(&[dir.path().to_owned()]).expect("readable");
-        let lines: Vec<&str> = stream.lines().filter(|l| !l.starts_with('#')).collect();
-        assert_eq!(lines, ["kind: a", "---", "kind: b"]);
+        assert_eq!(stream.text, "kind: a\n---\nkind: b\n");
         assert!(read_all(&[dir.path().join("none.yaml")]).is_err());
+    }
+
+    #[test]
+    fn a_fault_is_placed_in_its_own_file() {
+        let mut stream = Stream::default();
+        stream.add("a.yaml".into(), "kind: a\nx: 1\n\n\n");
+        stream.add("b.yaml".into(), "# b\nkind: b\n");
+        let at = |line| {
+            let problem = "no".to_owned();
+            stream.place(&Fault {
+                line,
+                column: 3,
+                problem,
+            })
+        };
+        assert_eq!(at(2), "\n  a.yaml:2:3: no");
+        assert_eq!(at(4), "\n  b.yaml:1:3: no");
+        assert_eq!(at(5), "\n  b.yaml:2:3: no");
     }
 }

@@ -22,6 +22,17 @@ enum Target {
     Remote { host: String, token: String },
 }
 
+/// One thing that is wrong in a text that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// Line of the text, from 1.
+    pub line: usize,
+    /// Column, from 1.
+    pub column: usize,
+    /// The field, as far as known, and what is wrong with it.
+    pub problem: String,
+}
+
 /// Why a question got no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
@@ -52,12 +63,14 @@ pub(crate) enum ClientError {
         source: hyper::Error,
     },
     /// The server said no; its own words.
-    #[error("{detail}")]
+    #[error("{detail}{}", listed(.faults))]
     Refused {
         /// The answer's status.
         status: StatusCode,
         /// The problem's detail.
         detail: String,
+        /// What is wrong where in the text that was sent.
+        faults: Vec<Fault>,
     },
     /// Not an answer of ours.
     #[error("{at} answered something that is not Farrier's API: {detail}")]
@@ -72,6 +85,27 @@ pub(crate) enum ClientError {
         "'{0}' is not a server address; expected http://HOST:PORT (TLS is not spoken here: tunnel it)"
     )]
     Url(String),
+}
+
+impl Fault {
+    fn read(error: &Value) -> Fault {
+        let number = |key: &str| error[key].as_u64().and_then(|n| usize::try_from(n).ok());
+        let problem = error["problem"].as_str().unwrap_or_default();
+        let problem = match error["field"].as_str() {
+            None | Some("") => problem.to_owned(),
+            Some(field) => format!("{field}: {problem}"),
+        };
+        Fault {
+            line: number("line").unwrap_or(1),
+            column: number("column").unwrap_or(1),
+            problem,
+        }
+    }
+}
+
+fn listed(faults: &[Fault]) -> String {
+    let line = |f: &Fault| format!("\n  {}:{}: {}", f.line, f.column, f.problem);
+    faults.iter().map(line).collect()
 }
 
 impl Client {
@@ -227,18 +261,13 @@ impl Client {
             .as_str()
             .or(problem["title"].as_str())
             .map(str::to_owned);
-        let mut detail = said.unwrap_or_else(|| format!("{} answered {status}", self.at()));
-        for fault in problem["errors"].as_array().into_iter().flatten() {
-            let part = |key: &str| fault[key].as_str().unwrap_or_default().to_owned();
-            let (line, column, field) = (&fault["line"], &fault["column"], part("field"));
-            let field = if field.is_empty() {
-                field
-            } else {
-                format!("{field}: ")
-            };
-            detail += &format!("\n  {line}:{column}: {field}{}", part("problem"));
-        }
-        Err(ClientError::Refused { status, detail })
+        let detail = said.unwrap_or_else(|| format!("{} answered {status}", self.at()));
+        let errors = problem["errors"].as_array().into_iter().flatten();
+        Err(ClientError::Refused {
+            status,
+            detail,
+            faults: errors.map(Fault::read).collect(),
+        })
     }
 
     fn no_connection(&self, source: io::Error) -> ClientError {
