@@ -94,7 +94,7 @@ fn a_rom_that_is_not_ipxe_boots_by_undionly_to_the_assigned_profile() {
     let farrier = Farrier::started(&lan.server);
     farrier.assign(&[MAC_TEXT]);
 
-    let rom = ask(&lan.machine, BiosRom::new(MAC));
+    let rom = ask(&lan.machine, MAC, BiosRom::new(MAC));
     let undionly = Outcome::Tftp {
         server: SERVER,
         file: "undionly.kpxe".to_owned(),
@@ -103,7 +103,7 @@ fn a_rom_that_is_not_ipxe_boots_by_undionly_to_the_assigned_profile() {
     let loader = lan.machine.run(|| tftp_file(SERVER, "undionly.kpxe"));
     assert!(loader == content("undionly.kpxe"), "another file than ours");
 
-    let ipxe = ask(&lan.machine, Ipxe::new(MAC, 0));
+    let ipxe = ask(&lan.machine, MAC, Ipxe::new(MAC, 0));
     let Outcome::Http { url } = ipxe.outcome else {
         panic!("iPXE got no script: {:?}", ipxe.outcome);
     };
@@ -151,7 +151,7 @@ fn uefi_firmware_asks_port_4011_and_gets_its_loader() {
     let farrier = Farrier::started(&lan.server);
     farrier.assign(&[MAC_TEXT]);
 
-    let uefi = ask(&lan.machine, Edk2::new(MAC, 7));
+    let uefi = ask(&lan.machine, MAC, Edk2::new(MAC, 7));
     let snponly = Outcome::Tftp {
         server: SERVER,
         file: "snponly.efi".to_owned(),
@@ -184,7 +184,7 @@ fn a_stranger_is_left_alone_but_remembered() {
     let farrier = Farrier::started(&lan.server);
     farrier.apply(PROFILE);
 
-    let uefi = ask(&lan.machine, Ipxe::new(MAC, 0));
+    let uefi = ask(&lan.machine, MAC, Ipxe::new(MAC, 0));
     assert!(
         matches!(uefi.outcome, Outcome::GaveUp(_)),
         "{:?}",
@@ -211,7 +211,7 @@ fn a_stranger_is_left_alone_but_remembered() {
     let boot = finished_boot(&farrier, "asked");
     assert_eq!(
         boot["summary"],
-        "left alone: unassigned machines are left alone"
+        "left alone: no assignment; the site default for such machines is 'silence'"
     );
 }
 

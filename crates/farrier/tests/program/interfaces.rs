@@ -86,7 +86,8 @@ fn a_changed_address_and_a_new_interface_are_taken_up() {
     farrier.apply("kind: site\nunassigned: menu\n");
     answered_within(&lan.client, SERVER, Duration::from_secs(3));
 
-    lan.server.ip("addr add 10.77.0.9/24 dev eth0\naddr del 10.77.0.2/24 dev eth0");
+    lan.server
+        .ip("addr add 10.77.0.9/24 dev eth0\naddr del 10.77.0.2/24 dev eth0");
     // The last of the subnet takes the others with it.
     lan.server.ip("addr replace 10.77.0.9/24 brd + dev eth0");
     answered_within(&lan.client, Ipv4Addr::new(10, 77, 0, 9), R33);
@@ -111,7 +112,8 @@ fn twenty_flaps_leave_no_descriptor_behind() {
     let flap = |number: u8| {
         lan.server.ip("link del eth0");
         lan.server.wire("eth0", &lan.client, "eth0");
-        lan.server.ip(&format!("addr add 10.77.{number}.2/24 brd + dev eth0"));
+        lan.server
+            .ip(&format!("addr add 10.77.{number}.2/24 brd + dev eth0"));
     };
     flap(100);
     answered_within(&lan.client, Ipv4Addr::new(10, 77, 100, 2), R33);
@@ -122,7 +124,10 @@ fn twenty_flaps_leave_no_descriptor_behind() {
     answered_within(&lan.client, Ipv4Addr::new(10, 77, 120, 2), R33);
     // Connections of the store's pool may come and go; twenty leaks are more than those.
     let after = farrier.descriptors();
-    assert!(after < before + 5, "{before} descriptors before, {after} after");
+    assert!(
+        after < before + 5,
+        "{before} descriptors before, {after} after"
+    );
 }
 
 /// A ROM asks five times a second until an offer names this address.
@@ -130,7 +135,14 @@ fn answered_within(host: &Netns, ours: Ipv4Addr, limit: Duration) {
     let started = Instant::now();
     let mut last = None;
     for n in 0u8.. {
-        let rom = discover(BiosRom::new([2, 0, 1, n, ours.octets()[1], ours.octets()[2]]));
+        let rom = discover(BiosRom::new([
+            2,
+            0,
+            1,
+            n,
+            ours.octets()[1],
+            ours.octets()[2],
+        ]));
         let heard = broadcast(host, &rom, Duration::from_millis(200), true);
         let waited = started.elapsed();
         if let Some(offer) = heard.first() {
@@ -140,7 +152,10 @@ fn answered_within(host: &Netns, ours: Ipv4Addr, limit: Duration) {
             }
             last = Some(offer.siaddr);
         }
-        assert!(waited < limit, "not served as {ours} within {limit:?}; last named {last:?}");
+        assert!(
+            waited < limit,
+            "not served as {ours} within {limit:?}; last named {last:?}"
+        );
     }
 }
 

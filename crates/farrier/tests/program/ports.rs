@@ -34,12 +34,18 @@ fn a_taken_port_is_named_with_its_holder_and_the_way_out() {
         });
         let (words, took) = Farrier::prepared(&lan.server).start_refused();
         drop(held);
-        assert!(took < Duration::from_secs(2), "{port}: refused after {took:?}");
+        assert!(
+            took < Duration::from_secs(2),
+            "{port}: refused after {took:?}"
+        );
         let pid = std::process::id();
         let name = std::fs::read_to_string("/proc/self/comm").expect("ours");
         let holder = format!("{port} is held by {} (pid {pid})", name.trim());
         assert!(words.contains(&holder), "no '{holder}' in: {words}");
-        assert!(words.contains(way_out), "{port}: no '{way_out}' in: {words}");
+        assert!(
+            words.contains(way_out),
+            "{port}: no '{way_out}' in: {words}"
+        );
     }
     // Nothing was left behind that keeps the next one from starting.
     Farrier::started(&lan.server);
@@ -50,7 +56,10 @@ fn a_taken_port_is_named_with_its_holder_and_the_way_out() {
 #[test]
 fn beside_a_dhcp_server_on_the_same_host_machines_boot_by_port_4011() {
     let lan = Lan::new();
-    let options = ["--dhcp-vendorclass=set:pxe,PXEClient", "--dhcp-option-force=tag:pxe,60,PXEClient"];
+    let options = [
+        "--dhcp-vendorclass=set:pxe,PXEClient",
+        "--dhcp-option-force=tag:pxe,60,PXEClient",
+    ];
     let dnsmasq = Dnsmasq::start(&lan.server, "eth0", &options);
     let mut farrier = Farrier::prepared(&lan.server);
     let (words, _) = farrier.start_refused();
@@ -60,7 +69,8 @@ fn beside_a_dhcp_server_on_the_same_host_machines_boot_by_port_4011() {
     farrier.configure("dhcp: {mode: boot-server-only}\n");
     farrier.start();
     farrier.apply("kind: site\nunassigned: menu\n");
-    let uefi = ask(&lan.client, Edk2::new([2, 0, 0, 0, 3, 1], 7));
+    let mac = [2, 0, 0, 0, 3, 1];
+    let uefi = ask(&lan.client, mac, Edk2::new(mac, 7));
     let snponly = Outcome::Tftp {
         server: SERVER,
         file: "snponly.efi".to_owned(),

@@ -22,7 +22,7 @@ fn no_name_reaches_a_file_outside_the_served_tree() {
     std::fs::write(farrier.home().join("secret"), SECRET).expect("written");
     std::fs::write(farrier.data().join("secret"), SECRET).expect("written");
     farrier.put("loaders/packaged/.hidden", SECRET);
-    farrier.put("loaders/packaged/Boot/BCD", b"a boot configuration");
+    farrier.put("loaders/packaged/EFI/BCD", b"a boot configuration");
     let link = |target: &str, name: &str| {
         let path = farrier.data().join("loaders/packaged").join(name);
         std::os::unix::fs::symlink(target, path).expect("linked");
@@ -48,21 +48,39 @@ fn no_name_reaches_a_file_outside_the_served_tree() {
             let printed = name.escape_ascii().to_string();
             let socket = udp(0);
             let asked = Instant::now();
-            socket.send_to(&rrq(&name, &[]), (SERVER, 69)).expect("sent");
+            socket
+                .send_to(&rrq(&name, &[]), (SERVER, 69))
+                .expect("sent");
             let (answer, _) = receive(&socket, PATIENCE).expect("refusals are told");
             // A FIFO must not hold the server until somebody writes into it.
             assert!(asked.elapsed() < Duration::from_secs(2), "{printed}");
-            assert_eq!(answer[..3], [0, 5, 0], "{printed}: {}", answer.escape_ascii());
+            assert_eq!(
+                answer[..3],
+                [0, 5, 0],
+                "{printed}: {}",
+                answer.escape_ascii()
+            );
             let text = String::from_utf8_lossy(&answer[4..]);
             assert!(matches!(answer[3], 1 | 2), "{printed}: code {}", answer[3]);
-            assert!(["file not found\0", "not allowed\0"].contains(&&*text), "{printed}: {text}");
+            assert!(
+                ["file not found\0", "not allowed\0"].contains(&&*text),
+                "{printed}: {text}"
+            );
         }
-        for (name, code) in [(r"..\..\etc\passwd", 2), ("/../etc/passwd", 2), ("a/../../etc/passwd", 2)] {
+        for (name, code) in [
+            (r"..\..\etc\passwd", 2),
+            ("/../etc/passwd", 2),
+            ("a/../../etc/passwd", 2),
+        ] {
             let answer = answer_to(&rrq(name.as_bytes(), &[]));
             assert_eq!(answer, Wanted::Error(code), "H39 {name}");
         }
-        for name in [r"\Boot\BCD", "/boot/bcd", "Boot//BCD", "Boot/BCD"] {
-            assert_eq!(tftp_file(SERVER, name), b"a boot configuration", "H40 {name}");
+        for name in [r"\EFI\BCD", "/efi/bcd", "EFI//BCD", "boot/EFI/BCD"] {
+            assert_eq!(
+                tftp_file(SERVER, name),
+                b"a boot configuration",
+                "H40 {name}"
+            );
         }
         alive();
     });
@@ -95,7 +113,10 @@ fn malformed_datagrams_get_silence_or_one_error_and_harm_nobody() {
         (b"\0\x05".to_vec(), Wanted::Silence),
         (b"\0\x06blksize\x00512\0".to_vec(), Wanted::Silence),
         (long(500), Wanted::Error(1)),
-        (rrq(b"nofile", &[("tsize", "0"), ("blksize", "1468")]), Wanted::Error(1)),
+        (
+            rrq(b"nofile", &[("tsize", "0"), ("blksize", "1468")]),
+            Wanted::Error(1),
+        ),
         (rrq(b"\x0a\x1b[31m", &[]), Wanted::Error(1)),
         (rrq(b"%s%n%x", &[]), Wanted::Error(1)),
         (b"\0\x01snponly.efi\0mail\0".to_vec(), Wanted::Error(4)),
@@ -106,7 +127,10 @@ fn malformed_datagrams_get_silence_or_one_error_and_harm_nobody() {
     lan.client.run(|| {
         // All silent ones at once, so that silence is waited for only once.
         let socket = udp(0);
-        for (bytes, _) in cases.iter().filter(|(_, wanted)| *wanted == Wanted::Silence) {
+        for (bytes, _) in cases
+            .iter()
+            .filter(|(_, wanted)| *wanted == Wanted::Silence)
+        {
             socket.send_to(bytes, (SERVER, 69)).expect("sent");
         }
         let heard = receive_all(&socket, Duration::from_millis(700));
@@ -129,10 +153,18 @@ fn ports_of_other_services_are_never_answered() {
     lan.client.run(|| {
         for port in [67, 69, 4011] {
             let socket = udp(port);
-            for bytes in [rrq(b"snponly.efi", &[]), rrq(b"nofile", &[]), b"\0\x02x\0octet\0".to_vec()] {
+            for bytes in [
+                rrq(b"snponly.efi", &[]),
+                rrq(b"nofile", &[]),
+                b"\0\x02x\0octet\0".to_vec(),
+            ] {
                 socket.send_to(&bytes, (SERVER, 69)).expect("sent");
             }
-            assert_eq!(receive_all(&socket, Duration::from_millis(300)), [], "source port {port}");
+            assert_eq!(
+                receive_all(&socket, Duration::from_millis(300)),
+                [],
+                "source port {port}"
+            );
         }
         alive();
     });
@@ -144,7 +176,10 @@ fn before_the_first_acknowledgement_little_is_sent() {
     let lan = Lan::new();
     let _farrier = Farrier::started(&lan.server);
     let plain = rrq(b"snponly.efi", &[]);
-    let wide = rrq(b"snponly.efi", &[("blksize", "1468"), ("windowsize", "16"), ("tsize", "0")]);
+    let wide = rrq(
+        b"snponly.efi",
+        &[("blksize", "1468"), ("windowsize", "16"), ("tsize", "0")],
+    );
     lan.client.run(|| {
         let asked: Vec<_> = [&plain, &wide]
             .map(|request| {
@@ -155,12 +190,23 @@ fn before_the_first_acknowledgement_little_is_sent() {
             .into();
         // Repeats come after 1, 2, 4 s: by then a third and a fourth would be there.
         std::thread::sleep(Duration::from_millis(7_500));
-        let heard = asked.iter().map(|(_, s)| receive_all(s, Duration::from_millis(50)));
-        let bytes: Vec<Vec<usize>> = heard.map(|all| all.iter().map(|(b, _)| b.len()).collect()).collect();
+        let heard = asked
+            .iter()
+            .map(|(_, s)| receive_all(s, Duration::from_millis(50)));
+        let bytes: Vec<Vec<usize>> = heard
+            .map(|all| all.iter().map(|(b, _)| b.len()).collect())
+            .collect();
         let total = |n: usize| bytes[n].iter().sum::<usize>();
-        assert!((1..=3).contains(&bytes[0].len()) && total(0) <= 1_600, "plain: {bytes:?}");
+        assert!(
+            (1..=3).contains(&bytes[0].len()) && total(0) <= 1_600,
+            "plain: {bytes:?}"
+        );
         assert!((1..=3).contains(&bytes[1].len()), "with options: {bytes:?}");
-        assert!(total(1) <= 5 * wide.len(), "with options: {bytes:?} for {} octets", wide.len());
+        assert!(
+            total(1) <= 5 * wide.len(),
+            "with options: {bytes:?} for {} octets",
+            wide.len()
+        );
         alive();
     });
 }
@@ -174,7 +220,9 @@ fn a_request_to_a_broadcast_address_is_ignored() {
         let socket = udp(0);
         socket.bind_to_eth0();
         for to in [Ipv4Addr::new(10, 77, 0, 255), Ipv4Addr::BROADCAST] {
-            socket.send_to(&rrq(b"snponly.efi", &[]), (to, 69)).expect("sent");
+            socket
+                .send_to(&rrq(b"snponly.efi", &[]), (to, 69))
+                .expect("sent");
         }
         assert_eq!(receive_all(&socket, Duration::from_millis(500)), []);
         alive();
@@ -245,7 +293,7 @@ const OUTSIDE: [&str; 34] = [
     "..",
     "/",
     "snponly.efi/",
-    "Boot",
+    "EFI",
     ".hidden",
     "out.efi",
     "abs.efi",

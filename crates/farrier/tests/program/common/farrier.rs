@@ -104,7 +104,7 @@ impl<'a> Farrier<'a> {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_farrier"));
         command.args(args).current_dir(self.home.path());
-        for name in ["SOCKET", "SERVER", "TOKEN", "LOG"] {
+        for name in ["DATA_DIR", "SOCKET", "SERVER", "TOKEN", "LOG"] {
             command.env_remove(format!("FARRIER_{name}"));
         }
         command.env("FARRIER_CONFIG", self.config());

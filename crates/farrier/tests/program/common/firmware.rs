@@ -29,8 +29,12 @@ fn raw_boned(port: u16) -> UdpSocket {
 
 /// Switches a machine on and lets its firmware ask until it knows what to fetch. The lease it gets
 /// is the host's address from then on.
-pub(crate) fn ask<R: Rules + Send>(host: &Netns, mut firmware: Firmware<R>) -> Asked {
-    host.ip("addr flush dev eth0");
+pub(crate) fn ask<R: Rules + Send>(host: &Netns, mac: [u8; 6], mut firmware: Firmware<R>) -> Asked {
+    let [a, b, c, d, e, f] = mac;
+    // Whose address a packet came from is also learned from the Ethernet below.
+    host.ip(&format!(
+        "addr flush dev eth0\nlink set eth0 address {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"
+    ));
     host.run(|| {
         let sockets = [raw_boned(68), raw_boned(4011)];
         let started = Instant::now();
