@@ -57,6 +57,7 @@ try {
   const link = await machineAppears();
   await assign();
   await watchItBoot(link);
+  await changeManyAtOnce();
   await lookAtEveryPage(link);
   assert.deepEqual(strangers, [], 'pages asked other hosts');
   assert.deepEqual(faults, [], 'pages had errors');
@@ -150,17 +151,54 @@ async function watchItBoot(link) {
   say('its boot was seen live');
 }
 
+// The lab has entered more machines by now, four of them in rack 12.
+async function changeManyAtOnce() {
+  await page.goto('/machines');
+  const rows = page.getByTestId('machine-row');
+  await rows.filter({ hasText: 'rack12-u4' }).waitFor();
+
+  // The filter stands in the address, so that it can be shared and survives a reload.
+  await page.getByTestId('filter').fill('rack=12');
+  await page.waitForURL(/[?&]q=rack/);
+  await rows.filter({ hasText: 'rack11-u1' }).waitFor({ state: 'detached' });
+  await page.reload();
+  assert.equal(await rows.count(), 4, 'the filter survives a reload');
+
+  // All that match, and then two rows that are ticked.
+  await page.getByTestId('bulk-scope').selectOption('all');
+  await page.getByTestId('bulk-profile').selectOption('local-disk');
+  await page.getByTestId('bulk-assign').click();
+  await assigned(4, 'local-disk');
+  for (const name of ['rack12-u2', 'rack12-u3']) {
+    await rows.filter({ hasText: name }).getByTestId('select').check();
+  }
+  await page.getByTestId('bulk-scope').selectOption('selected');
+  await page.getByTestId('bulk-profile').selectOption('memtest86-plus');
+  await page.getByTestId('bulk-assign').click();
+  await assigned(2, 'memtest86-plus');
+  await assigned(2, 'local-disk');
+
+  await page.getByTestId('filter').fill('no such machine');
+  await rows.first().waitFor({ state: 'detached' });
+  say('changed many at once');
+
+  async function assigned(count, name) {
+    await page.waitForFunction(
+      ([count, name]) => {
+        const chosen = [...document.querySelectorAll('[data-testid="machine-row"] select option[selected]')];
+        return chosen.filter((option) => option.value === name).length === count;
+      },
+      [count, name],
+    );
+  }
+}
+
 async function lookAtEveryPage(link) {
   await page.goto('/machines');
   await page.locator(`[data-mac="${mac}"]`).waitFor();
   await shot('machines');
   await shot('machines-dark', { dark: true });
   await shot('machines-phone', { phone: true });
-
-  // The filter stands in the address, so that it can be shared and survives a reload.
-  await page.getByTestId('filter').fill('no such machine');
-  await page.waitForURL(/[?&]q=no/);
-  await page.getByTestId('machine-row').waitFor({ state: 'detached' });
 
   await page.goto('/boots');
   await page.getByTestId('event').first().waitFor();

@@ -177,15 +177,20 @@ pub(crate) fn tell(kind: &EventKind) -> Option<String> {
         } => {
             format!("did not get {path} by {}: {reason}", by(*transport))
         }
-        EventKind::Assigned {
-            profile: Some(profile),
-            by,
-        } => format!("{by} assigned {profile} to it"),
-        EventKind::Assigned { profile: None, by } => format!("{by} took its assignment away"),
+        // Said where the demo does it.
+        EventKind::Assigned { .. } => return None,
         EventKind::Changed { .. } => return None,
-        EventKind::ForeignServer { server, boots } => {
-            let what = if *boots { "boot" } else { "DHCP" };
-            format!("another {what} server is on the LAN: {server}")
+        EventKind::ForeignServer {
+            server,
+            boots: true,
+        } => {
+            format!("hears another boot server: {server}")
+        }
+        EventKind::ForeignServer {
+            server,
+            boots: false,
+        } => {
+            format!("hears the site's DHCP server: {server}")
         }
     })
 }

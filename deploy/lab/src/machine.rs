@@ -143,8 +143,8 @@ impl Machine {
     /// What its firmware is, for people.
     pub(crate) fn firmware_name(&self) -> &'static str {
         match self.spec.firmware {
-            Firmware::Bios => "PC BIOS",
-            Firmware::UefiX64 => "UEFI   ",
+            Firmware::Bios => "PC BIOS ",
+            Firmware::UefiX64 => "UEFI x64",
         }
     }
 

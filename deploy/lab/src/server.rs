@@ -145,7 +145,7 @@ impl Server {
     pub(crate) fn milestone(&self, mac: MacAddr) -> Result<Milestone> {
         let boots = self.cli(&["--json", "boots", &mac.to_string(), "-n", "1"])?;
         let boots: Value = serde_json::from_str(&boots).context("`boots` is no JSON")?;
-        serde_json::from_value(boots["boots"][0]["milestone"].clone())
+        serde_json::from_value(boots["boots"][0]["boot"]["milestone"].clone())
             .with_context(|| format!("no boot with a milestone: {boots}"))
     }
 

@@ -65,6 +65,7 @@ pub(crate) fn first_boot(run: &Run<'_>) -> Result<()> {
         "assigned in the browser",
         Duration::from_secs(120),
     )?;
+    stand.server.apply(&neighbours())?;
     let after = machine.expect(FIRST_SCREEN, PATIENCE)?;
     run.say(format!(
         "printed {FIRST_SCREEN:?} {:.1} s after the same power-on",
@@ -96,6 +97,19 @@ pub(crate) fn first_boot(run: &Run<'_>) -> Result<()> {
     );
     run.say("the browser test passed");
     keep_screenshots(&script)
+}
+
+/// Other machines of the site, so that the pages have something to filter and to change at once.
+fn neighbours() -> String {
+    let machine = |number: u8| {
+        let (rack, unit) = (number / 4 + 11, number % 4 + 1);
+        format!(
+            "kind: machine\nname: rack{rack}-u{unit}\nmacs: [\"52:54:00:77:01:{number:02x}\"]\n\
+             labels: {{rack: \"{rack}\", role: {}}}\n",
+            if unit == 1 { "storage" } else { "compute" }
+        )
+    };
+    (0..8).map(machine).collect::<Vec<_>>().join("---\n")
 }
 
 /// Waits until the browser test says `line`.
