@@ -31,7 +31,7 @@ const context = await chromium.launchPersistentContext(state, {
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
   args: flags,
   headless: true,
-  viewport: { width: 1280, height: 800 },
+  viewport: { width: 1280, height: 860 },
   colorScheme: 'light',
   baseURL: base,
 });
@@ -225,14 +225,14 @@ async function lookAtEveryPage(link) {
 // One picture of the whole page.
 async function shot(name, { dark = false, phone = false } = {}) {
   await page.emulateMedia({ colorScheme: dark ? 'dark' : 'light', reducedMotion: 'reduce' });
-  await page.setViewportSize(phone ? { width: 390, height: 844 } : { width: 1280, height: 800 });
+  await page.setViewportSize(phone ? { width: 390, height: 844 } : { width: 1280, height: 860 });
   if (phone) {
     const wide = await page.evaluate(() => document.documentElement.scrollWidth);
     assert.ok(wide <= 390, `${name} is ${wide} pixels wide on a phone of 390`);
   }
   await page.screenshot({ path: `${shots}${name}.png`, fullPage: true });
   await page.emulateMedia({ colorScheme: 'light' });
-  await page.setViewportSize({ width: 1280, height: 800 });
+  await page.setViewportSize({ width: 1280, height: 860 });
 }
 
 function need(name) {
