@@ -1,12 +1,12 @@
-//! The one way every change goes: lock, transaction, events, read back, commit, publish.
+//! The one way every change goes: lock, transaction, steps, events, read back, commit, publish.
 
 use crate::StoreError;
 use crate::events::{StoredEvent, insert_events};
 use crate::journal::log;
+use crate::overlay::Overlay;
 use crate::rows::{self, Tx, failed};
 use crate::store::Store;
 use bootplan::{Event, EventKind, MachineId, Origin, Profile, Site, Timestamp};
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,10 +15,9 @@ use tokio::sync::OwnedMutexGuard;
 /// A change in progress. Dropped without [`commit`](Self::commit), it never happened.
 pub(crate) struct Change {
     pub(crate) tx: Tx,
-    store: Store,
-    touched: BTreeSet<MachineId>,
-    profiles: bool,
-    site: bool,
+    pub(crate) store: Store,
+    /// What it has done so far.
+    pub(crate) overlay: Overlay,
     events: Vec<(Option<MachineId>, Event)>,
     // Last, so that the transaction is rolled back before the next change may begin.
     _writer: OwnedMutexGuard<()>,
@@ -52,9 +51,7 @@ impl Store {
         Ok(Change {
             tx,
             store: self.clone(),
-            touched: BTreeSet::new(),
-            profiles: false,
-            site: false,
+            overlay: Overlay::default(),
             events: Vec::new(),
             _writer: writer,
         })
@@ -62,34 +59,34 @@ impl Store {
 }
 
 impl Change {
-    /// The machine's row was changed, made or deleted.
-    pub(crate) fn touch(&mut self, id: MachineId) {
-        self.touched.insert(id);
-    }
-
-    /// Profiles were changed.
-    pub(crate) fn touch_profiles(&mut self) {
-        self.profiles = true;
-    }
-
-    /// Site settings were changed.
-    pub(crate) fn touch_site(&mut self) {
-        self.site = true;
-    }
-
     /// Notes an event of this change.
     pub(crate) fn event(&mut self, machine: Option<MachineId>, event: Event) {
         self.events.push((machine, event));
     }
 
-    /// Notes what somebody did.
+    /// Notes what somebody did. The event is found by the MAC that the machine had before.
     pub(crate) fn say(&mut self, machine: Option<MachineId>, kind: EventKind) {
+        let mac = machine.and_then(|id| {
+            let model = self.store.model();
+            let before = model.machine(id).map(|record| &record.machine);
+            let machine = before.or_else(|| self.overlay.machine(&model, id))?;
+            machine.macs.first().copied()
+        });
         let origin = Origin {
-            mac: machine.and_then(|id| self.store.first_mac(id)),
+            mac,
             ..Origin::default()
         };
         let at = now();
         self.event(machine, Event { at, origin, kind });
+    }
+
+    /// [`commit`](Self::commit), unless nothing turned out different: whatever people change has
+    /// its event.
+    pub(crate) async fn finish(self) -> Result<(), StoreError> {
+        if self.events.is_empty() {
+            return Ok(());
+        }
+        self.commit().await.map(drop)
     }
 
     /// Makes the change durable, then publishes it.
@@ -102,7 +99,7 @@ impl Change {
         let Change {
             tx,
             store,
-            touched,
+            overlay,
             _writer,
             ..
         } = self;
@@ -112,7 +109,7 @@ impl Change {
             store.set_stale();
             return Err(doing(cause));
         }
-        store.publish(&touched, fresh);
+        store.publish(&overlay.touched().collect(), fresh);
         let events: Vec<_> = events.into_iter().map(Arc::new).collect();
         for event in &events {
             let machine = event.machine.and_then(|id| store.machine(id));
@@ -125,16 +122,16 @@ impl Change {
     }
 
     async fn read_back(&mut self) -> Result<Fresh, sqlx::Error> {
-        let ids: Vec<MachineId> = self.touched.iter().copied().collect();
+        let ids: Vec<MachineId> = self.overlay.touched().collect();
         let tx = &mut self.tx;
         let mut fresh = Fresh {
             machines: rows::load_some(tx, &ids).await?,
             ..Fresh::default()
         };
-        if self.profiles {
+        if self.overlay.touches_profiles() {
             fresh.profiles = Some(rows::load_profiles(tx).await?);
         }
-        if self.site {
+        if self.overlay.touches_site() {
             fresh.site = Some(rows::load_site(tx).await?);
         }
         Ok(fresh)
@@ -158,16 +155,16 @@ impl Fresh {
 
 /// Runs a change to its end even when the caller goes away (a browser that closes its
 /// connection), so that what was committed is always published too.
-pub(crate) async fn to_the_end<T: Send + 'static>(
-    change: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-) -> Result<T, StoreError> {
+pub(crate) async fn to_the_end<T: Send + 'static, E: From<StoreError> + Send + 'static>(
+    change: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, E> {
     match tokio::spawn(change).await {
         Ok(result) => result,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => Err(StoreError::Database {
+        Err(_) => Err(E::from(StoreError::Database {
             doing: "the program is ending",
             cause: sqlx::Error::PoolClosed,
-        }),
+        })),
     }
 }
 

@@ -9,14 +9,17 @@
 //! What the boot network reports comes in by the [`journal`]: one task that puts events in
 //! order, finds out which machine each one belongs to, and passes them on.
 
+mod batch;
 mod change;
 mod database;
 mod error;
 mod events;
 pub mod journal;
+mod machine_changes;
 mod machine_rows;
 mod machines;
 mod model;
+mod overlay;
 mod people;
 mod profiles;
 mod rows;
@@ -27,6 +30,7 @@ mod sqlite_file;
 mod store;
 mod validate;
 
+pub use batch::{Refused, Step};
 pub use error::{OpenError, StoreError};
 pub use events::{EventQuery, StoredEvent};
 pub use machines::{MachineChange, MachineRecord, NewMachine};

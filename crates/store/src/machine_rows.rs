@@ -2,8 +2,10 @@
 
 use crate::StoreError;
 use crate::change::Change;
-use crate::rows::{self, failed};
+use crate::rows::{self, failed, placeholders};
 use bootplan::{LoaderKind, Machine, MachineId, MachineState, ProfileName, Timestamp};
+use sqlx::AssertSqlSafe;
+use std::sync::Arc;
 
 impl Change {
     pub(crate) async fn insert_machine(
@@ -12,7 +14,7 @@ impl Change {
         first_seen: Timestamp,
         last_seen: Option<Timestamp>,
     ) -> Result<(), sqlx::Error> {
-        self.touch(machine.id);
+        self.overlay.put(Arc::new(machine.clone()));
         sqlx::query(
             "INSERT INTO machines (id, name, name_key, uuid, serial, labels, state, loader, \
              facts, first_seen, last_seen) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
@@ -32,7 +34,7 @@ impl Change {
         .await?;
         self.insert_macs(machine).await?;
         if machine.profile.is_some() {
-            self.set_profile(&[machine.id], machine.profile.as_ref())
+            self.write_profile(&[machine.id], machine.profile.as_ref())
                 .await?;
         }
         Ok(())
@@ -43,7 +45,7 @@ impl Change {
         old: &Machine,
         new: &Machine,
     ) -> Result<(), sqlx::Error> {
-        self.touch(new.id);
+        self.overlay.put(Arc::new(new.clone()));
         sqlx::query(
             "UPDATE machines SET name = $1, name_key = $2, uuid = $3, serial = $4, labels = $5, \
              state = $6, loader = $7, facts = $8 WHERE id = $9",
@@ -67,14 +69,14 @@ impl Change {
             self.insert_macs(new).await?;
         }
         if old.profile != new.profile {
-            self.set_profile(&[new.id], new.profile.as_ref()).await?;
+            self.write_profile(&[new.id], new.profile.as_ref()).await?;
         }
         Ok(())
     }
 
     pub(crate) async fn delete_machines(&mut self, ids: &[MachineId]) -> Result<(), StoreError> {
         for id in ids {
-            self.touch(*id);
+            self.overlay.remove(*id);
             // MACs and assignment go by the foreign keys.
             sqlx::query("DELETE FROM machines WHERE id = $1")
                 .bind(id.0)
@@ -97,36 +99,78 @@ impl Change {
         Ok(())
     }
 
+    /// Assigns machines that exist.
     pub(crate) async fn set_profile(
         &mut self,
         ids: &[MachineId],
         profile: Option<&ProfileName>,
     ) -> Result<(), sqlx::Error> {
-        for id in ids {
-            self.touch(*id);
-            let query = match profile {
-                Some(name) => sqlx::query(
-                    "INSERT INTO assignments (machine_id, profile) VALUES ($1, $2) \
-                     ON CONFLICT (machine_id) DO UPDATE SET profile = excluded.profile",
-                )
-                .bind(id.0)
-                .bind(name.to_string()),
-                None => sqlx::query("DELETE FROM assignments WHERE machine_id = $1").bind(id.0),
-            };
+        self.alter(ids, |machine| machine.profile = profile.cloned());
+        self.write_profile(ids, profile).await
+    }
+
+    /// Makes machines registered ones.
+    pub(crate) async fn register(&mut self, ids: &[MachineId]) -> Result<(), sqlx::Error> {
+        self.alter(ids, |machine| machine.state = MachineState::Registered);
+        for chunk in ids.chunks(rows::CHUNK) {
+            let list = placeholders(2, chunk.len());
+            let text = format!("UPDATE machines SET state = $1 WHERE id IN ({list})");
+            let mut query = sqlx::query(AssertSqlSafe(text)).bind(MachineState::Registered.slug());
+            for id in chunk {
+                query = query.bind(id.0);
+            }
             query.execute(&mut *self.tx).await?;
         }
         Ok(())
     }
 
-    pub(crate) async fn register(&mut self, ids: &[MachineId]) -> Result<(), sqlx::Error> {
-        for id in ids {
-            self.touch(*id);
-            sqlx::query("UPDATE machines SET state = $1 WHERE id = $2")
-                .bind(MachineState::Registered.slug())
-                .bind(id.0)
-                .execute(&mut *self.tx)
-                .await?;
+    /// Writes assignments, many to a statement.
+    async fn write_profile(
+        &mut self,
+        ids: &[MachineId],
+        profile: Option<&ProfileName>,
+    ) -> Result<(), sqlx::Error> {
+        for chunk in ids.chunks(rows::CHUNK) {
+            let text = match profile {
+                Some(_) => {
+                    let rows: Vec<String> = (2..2 + chunk.len())
+                        .map(|n| format!("(${n}, $1)"))
+                        .collect();
+                    format!(
+                        "INSERT INTO assignments (machine_id, profile) VALUES {} \
+                         ON CONFLICT (machine_id) DO UPDATE SET profile = excluded.profile",
+                        rows.join(", ")
+                    )
+                }
+                None => {
+                    let list = placeholders(1, chunk.len());
+                    format!("DELETE FROM assignments WHERE machine_id IN ({list})")
+                }
+            };
+            let mut query = sqlx::query(AssertSqlSafe(text));
+            if let Some(name) = profile {
+                query = query.bind(name.to_string());
+            }
+            for id in chunk {
+                query = query.bind(id.0);
+            }
+            query.execute(&mut *self.tx).await?;
         }
         Ok(())
+    }
+
+    /// Lays altered machines over those that are.
+    fn alter(&mut self, ids: &[MachineId], alter: impl Fn(&mut Machine)) {
+        for id in ids {
+            let known = {
+                let model = self.store.model();
+                self.overlay.machine(&model, *id).cloned()
+            };
+            if let Some(known) = known {
+                let mut machine = Machine::clone(&known);
+                alter(&mut machine);
+                self.overlay.put(Arc::new(machine));
+            }
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! Profiles and site settings.
 
-use crate::change::to_the_end;
+use crate::change::{Change, to_the_end};
 use crate::rows::{failed, to_json};
 use crate::{Store, StoreError};
 use bootplan::{EventKind, Profile, ProfileName, Site};
+use std::sync::Arc;
 
 impl Store {
     /// Creates a profile or replaces the one of the same name. Read profiles from the
@@ -13,7 +14,12 @@ impl Store {
     /// [`StoreError::Profile`] when it would be dangerous or useless in a menu; database failure.
     pub async fn put_profile(&self, profile: Profile, by: &str) -> Result<(), StoreError> {
         let (store, by) = (self.clone(), by.to_owned());
-        to_the_end(async move { store.put_profile_now(profile, by).await }).await
+        to_the_end(async move {
+            let mut change = store.begin().await?;
+            change.put_profile(profile, &by).await?;
+            change.finish().await
+        })
+        .await
     }
 
     /// Deletes a profile.
@@ -36,33 +42,12 @@ impl Store {
     /// Database failure.
     pub async fn set_site(&self, site: Site, by: &str) -> Result<(), StoreError> {
         let (store, by) = (self.clone(), by.to_owned());
-        to_the_end(async move { store.set_site_now(site.clamped(), by).await }).await
-    }
-
-    async fn put_profile_now(&self, profile: Profile, by: String) -> Result<(), StoreError> {
-        let name = profile.name.to_string();
-        if let Err(source) = profile.validate() {
-            return Err(StoreError::Profile { name, source });
-        }
-        let mut change = self.begin().await?;
-        let old = self.model().profiles.get(&profile.name).cloned();
-        if old.as_deref() == Some(&profile) {
-            return Ok(());
-        }
-        sqlx::query(
-            "INSERT INTO profiles (name, spec) VALUES ($1, $2) \
-             ON CONFLICT (name) DO UPDATE SET spec = excluded.spec",
-        )
-        .bind(&name)
-        .bind(to_json(&profile))
-        .execute(&mut *change.tx)
+        to_the_end(async move {
+            let mut change = store.begin().await?;
+            change.set_site(site, &by).await?;
+            change.finish().await
+        })
         .await
-        .map_err(failed("storing a profile"))?;
-        let done = if old.is_some() { "changed" } else { "created" };
-        let what = format!("profile '{name}' {done}");
-        change.touch_profiles();
-        change.say(None, EventKind::Changed { what, by });
-        change.commit().await.map(drop)
     }
 
     async fn delete_profile_now(&self, name: ProfileName, by: String) -> Result<(), StoreError> {
@@ -94,14 +79,50 @@ impl Store {
             .await
             .map_err(failed("deleting a profile"))?;
         let what = format!("profile '{name}' deleted");
-        change.touch_profiles();
+        change.overlay.put_profile(name, None);
         change.say(None, EventKind::Changed { what, by });
         change.commit().await.map(drop)
     }
+}
 
-    async fn set_site_now(&self, site: Site, by: String) -> Result<(), StoreError> {
-        let mut change = self.begin().await?;
-        if self.model().site == site {
+impl Change {
+    pub(crate) async fn put_profile(
+        &mut self,
+        profile: Profile,
+        by: &str,
+    ) -> Result<(), StoreError> {
+        let name = profile.name.to_string();
+        if let Err(source) = profile.validate() {
+            return Err(StoreError::Profile { name, source });
+        }
+        let done = {
+            let model = self.store.model();
+            match self.overlay.profile(&model, &profile.name) {
+                Some(old) if **old == profile => return Ok(()),
+                Some(_) => "changed",
+                None => "created",
+            }
+        };
+        sqlx::query(
+            "INSERT INTO profiles (name, spec) VALUES ($1, $2) \
+             ON CONFLICT (name) DO UPDATE SET spec = excluded.spec",
+        )
+        .bind(&name)
+        .bind(to_json(&profile))
+        .execute(&mut *self.tx)
+        .await
+        .map_err(failed("storing a profile"))?;
+        let what = format!("profile '{name}' {done}");
+        let by = by.to_owned();
+        self.say(None, EventKind::Changed { what, by });
+        let name = profile.name.clone();
+        self.overlay.put_profile(name, Some(Arc::new(profile)));
+        Ok(())
+    }
+
+    pub(crate) async fn set_site(&mut self, site: Site, by: &str) -> Result<(), StoreError> {
+        let site = site.clamped();
+        if *self.overlay.site(&self.store.model()) == site {
             return Ok(());
         }
         sqlx::query(
@@ -109,20 +130,27 @@ impl Store {
              ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         )
         .bind(to_json(&site))
-        .execute(&mut *change.tx)
+        .execute(&mut *self.tx)
         .await
         .map_err(failed("storing site settings"))?;
         let what = format!(
             "site settings changed: machines without an assignment get '{}'",
             site.unassigned
         );
-        change.touch_site();
-        change.say(None, EventKind::Changed { what, by });
-        change.commit().await.map(drop)
+        let by = by.to_owned();
+        self.say(None, EventKind::Changed { what, by });
+        self.overlay.put_site(site);
+        Ok(())
+    }
+
+    pub(crate) fn must_have_profile(&self, name: &ProfileName) -> Result<(), StoreError> {
+        let model = self.store.model();
+        let found = self.overlay.profile(&model, name);
+        found.map(drop).ok_or_else(|| no_profile(name))
     }
 }
 
-pub(crate) fn no_profile(name: &ProfileName) -> StoreError {
+fn no_profile(name: &ProfileName) -> StoreError {
     StoreError::NotFound {
         what: format!("profile '{name}'"),
     }

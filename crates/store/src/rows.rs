@@ -198,4 +198,4 @@ macro_rules! machine_columns {
 use machine_columns;
 
 /// Statements stay far below both databases' limits on parameters.
-const CHUNK: usize = 500;
+pub(crate) const CHUNK: usize = 500;

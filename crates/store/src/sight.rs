@@ -150,7 +150,7 @@ impl Change {
     }
 
     async fn set_last_seen(&mut self, draft: &Draft) -> Result<(), sqlx::Error> {
-        // Not `touch`ed: the Catalog does not hold it, so nothing is published for it.
+        // Not laid over: the Catalog does not hold it, so nothing is published for it.
         sqlx::query("UPDATE machines SET last_seen = $1 WHERE id = $2")
             .bind(draft.last_seen.0)
             .bind(draft.machine.id.0)

@@ -4,7 +4,7 @@ use crate::change::Fresh;
 use crate::model::Model;
 use crate::rows::{self, failed};
 use crate::{OpenError, StoreError, StoredEvent, database};
-use bootplan::{Catalog, LoaderInventory, MacAddr, MachineId};
+use bootplan::{Catalog, LoaderInventory, MachineId};
 use sqlx::AnyPool;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -119,11 +119,6 @@ impl Store {
 
     pub(crate) fn model_mut(&self) -> RwLockWriteGuard<'_, Model> {
         self.inner.model.write().expect("no change panics half-way")
-    }
-
-    pub(crate) fn first_mac(&self, id: MachineId) -> Option<MacAddr> {
-        let model = self.model();
-        model.machine(id)?.machine.macs.first().copied()
     }
 
     /// Takes in what a committed change left, and publishes it. Caller holds the writer's turn.

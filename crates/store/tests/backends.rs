@@ -5,32 +5,10 @@ mod common;
 use bootplan::{
     EventKind, LoaderKind, MachineId, MachineState, Platform, ProfileName, Site, UnassignedPolicy,
 };
-use common::postgres::Postgres;
-use common::{Place, at, mac, machine, named, profile};
+use common::{Place, at, mac, machine, named, on_both, profile};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use store::{EventQuery, MachineChange, Sighting, Store, StoreError, StoreOptions};
-
-/// Runs each case on a fresh SQLite file, and all of them on one PostgreSQL.
-macro_rules! on_both {
-    ($($case:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test]
-            async fn $case() {
-                super::$case(super::Place::sqlite()).await;
-            })*
-        }
-
-        #[tokio::test]
-        async fn postgres() {
-            let mut server = Postgres::start();
-            $(
-                eprintln!("on PostgreSQL: {}", stringify!($case));
-                $case(Place::at(server.database().await)).await;
-            )*
-        }
-    };
-}
 
 on_both!(
     changes_are_published_and_survive_a_restart,

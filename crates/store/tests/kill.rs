@@ -5,13 +5,13 @@
 
 mod common;
 
-use bootplan::{MachineId, ProfileName};
-use common::{mac, machine, profile};
+use bootplan::{MachineId, ProfileName, Site};
+use common::{mac, machine, named, profile};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use store::{EventQuery, MachineChange, Store};
+use store::{EventQuery, MachineChange, Step, Store};
 
 const VICTIM: &str = "FARRIER_TEST_VICTIM";
 const ROUNDS: u32 = 60;
@@ -99,8 +99,9 @@ async fn change_for_ever(url: &str) {
 async fn change(store: &Store, round: usize) -> String {
     let machines = store.machines();
     let pick = || &machines[rand::random_range(0..machines.len())].machine;
-    match rand::random_range(0..5) {
+    match rand::random_range(0..6) {
         _ if machines.len() < 3 => create(store).await,
+        5 if machines.len() < 40 => batch(store, pick().id).await,
         0 if machines.len() < 40 => create(store).await,
         1 => {
             let target: ProfileName = format!("p{}", round % 2).parse().expect("a name");
@@ -134,6 +135,42 @@ async fn change(store: &Store, round: usize) -> String {
     }
 }
 
+/// A profile, two machines that are assigned to it, another machine's name, and a setting: every
+/// one of them carries the same number.
+async fn batch(store: &Store, id: MachineId) -> String {
+    let number = rand::random_range(0..=300_u16);
+    let profile_name = format!("b{number}");
+    let name = |part: &str| format!("b{number}-{part}-{}", rand::random::<u64>());
+    let renamed = name("renamed");
+    let mut profile = profile(&profile_name);
+    profile.title = name("title");
+    let mut told = format!("batch {number} {} {renamed}", id.0);
+    let mut steps = vec![Step::PutProfile(profile)];
+    let mut names = Vec::new();
+    for part in ["one", "two"] {
+        let cards = [rand::random(), rand::random()];
+        let mut new = named(&name(part), &cards);
+        new.profile = profile_name.parse().ok();
+        names.extend(new.name.clone().map(|name| (name, cards)));
+        steps.push(Step::CreateMachine(new));
+    }
+    let change = MachineChange {
+        name: Some(renamed),
+        ..MachineChange::default()
+    };
+    steps.push(Step::UpdateMachine(id, change));
+    steps.push(Step::SetSite(Site {
+        menu_timeout_s: number,
+        ..store.site()
+    }));
+    store.apply(steps, "victim").await.expect("applied");
+    for (name, [a, b]) in names {
+        let made = store.machine_named(&name).expect("made").machine.id.0;
+        told.push_str(&format!(" {made} {name} {a} {b}"));
+    }
+    told
+}
+
 async fn create(store: &Store) -> String {
     let name = format!("n-{}", rand::random::<u64>());
     // Two cards: a machine with one of them would be half made.
@@ -149,6 +186,8 @@ async fn create(store: &Store) -> String {
 #[derive(Default)]
 struct Kept {
     machines: std::collections::BTreeMap<i64, Expected>,
+    /// The number of the last batch: the setting that its last step made.
+    batch: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -193,6 +232,15 @@ impl Kept {
                     .remove(&number(id))
                     .expect("acknowledged before");
             }
+            ["batch", batch, id, name, made @ ..] => {
+                self.batch = Some(batch.parse().expect("a number"));
+                self.acknowledge(&format!("name {id} {name}"));
+                for new in made.chunks(4) {
+                    self.acknowledge(&format!("create {}", new.join(" ")));
+                    let machine = self.machines.get_mut(&number(new[0])).expect("just made");
+                    machine.profile = Some(format!("b{batch}"));
+                }
+            }
             other => panic!("the victim said {other:?}"),
         }
     }
@@ -213,7 +261,10 @@ impl Kept {
                 (machine.id.0, expected)
             })
             .collect();
+        let setting = |batch: Option<u16>| batch.unwrap_or(Site::default().menu_timeout_s);
         if found == self.machines {
+            let stored = store.site().menu_timeout_s;
+            assert_eq!(stored, setting(self.batch), "a part of a batch");
             return false;
         }
         let ids = found.keys().chain(self.machines.keys());
@@ -229,6 +280,28 @@ impl Kept {
             .map(|id| (self.machines.get(id), found.get(id)))
             .collect();
         match pairs.as_slice() {
+            // A batch: both machines, the profile they are assigned to, the other machine's new
+            // name, and the setting.
+            [
+                (Some(old), Some(renamed)),
+                (None, Some(one)),
+                (None, Some(two)),
+            ] => {
+                let (batch, _) = renamed.name.split_once('-').expect("a batch's name");
+                assert_eq!(old.cards, renamed.cards, "{}", context());
+                assert_eq!(old.profile, renamed.profile, "{}", context());
+                for (new, part) in [(one, "one"), (two, "two")] {
+                    let begin = format!("{batch}-{part}-");
+                    assert!(new.name.starts_with(&begin), "{}", context());
+                    assert_eq!(new.profile.as_deref(), Some(batch), "{}", context());
+                    assert_eq!(new.cards.len(), 2, "{}", context());
+                }
+                let name: ProfileName = batch.parse().expect("a profile name");
+                let title = store.catalog().profile(&name).map(|p| p.title.clone());
+                let ours = |title: &String| title.starts_with(&format!("{batch}-title-"));
+                assert!(title.as_ref().is_some_and(ours), "{title:?}");
+                self.batch = batch[1..].parse().ok();
+            }
             // A creation: whole.
             [(None, Some(new))] => assert_eq!(new.cards.len(), 2, "{}", context()),
             // A deletion.
@@ -262,6 +335,8 @@ impl Kept {
                 );
             }
         }
+        let stored = store.site().menu_timeout_s;
+        assert_eq!(stored, setting(self.batch), "{}", context());
         let query = EventQuery {
             limit: 3,
             ..EventQuery::default()

@@ -74,3 +74,27 @@ pub(crate) async fn machine(store: &Store, name: &str, macs: &[u32]) -> MachineI
     let created = store.create_machine(named(name, macs), "ann").await;
     created.expect("created").machine.id
 }
+
+/// Runs each case on a fresh SQLite file, and all of them on one PostgreSQL.
+#[allow(unused_macros, reason = "each test program uses its own part")]
+macro_rules! on_both {
+    ($($case:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case($crate::common::Place::sqlite()).await;
+            })*
+        }
+
+        #[tokio::test]
+        async fn postgres() {
+            let mut server = $crate::common::postgres::Postgres::start();
+            $(
+                eprintln!("on PostgreSQL: {}", stringify!($case));
+                $case($crate::common::Place::at(server.database().await)).await;
+            )*
+        }
+    };
+}
+#[allow(unused_imports, reason = "each test program uses its own part")]
+pub(crate) use on_both;

@@ -1,0 +1,75 @@
+//! Many changes as one: all of them, or none.
+
+use crate::change::{Change, to_the_end};
+use crate::{MachineChange, NewMachine, Store, StoreError};
+use bootplan::{MachineId, Profile, ProfileName, Site};
+
+/// One step of a batch; what it does, and what is refused, is told at the method of [`Store`]
+/// that does it alone.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// [`Store::put_profile`].
+    PutProfile(Profile),
+    /// [`Store::set_site`].
+    SetSite(Site),
+    /// [`Store::create_machine`].
+    CreateMachine(NewMachine),
+    /// [`Store::update_machine`].
+    UpdateMachine(MachineId, MachineChange),
+    /// [`Store::assign`].
+    Assign(Vec<MachineId>, Option<ProfileName>),
+    /// [`Store::adopt`].
+    Adopt(Vec<MachineId>),
+}
+
+/// Why a batch was not applied. Nothing of it was.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub struct Refused {
+    /// The step at fault, from 0; `None` when the database failed the batch as a whole.
+    pub step: Option<usize>,
+    /// What is wrong with it.
+    pub cause: StoreError,
+}
+
+impl From<StoreError> for Refused {
+    fn from(cause: StoreError) -> Self {
+        Refused { step: None, cause }
+    }
+}
+
+impl Store {
+    /// Takes these steps in order, each seeing what those before it did, in one transaction with
+    /// all their events; then publishes one Catalog. A step that changes nothing is no event.
+    ///
+    /// # Errors
+    /// The first step that is refused, as when it is done alone; then nothing is changed.
+    pub async fn apply(&self, steps: Vec<Step>, by: &str) -> Result<(), Refused> {
+        let (store, by) = (self.clone(), by.to_owned());
+        to_the_end(async move {
+            let mut change = store.begin().await?;
+            for (index, step) in steps.into_iter().enumerate() {
+                let step_of = |cause| Refused {
+                    step: Some(index),
+                    cause,
+                };
+                change.take(step, &by).await.map_err(step_of)?;
+            }
+            change.finish().await.map_err(Refused::from)
+        })
+        .await
+    }
+}
+
+impl Change {
+    async fn take(&mut self, step: Step, by: &str) -> Result<(), StoreError> {
+        match step {
+            Step::PutProfile(profile) => self.put_profile(profile, by).await,
+            Step::SetSite(site) => self.set_site(site, by).await,
+            Step::CreateMachine(new) => self.enter(new, by).await.map(drop),
+            Step::UpdateMachine(id, wanted) => self.edit(id, wanted, by).await,
+            Step::Assign(ids, profile) => self.assign(&ids, profile, by).await,
+            Step::Adopt(ids) => self.adopt(&ids, by).await,
+        }
+    }
+}
