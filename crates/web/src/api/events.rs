@@ -36,13 +36,40 @@ pub(super) struct HistoryQuery {
     limit: u32,
 }
 
+/// An event and the same in words, so that nobody needs our code to show it.
+#[derive(Serialize)]
+pub(super) struct EventView<E> {
+    #[serde(flatten)]
+    event: E,
+    /// One line for people.
+    headline: String,
+}
+
+impl From<StoredEvent> for EventView<StoredEvent> {
+    fn from(event: StoredEvent) -> Self {
+        EventView {
+            headline: event.event.kind.headline(),
+            event,
+        }
+    }
+}
+
+impl From<Event> for EventView<Event> {
+    fn from(event: Event) -> Self {
+        EventView {
+            headline: event.kind.headline(),
+            event,
+        }
+    }
+}
+
 /// A piece of the history.
 #[derive(Serialize, ToSchema)]
 pub(super) struct History {
     /// Newest first: `id`, `machine`, `at` (milliseconds since the Unix epoch), `origin`,
-    /// `event` (its kind) and what belongs to that kind.
+    /// `event` (its kind), what belongs to that kind, and `headline` (the same for people).
     #[schema(value_type = Vec<Object>)]
-    events: Vec<StoredEvent>,
+    events: Vec<EventView<StoredEvent>>,
 }
 
 /// Reads the history.
@@ -60,8 +87,9 @@ pub(super) async fn list_events(
         after: query.after,
         limit: query.limit.min(1000),
     });
+    let events = events.await?.into_iter().map(EventView::from);
     Ok(Json(History {
-        events: events.await?,
+        events: events.collect(),
     }))
 }
 
@@ -97,7 +125,8 @@ enum Item {
 }
 
 /// Follows events as they are stored: as server-sent events, or one JSON object per line with
-/// `Accept: application/x-ndjson` (an empty line now and then keeps it alive). A follower that is too slow is told how many it `missed`.
+/// `Accept: application/x-ndjson` (an empty line now and then keeps it alive). A follower that is
+/// too slow is told how many it `missed`. Each event is as in `/events`.
 #[utoipa::path(get, path = "/events/stream", tag = "events", params(FollowQuery),
     responses(
         (status = OK, description = "a stream that does not end", content(
@@ -164,7 +193,7 @@ async fn follow(
 
 fn json(item: &Item) -> String {
     let text = match item {
-        Item::Event(stored) => serde_json::to_string(stored.as_ref()),
+        Item::Event(stored) => serde_json::to_string(&EventView::from(StoredEvent::clone(stored))),
         Item::Missed(count) => Ok(format!("{{\"missed\":{count}}}")),
     };
     text.expect("events have string keys and no exotic numbers")

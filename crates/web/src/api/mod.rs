@@ -5,6 +5,7 @@
 //! the API itself is open. Routes come from one table that is the description, too.
 
 mod apply;
+mod boots;
 mod events;
 mod explain;
 mod machines;
@@ -46,14 +47,15 @@ pub fn openapi_json() -> String {
 fn table() -> OpenApiRouter<PeopleState> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(machines::list_machines, machines::create_machine))
-        .routes(routes!(machines::assign_machines))
-        .routes(routes!(machines::adopt_machines))
+        .routes(routes!(machines::many::assign_machines))
+        .routes(routes!(machines::many::adopt_machines))
         .routes(routes!(
             machines::get_machine,
             machines::patch_machine,
             machines::delete_machine
         ))
-        .routes(routes!(machines::list_boots))
+        .routes(routes!(boots::list_boots))
+        .routes(routes!(boots::list_all_boots))
         .routes(routes!(explain::explain))
         .routes(routes!(profiles::list_profiles))
         .routes(routes!(profiles::render_draft))

@@ -299,6 +299,79 @@ async fn a_machine_from_entry_to_assignment() {
 }
 
 #[tokio::test]
+async fn boots_of_all_machines_are_told_newest_first() {
+    let api = Api::open().await;
+    let body = json!({"name": "node-1", "macs": ["52:54:00:00:00:01", "52:54:00:00:00:02"]});
+    let (_, machine) = api.ask("POST", "/machines", Some(body)).await;
+    let event = |at: i64, mac: &str, kind: Value| {
+        let mut event = kind;
+        event["at"] = at.into();
+        event["origin"] = json!({ "mac": mac });
+        serde_json::from_value::<bootplan::Event>(event).expect("an event")
+    };
+    let policy = json!({"reason": "site-default", "policy": "wait"});
+    let asked = json!({"event": "offered", "stage": "firmware", "platform": "bios",
+        "class": "pxe", "file": "undionly.kpxe", "because": policy});
+    let fetched = json!({"event": "file-served", "transport": "tftp", "path": "undionly.kpxe",
+        "bytes": 70_000, "millis": 90});
+    let (one, two, stranger) = (
+        "52:54:00:00:00:01",
+        "52:54:00:00:00:02",
+        "52:54:00:00:00:09",
+    );
+    let told = vec![
+        event(1_000, one, asked.clone()),
+        event(2_000, one, fetched),
+        event(5_000, stranger, asked.clone()),
+        event(900_000, two, asked),
+    ];
+    api.state.store.append(told).await.expect("stored");
+    let boots = api.get("/boots").await;
+    let boots = boots["boots"].as_array().expect("a list");
+    let shown: Vec<Value> = boots
+        .iter()
+        .map(|b| {
+            json!([
+                b["machine"],
+                b["name"],
+                b["mac"],
+                b["milestone"],
+                b["started"],
+                b["last"]
+            ])
+        })
+        .collect();
+    let id = &machine["id"];
+    assert_eq!(
+        shown,
+        [
+            json!([id, "node-1", two, "asked", 900_000, 900_000]),
+            json!([null, null, stranger, "asked", 5_000, 5_000]),
+            json!([id, "node-1", one, "loader", 1_000, 2_000]),
+        ]
+    );
+    assert_eq!(
+        boots[0]["summary"],
+        "offered undionly.kpxe, not fetched yet"
+    );
+    let newest = api.get("/boots?limit=1").await;
+    assert_eq!(newest["boots"], json!([boots[0]]));
+    let (status, _) = api.ask("GET", "/boots?limt=1", None).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+
+    let of_it = api.get(&format!("/machines/{id}/boots")).await;
+    let events = of_it["boots"][1]["events"].as_array().expect("a list");
+    assert_eq!(events[1]["headline"], "TFTP undionly.kpxe 68 KiB in 0.0 s");
+    assert_eq!(of_it["boots"][1]["milestone"], "loader");
+    let history = api.get("/events?limit=1").await;
+    let headline = history["events"][0]["headline"].as_str();
+    assert!(
+        headline.is_some_and(|line| line.starts_with("OFFER: undionly.kpxe")),
+        "{history}"
+    );
+}
+
+#[tokio::test]
 async fn explain_asks_the_deciding_function() {
     let api = Api::open().await;
     let told = api.get("/explain?mac=52:54:00:12:34:56&arch=efi-x64").await;
@@ -446,8 +519,16 @@ async fn documents_are_applied_and_exported() {
         "kind: profile\nname: other\ntitle: Other\nboot: {{kind: local-disk}}\n---\n\
          kind: site\nunassigned: wait\n---\nkind: machine\nname: {long}\nmacs: [52:54:00:00:00:07]\n"
     );
+    let before = api.get("/events").await;
     let (status, problem) = apply("/apply", &text).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+    let fault = &problem["errors"][0];
+    assert_eq!(
+        (&fault["document"], &fault["line"], &fault["field"]),
+        (&json!(3), &json!(10), &json!("name")),
+        "{problem}"
+    );
+    assert_eq!(api.get("/events").await, before, "no trace in the history");
     let (status, _) = api.ask("GET", "/profiles/other", None).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert_eq!(api.get("/site").await["unassigned"], "menu");
@@ -526,6 +607,7 @@ async fn events_are_followed_as_lines_and_as_server_sent_events() {
             text.push_str(std::str::from_utf8(frame.data_ref().expect("data")).expect("UTF-8"));
         }
         assert!(text.starts_with(begin), "{text}");
+        assert!(text.contains("\"headline\":\""), "{text}");
         api.ask("DELETE", &format!("/machines/{}", machine["id"]), None)
             .await;
         api.ask("DELETE", "/profiles/debian-12", None).await;

@@ -2,7 +2,6 @@
 
 mod documents;
 mod plan;
-mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -10,9 +9,11 @@ use super::problem::{Answer, Json, Problem, Query};
 use crate::people::{Actor, PeopleState};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use documents::Place;
 use http::header;
 use plan::{Change, Plan};
 use serde::{Deserialize, Serialize};
+use store::{Refused, StoreError};
 use utoipa::{IntoParams, ToSchema};
 
 /// How to apply.
@@ -57,9 +58,15 @@ pub(super) async fn apply(
         )
     };
     let documents = documents::parse(&text).map_err(wrong)?;
-    let Plan { steps, changes } = plan::plan(&documents, &store.catalog()).map_err(wrong)?;
+    let plan = plan::plan(&documents, &store.catalog()).map_err(wrong)?;
+    let Plan {
+        steps,
+        places,
+        changes,
+    } = plan;
     if !query.dry_run {
-        steps::take_all(store, steps, &actor.name).await?;
+        let applied = store.apply(steps, &actor.name).await;
+        applied.map_err(|refused| problem(refused, &places))?;
     }
     Ok(Json(Applied {
         changed: changes.iter().any(|change| change.action != "unchanged"),
@@ -76,4 +83,20 @@ pub(super) async fn apply(
 pub(super) async fn export(_: Actor, State(state): State<PeopleState>) -> Response {
     let text = documents::export(&state.store.catalog());
     ([(header::CONTENT_TYPE, "application/yaml")], text).into_response()
+}
+
+/// What only the store finds wrong (a name too long for it, or what somebody else has changed in
+/// this very moment), at the document it was found in.
+fn problem(refused: Refused, places: &[Place]) -> Problem {
+    let place = refused.step.and_then(|step| places.get(step));
+    let field = match &refused.cause {
+        StoreError::Invalid { field, .. } => field.clone(),
+        _ => String::new(),
+    };
+    let mut problem = Problem::from(refused.cause);
+    if let Some(place) = place {
+        problem.errors.push(place.fault(&field, &problem.detail));
+        problem.detail = format!("nothing was changed; {}", problem.detail);
+    }
+    problem
 }

@@ -3,28 +3,20 @@
 use super::documents::{Document, MachineDoc, Place, Placed, SiteDoc};
 use crate::api::problem::Fault;
 use crate::api::site::out_of_range;
-use bootplan::{Catalog, MacAddr, Machine, MachineId, MachineState, Profile, ProfileName, Site};
+use bootplan::{Catalog, MacAddr, Machine, MachineId, MachineState, Profile, ProfileName};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
-use store::{MachineChange, NewMachine};
+use store::{MachineChange, NewMachine, Step};
 use utoipa::ToSchema;
 
 /// Steps in the order they must be taken, and the difference they make.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
+    /// For each step, where its document stands.
+    pub(super) places: Vec<Place>,
     pub(super) changes: Vec<Change>,
-}
-
-/// One change of the store.
-#[derive(Debug)]
-pub(super) enum Step {
-    PutProfile(Profile),
-    SetSite(Site),
-    CreateMachine(NewMachine),
-    UpdateMachine(MachineId, MachineChange),
-    Adopt(MachineId),
 }
 
 /// What one document changes.
@@ -55,8 +47,8 @@ pub(in crate::api) struct FieldChange {
     pub(super) to: Value,
 }
 
-/// Compares documents with what is there. Everything that the store would refuse is found here,
-/// so that nothing is changed when anything is wrong.
+/// Compares documents with what is there, and finds all that is wrong with them, where the store
+/// would name only the first thing.
 pub(super) fn plan(documents: &[Placed], catalog: &Catalog) -> Result<Plan, Vec<Fault>> {
     let mut planner = Planner::new(catalog, documents);
     // Profiles first: machines may be assigned to one that only now comes to be.
@@ -123,7 +115,7 @@ impl<'a> Planner<'a> {
         let old = self.catalog.profile(&profile.name);
         let fields = differences(old.map(|p| p.as_ref()), profile, &["name"]);
         if self.note(place, "profile", name, old.is_some(), fields) {
-            self.plan.steps.push(Step::PutProfile(profile.clone()));
+            self.step(place, Step::PutProfile(profile.clone()));
         }
     }
 
@@ -138,7 +130,7 @@ impl<'a> Planner<'a> {
         }
         let fields = differences(Some(&self.catalog.site), &site, &[]);
         if self.note(place, "site", "site".to_owned(), true, fields) {
-            self.plan.steps.push(Step::SetSite(site));
+            self.step(place, Step::SetSite(site));
         }
     }
 
@@ -219,7 +211,7 @@ impl<'a> Planner<'a> {
         self.machines.insert(id, machine);
         self.touched.insert(id, place.clone());
         self.note(place, "machine", name, false, fields);
-        self.plan.steps.push(Step::CreateMachine(new));
+        self.step(place, Step::CreateMachine(new));
     }
 
     fn update(&mut self, id: MachineId, doc: &MachineDoc, place: &Place) {
@@ -256,7 +248,7 @@ impl<'a> Planner<'a> {
             return;
         }
         if adopted {
-            self.plan.steps.push(Step::Adopt(id));
+            self.step(place, Step::Adopt(vec![id]));
         }
         if otherwise {
             let change = MachineChange {
@@ -268,8 +260,13 @@ impl<'a> Planner<'a> {
                 loader: changed(&old.loader, new.loader),
                 profile: changed(&old.profile, new.profile),
             };
-            self.plan.steps.push(Step::UpdateMachine(id, change));
+            self.step(place, Step::UpdateMachine(id, change));
         }
+    }
+
+    fn step(&mut self, place: &Place, step: Step) {
+        self.plan.steps.push(step);
+        self.plan.places.push(place.clone());
     }
 
     /// False (and a fault) when an earlier document is about the same thing.

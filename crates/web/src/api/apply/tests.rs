@@ -1,11 +1,12 @@
 //! Documents against a Catalog, without a store.
 
 use super::documents::{export, parse};
-use super::plan::{Change, Step, plan, text};
+use super::plan::{Change, plan, text};
 use crate::api::problem::Fault;
 use bootplan::{
     BootMethod, Catalog, LoaderInventory, MacAddr, Machine, MachineId, MachineState, Profile, Site,
 };
+use store::Step;
 
 fn machine(id: i64, name: &str, state: MachineState, profile: Option<&str>) -> Machine {
     Machine {

@@ -1,0 +1,102 @@
+//! Assigning and adopting many machines at once.
+
+use super::views::Filter;
+use crate::api::problem::{Answer, Json, Problem};
+use crate::people::{Actor, PeopleState};
+use axum::extract::State;
+use bootplan::{MachineId, MachineState, ProfileName};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+/// Which machines, by identity or by filter: exactly one of the two.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct AssignBody {
+    /// These machines.
+    #[serde(default)]
+    ids: Option<Vec<i64>>,
+    /// All machines that match; `{}` means all machines.
+    #[serde(default)]
+    filter: Option<Filter>,
+    /// The profile; `null` takes the assignment away.
+    #[schema(value_type = Option<String>)]
+    #[serde(deserialize_with = "required")]
+    profile: Option<ProfileName>,
+}
+
+/// `null` must be written: leaving the profile out of a request must not unassign anything.
+fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ProfileName>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+/// Which machines, by identity or by filter: exactly one of the two.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct AdoptBody {
+    /// These machines.
+    #[serde(default)]
+    ids: Option<Vec<i64>>,
+    /// All machines that match; only discovered ones are changed.
+    #[serde(default)]
+    filter: Option<Filter>,
+}
+
+/// What was changed.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct Changed {
+    /// The machines.
+    ids: Vec<i64>,
+}
+
+/// Assigns a profile to machines: to all of them or, on an error, to none.
+#[utoipa::path(post, path = "/machines/assign", tag = "machines", request_body = AssignBody,
+    responses((status = OK, body = Changed), (status = "4XX", body = Problem)))]
+pub(in crate::api) async fn assign_machines(
+    actor: Actor,
+    State(state): State<PeopleState>,
+    Json(body): Json<AssignBody>,
+) -> Answer<Json<Changed>> {
+    let ids = meant(&state, body.ids, body.filter)?;
+    state.store.assign(&ids, body.profile, &actor.name).await?;
+    Ok(Json(changed(&ids)))
+}
+
+/// Makes discovered machines registered ones: all of them or, on an error, none.
+#[utoipa::path(post, path = "/machines/adopt", tag = "machines", request_body = AdoptBody,
+    responses((status = OK, body = Changed), (status = "4XX", body = Problem)))]
+pub(in crate::api) async fn adopt_machines(
+    actor: Actor,
+    State(state): State<PeopleState>,
+    Json(body): Json<AdoptBody>,
+) -> Answer<Json<Changed>> {
+    let filter = body.filter.map(|filter| Filter {
+        state: Some(MachineState::Discovered),
+        ..filter
+    });
+    let ids = meant(&state, body.ids, filter)?;
+    state.store.adopt(&ids, &actor.name).await?;
+    Ok(Json(changed(&ids)))
+}
+
+fn meant(
+    state: &PeopleState,
+    ids: Option<Vec<i64>>,
+    filter: Option<Filter>,
+) -> Answer<Vec<MachineId>> {
+    match (ids, filter) {
+        (Some(ids), None) => Ok(ids.into_iter().map(MachineId).collect()),
+        (None, Some(filter)) => {
+            let found = super::matching(state, &filter);
+            Ok(found.iter().map(|record| record.machine.id).collect())
+        }
+        _ => Err(Problem::refused(
+            "send either 'ids' (a list) or 'filter' ({} means all machines), not both",
+        )),
+    }
+}
+
+fn changed(ids: &[MachineId]) -> Changed {
+    Changed {
+        ids: ids.iter().map(|id| id.0).collect(),
+    }
+}

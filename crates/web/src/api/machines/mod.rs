@@ -1,0 +1,165 @@
+//! Machines: list, look at, enter, change, forget.
+
+pub(super) mod many;
+mod views;
+
+use super::problem::{Answer, Json, Path, Problem, Query};
+use crate::people::{Actor, PeopleState};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bootplan::{MachineId, MachineState};
+use http::{HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use store::MachineRecord;
+use utoipa::{IntoParams, ToSchema};
+use views::{Filter, MachineBody, MachinePatch, MachineView};
+
+pub(super) use views::given;
+
+/// A page of the list of machines.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ListQuery {
+    /// Words that must all occur in name, MAC, UUID, serial, label, product or profile.
+    q: String,
+    /// `discovered` or `registered`.
+    #[param(value_type = Option<String>)]
+    state: Option<MachineState>,
+    /// A profile's name; empty: machines without an assignment.
+    profile: Option<String>,
+    /// Page, from 1.
+    page: usize,
+    /// Machines on a page, 1 to 1000.
+    per_page: usize,
+}
+
+impl Default for ListQuery {
+    fn default() -> Self {
+        ListQuery {
+            q: String::new(),
+            state: None,
+            profile: None,
+            page: 1,
+            per_page: 100,
+        }
+    }
+}
+
+/// Machines and how many there are.
+#[derive(Serialize, ToSchema)]
+pub(super) struct MachineList {
+    /// How many match in all.
+    total: usize,
+    /// This page, from 1.
+    page: usize,
+    /// Machines on a page.
+    per_page: usize,
+    /// This page's machines, by name.
+    machines: Vec<MachineView>,
+}
+
+/// Lists machines.
+#[utoipa::path(get, path = "/machines", tag = "machines", params(ListQuery),
+    responses((status = OK, body = MachineList), (status = "4XX", body = Problem)))]
+pub(super) async fn list_machines(
+    _: Actor,
+    State(state): State<PeopleState>,
+    Query(query): Query<ListQuery>,
+) -> Answer<Json<MachineList>> {
+    let (page, per_page) = (query.page.max(1), query.per_page.clamp(1, PER_PAGE_LIMIT));
+    let filter = Filter {
+        q: query.q,
+        state: query.state,
+        profile: query.profile,
+    };
+    let mut found = matching(&state, &filter);
+    found.sort_by_cached_key(|r| (r.machine.name.to_lowercase(), r.machine.id));
+    Ok(Json(MachineList {
+        total: found.len(),
+        page,
+        per_page,
+        machines: found
+            .into_iter()
+            .skip((page - 1).saturating_mul(per_page))
+            .take(per_page)
+            .map(MachineView::from)
+            .collect(),
+    }))
+}
+
+fn matching(state: &PeopleState, filter: &Filter) -> Vec<MachineRecord> {
+    let mut found = state.store.machines();
+    found.retain(|record| filter.matches(record));
+    found
+}
+
+/// Shows one machine.
+#[utoipa::path(get, path = "/machines/{id}", tag = "machines",
+    params(("id" = i64, Path, description = "the machine")),
+    responses((status = OK, body = MachineView), (status = "4XX", body = Problem)))]
+pub(super) async fn get_machine(
+    _: Actor,
+    State(state): State<PeopleState>,
+    Path(id): Path<i64>,
+) -> Answer<Json<MachineView>> {
+    Ok(Json(one(&state, id)?.into()))
+}
+
+pub(super) fn one(state: &PeopleState, id: i64) -> Answer<MachineRecord> {
+    let found = state.store.machine(MachineId(id));
+    found.ok_or_else(|| Problem::not_found(format!("machine {id}")))
+}
+
+/// Enters a machine by hand.
+#[utoipa::path(post, path = "/machines", tag = "machines", request_body = MachineBody,
+    responses((status = CREATED, body = MachineView), (status = "4XX", body = Problem)))]
+pub(super) async fn create_machine(
+    actor: Actor,
+    State(state): State<PeopleState>,
+    Json(body): Json<MachineBody>,
+) -> Answer<Response> {
+    let created = state.store.create_machine(body.into(), &actor.name).await?;
+    let location = format!("/api/v1/machines/{}", created.machine.id.0);
+    let view = Json(MachineView::from(created));
+    let mut response = (StatusCode::CREATED, view).into_response();
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Changes a machine; a discovered one is adopted thereby.
+#[utoipa::path(patch, path = "/machines/{id}", tag = "machines",
+    params(("id" = i64, Path, description = "the machine")), request_body = MachinePatch,
+    responses((status = OK, body = MachineView), (status = "4XX", body = Problem)))]
+pub(super) async fn patch_machine(
+    actor: Actor,
+    State(state): State<PeopleState>,
+    Path(id): Path<i64>,
+    Json(body): Json<MachinePatch>,
+) -> Answer<Json<MachineView>> {
+    let change = body.into();
+    let id = MachineId(id);
+    let changed = state.store.update_machine(id, change, &actor.name).await?;
+    Ok(Json(changed.into()))
+}
+
+/// Forgets a machine; if it asks again it is discovered anew.
+#[utoipa::path(delete, path = "/machines/{id}", tag = "machines",
+    params(("id" = i64, Path, description = "the machine")),
+    responses((status = NO_CONTENT), (status = "4XX", body = Problem)))]
+pub(super) async fn delete_machine(
+    actor: Actor,
+    State(state): State<PeopleState>,
+    Path(id): Path<i64>,
+) -> Answer<StatusCode> {
+    state
+        .store
+        .delete_machine(MachineId(id), &actor.name)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Enough for a rack of racks at once; more is asked for page by page.
+const PER_PAGE_LIMIT: usize = 1000;

@@ -1,0 +1,206 @@
+//! Machines as the API shows and takes them, and which of them are meant.
+
+use bootplan::{
+    Facts, LoaderKind, MacAddr, MachineId, MachineState, Platform, ProfileName, SystemUuid,
+    Timestamp,
+};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
+use store::{MachineChange, MachineRecord, NewMachine};
+use utoipa::ToSchema;
+
+/// A machine and when it was seen.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct MachineView {
+    /// Identity.
+    #[schema(value_type = i64)]
+    pub(super) id: MachineId,
+    /// What people call it.
+    pub(super) name: String,
+    /// Its network cards.
+    #[schema(value_type = Vec<String>)]
+    pub(super) macs: Vec<MacAddr>,
+    /// SMBIOS UUID.
+    #[schema(value_type = Option<String>)]
+    pub(super) uuid: Option<SystemUuid>,
+    /// SMBIOS serial number.
+    pub(super) serial: Option<String>,
+    /// Labels.
+    pub(super) labels: BTreeMap<String, String>,
+    /// `discovered` or `registered`.
+    #[schema(value_type = String)]
+    pub(super) state: MachineState,
+    /// Loader preference: `ipxe`, `pxelinux`, `grub`.
+    #[schema(value_type = Option<String>)]
+    pub(super) loader: Option<LoaderKind>,
+    /// The profile it is assigned to.
+    #[schema(value_type = Option<String>)]
+    pub(super) profile: Option<ProfileName>,
+    /// What it said about itself: `platform`, `manufacturer`, `product`.
+    #[schema(value_type = Object)]
+    pub(super) facts: Facts,
+    /// When it first asked, in milliseconds since the Unix epoch.
+    #[schema(value_type = i64)]
+    pub(super) first_seen: Timestamp,
+    /// When it last asked.
+    #[schema(value_type = Option<i64>)]
+    pub(super) last_seen: Option<Timestamp>,
+}
+
+impl From<MachineRecord> for MachineView {
+    fn from(record: MachineRecord) -> Self {
+        let machine = record.machine.as_ref().clone();
+        MachineView {
+            id: machine.id,
+            name: machine.name,
+            macs: machine.macs,
+            uuid: machine.uuid,
+            serial: machine.serial,
+            labels: machine.labels,
+            state: machine.state,
+            loader: machine.loader,
+            profile: machine.profile,
+            facts: machine.facts,
+            first_seen: record.first_seen,
+            last_seen: record.last_seen,
+        }
+    }
+}
+
+/// Which machines are meant; everything left out matches all.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::api) struct Filter {
+    /// Words that must all occur in name, MAC, UUID, serial, label, product or profile.
+    pub(super) q: String,
+    /// `discovered` or `registered`.
+    #[schema(value_type = Option<String>)]
+    pub(super) state: Option<MachineState>,
+    /// A profile's name; empty: machines without an assignment.
+    pub(super) profile: Option<String>,
+}
+
+impl Filter {
+    pub(super) fn matches(&self, record: &MachineRecord) -> bool {
+        let machine = &record.machine;
+        let profile = machine.profile.as_ref().map_or("", ProfileName::as_str);
+        let state = self.state.is_none_or(|state| state == machine.state);
+        if !state || self.profile.as_deref().is_some_and(|name| name != profile) {
+            return false;
+        }
+        let mut text = format!("{}\n{profile}", machine.name);
+        for mac in &machine.macs {
+            text.push_str(&format!("\n{mac}\n{}", mac.dashed()));
+        }
+        if let Some(uuid) = machine.uuid {
+            text.push_str(&format!("\n{uuid}"));
+        }
+        let facts = &machine.facts;
+        let said = [&machine.serial, &facts.manufacturer, &facts.product];
+        for said in said.into_iter().flatten() {
+            text.push_str(&format!("\n{said}"));
+        }
+        for (key, value) in &machine.labels {
+            text.push_str(&format!("\n{key}={value}"));
+        }
+        let platform = facts.platform.map_or("", Platform::slug);
+        let text = format!("{text}\n{platform}").to_lowercase();
+        let words = self.q.to_lowercase();
+        words.split_whitespace().all(|word| text.contains(word))
+    }
+}
+
+/// A machine entered by hand.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct MachineBody {
+    /// What people call it; left out: the first MAC with dashes.
+    #[serde(default)]
+    pub(super) name: Option<String>,
+    /// Its network cards; at least one.
+    #[schema(value_type = Vec<String>)]
+    pub(super) macs: Vec<MacAddr>,
+    /// SMBIOS UUID.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub(super) uuid: Option<SystemUuid>,
+    /// SMBIOS serial number.
+    #[serde(default)]
+    pub(super) serial: Option<String>,
+    /// Labels.
+    #[serde(default)]
+    pub(super) labels: BTreeMap<String, String>,
+    /// Loader preference.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub(super) loader: Option<LoaderKind>,
+    /// Profile to boot.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub(super) profile: Option<ProfileName>,
+}
+
+/// What to change; a field left out stays as it is, `null` takes it away.
+#[derive(Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[derive(Default)]
+pub(in crate::api) struct MachinePatch {
+    /// What people call it.
+    pub(super) name: Option<String>,
+    /// All its network cards.
+    #[schema(value_type = Option<Vec<String>>)]
+    pub(super) macs: Option<Vec<MacAddr>>,
+    /// SMBIOS UUID.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub(super) uuid: Option<Option<SystemUuid>>,
+    /// SMBIOS serial number.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub(super) serial: Option<Option<String>>,
+    /// All its labels.
+    pub(super) labels: Option<BTreeMap<String, String>>,
+    /// Loader preference.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub(super) loader: Option<Option<LoaderKind>>,
+    /// Assignment.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub(super) profile: Option<Option<ProfileName>>,
+}
+
+/// Tells `null` (`Some(None)`) from a field that was left out.
+pub(in crate::api) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+impl From<MachineBody> for NewMachine {
+    fn from(body: MachineBody) -> Self {
+        NewMachine {
+            name: body.name,
+            macs: body.macs,
+            uuid: body.uuid,
+            serial: body.serial,
+            labels: body.labels,
+            loader: body.loader,
+            profile: body.profile,
+        }
+    }
+}
+
+impl From<MachinePatch> for MachineChange {
+    fn from(body: MachinePatch) -> Self {
+        MachineChange {
+            name: body.name,
+            macs: body.macs,
+            uuid: body.uuid,
+            serial: body.serial,
+            labels: body.labels,
+            loader: body.loader,
+            profile: body.profile,
+        }
+    }
+}
