@@ -7,24 +7,24 @@
 
 mod body;
 mod conditions;
+mod file;
 mod request;
+mod respond;
 #[cfg(test)]
 mod tests;
 
 use crate::listen::Peer;
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use body::{FileBody, Transfer};
-use bootfiles::{Asker, BootFiles, Found, OpenFile, Rendered};
+use bootfiles::{Asker, BootFiles, Found, Rendered};
 use bootplan::{
     BootPath, Catalog, ClientKey, Endpoint, EventKind, MacAddr, Origin, Timestamp, Transport,
 };
-use conditions::Answer;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use request::Target;
+use respond::{TEXT, body_for, refusal, whole};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -164,69 +164,6 @@ impl Exchange {
         response
     }
 
-    fn file(
-        &self,
-        file: OpenFile,
-        name: String,
-        mac: Option<MacAddr>,
-        request: &Parts,
-    ) -> Response {
-        let answer = conditions::answer(&request.method, &request.headers, &file);
-        let method = &request.method;
-        let (start, length, status) = match answer {
-            Answer::Whole => (0, file.len, StatusCode::OK),
-            Answer::Part { start, length } => (start, length, StatusCode::PARTIAL_CONTENT),
-            Answer::NotModified => {
-                let mut response = Response::new(Body::empty());
-                *response.status_mut() = StatusCode::NOT_MODIFIED;
-                conditions::validators(response.headers_mut(), &file);
-                return response;
-            }
-            Answer::Failed => {
-                return refusal(
-                    StatusCode::PRECONDITION_FAILED,
-                    "the file has changed\n",
-                    method,
-                );
-            }
-            Answer::Beyond => {
-                let mut response =
-                    refusal(StatusCode::RANGE_NOT_SATISFIABLE, "no such range\n", method);
-                set(
-                    &mut response,
-                    header::CONTENT_RANGE,
-                    &format!("bytes */{}", file.len),
-                );
-                return response;
-            }
-        };
-        let mut response = whole(status, length, Body::empty());
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static(content_type(&name)),
-        );
-        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        conditions::validators(headers, &file);
-        if status == StatusCode::PARTIAL_CONTENT {
-            let range = format!("bytes {start}-{}/{}", start + length - 1, file.len);
-            set(&mut response, header::CONTENT_RANGE, &range);
-        }
-        if method == Method::GET {
-            let transfer = Transfer {
-                events: self.state.events.clone(),
-                origin: self.origin(mac),
-                path: name,
-                started: self.started,
-                // A part out of the middle (iPXE reads an ISO by thousands of them) is no
-                // milestone; whoever got the last octet has the file.
-                report: start + length == file.len,
-            };
-            *response.body_mut() = Body::new(FileBody::new(file.file, start, length, transfer));
-        }
-        response
-    }
-
     /// The same answer whether a name is absent, forbidden or nonsense.
     fn absent(&self, name: &str, mac: Option<MacAddr>, reason: &str, method: &Method) -> Response {
         if method == Method::GET {
@@ -322,45 +259,3 @@ fn is_optional(name: &str) -> bool {
         || name.ends_with(".pf2")
         || matches!(name, "autoexec.ipxe" | "favicon.ico")
 }
-
-fn content_type(name: &str) -> &'static str {
-    let efi = name.len() >= 4 && name.as_bytes()[name.len() - 4..].eq_ignore_ascii_case(b".efi");
-    if efi {
-        "application/efi"
-    } else {
-        "application/octet-stream"
-    }
-}
-
-/// A response whose length is known: hyper sends exactly this header and never chunks.
-fn whole(status: StatusCode, length: u64, body: Body) -> Response {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    response
-}
-
-fn body_for(method: &Method, text: impl Into<Body>) -> Body {
-    if method == Method::HEAD {
-        Body::empty()
-    } else {
-        text.into()
-    }
-}
-
-fn refusal(status: StatusCode, text: &'static str, method: &Method) -> Response {
-    let mut response = whole(status, text.len() as u64, body_for(method, text));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(TEXT));
-    response
-}
-
-fn set(response: &mut Response, name: header::HeaderName, value: &str) {
-    let value = HeaderValue::from_str(value).expect("digits and ASCII punctuation only");
-    response.headers_mut().insert(name, value);
-}
-
-const TEXT: &str = "text/plain; charset=utf-8";

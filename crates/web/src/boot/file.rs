@@ -1,0 +1,86 @@
+//! An existing file as an answer: whole, in part, or not at all.
+
+use super::Exchange;
+use super::body::{FileBody, Transfer};
+use super::conditions::{self, Answer};
+use super::respond::{refusal, set, whole};
+use axum::body::Body;
+use axum::response::Response;
+use bootfiles::OpenFile;
+use bootplan::MacAddr;
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode, header};
+
+impl Exchange {
+    pub(super) fn file(
+        &self,
+        file: OpenFile,
+        name: String,
+        mac: Option<MacAddr>,
+        request: &Parts,
+    ) -> Response {
+        let answer = conditions::answer(&request.method, &request.headers, &file);
+        let method = &request.method;
+        let (start, length, status) = match answer {
+            Answer::Whole => (0, file.len, StatusCode::OK),
+            Answer::Part { start, length } => (start, length, StatusCode::PARTIAL_CONTENT),
+            Answer::NotModified => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+                conditions::validators(response.headers_mut(), &file);
+                return response;
+            }
+            Answer::Failed => {
+                return refusal(
+                    StatusCode::PRECONDITION_FAILED,
+                    "the file has changed\n",
+                    method,
+                );
+            }
+            Answer::Beyond => {
+                let mut response =
+                    refusal(StatusCode::RANGE_NOT_SATISFIABLE, "no such range\n", method);
+                set(
+                    &mut response,
+                    header::CONTENT_RANGE,
+                    &format!("bytes */{}", file.len),
+                );
+                return response;
+            }
+        };
+        let mut response = whole(status, length, Body::empty());
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(content_type(&name)),
+        );
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        conditions::validators(headers, &file);
+        if status == StatusCode::PARTIAL_CONTENT {
+            let range = format!("bytes {start}-{}/{}", start + length - 1, file.len);
+            set(&mut response, header::CONTENT_RANGE, &range);
+        }
+        if method == Method::GET {
+            let transfer = Transfer {
+                events: self.state.events.clone(),
+                origin: self.origin(mac),
+                path: name,
+                started: self.started,
+                // A part out of the middle (iPXE reads an ISO by thousands of them) is no
+                // milestone; whoever got the last octet has the file.
+                report: start + length == file.len,
+            };
+            *response.body_mut() = Body::new(FileBody::new(file.file, start, length, transfer));
+        }
+        response
+    }
+}
+
+fn content_type(name: &str) -> &'static str {
+    let efi = name.len() >= 4 && name.as_bytes()[name.len() - 4..].eq_ignore_ascii_case(b".efi");
+    if efi {
+        "application/efi"
+    } else {
+        "application/octet-stream"
+    }
+}
