@@ -6,7 +6,7 @@ use bootfiles::BootFiles;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use store::Store;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
 /// Takes in changes. What cannot change while running is named, and stays as it was.
@@ -27,32 +27,32 @@ pub(crate) struct Reloader {
     pub store: Store,
     /// Why the file is not the configuration in force.
     pub fault: Arc<Mutex<Option<String>>>,
+    /// SIGHUP, caught from the very start: until then it would end the program.
+    pub hangup: Signal,
 }
 
 impl Reloader {
     /// Follows the files and SIGHUP for ever.
-    pub(crate) async fn run(mut self) -> std::io::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
+    pub(crate) async fn run(mut self) {
         let config_dir = self.path.as_deref().and_then(|p| match p.parent() {
             Some(dir) if dir.as_os_str().is_empty() => Some(Path::new(".").to_owned()),
             dir => dir.map(Path::to_owned),
         });
-        let dirs: Vec<&Path> = self
-            .loader_dirs
-            .iter()
-            .map(PathBuf::as_path)
-            .chain(config_dir.as_deref())
-            .collect();
-        let mut watch = match Watch::on(&dirs) {
+        let dirs: Vec<&Path> = config_dir.as_deref().into_iter().collect();
+        let trees: Vec<&Path> = self.loader_dirs.iter().map(PathBuf::as_path).collect();
+        let mut watch = match Watch::on(&dirs, &trees) {
             Ok(watch) => Some(watch),
             Err(error) => {
                 tracing::warn!(%error, "cannot watch files; send SIGHUP after a change");
                 None
             }
         };
+        // What was saved between the start and the watching would never be seen.
+        self.reload_config();
+        self.rescan_loaders();
         loop {
             tokio::select! {
-                _ = hangup.recv() => {
+                _ = self.hangup.recv() => {
                     self.reload_config();
                     self.rescan_loaders();
                 }
@@ -101,7 +101,8 @@ impl Reloader {
     }
 
     fn rescan_loaders(&self) {
-        self.files.rescan();
+        // Every loader is read for its checksum; packets go on meanwhile.
+        tokio::task::block_in_place(|| self.files.rescan());
         let fresh = self.files.inventory();
         if self.store.catalog().loaders != fresh {
             tracing::info!(loaders = fresh.iter().count(), "loaders changed");

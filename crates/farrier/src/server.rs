@@ -78,6 +78,7 @@ pub(crate) async fn build(
     said: Overrides,
 ) -> anyhow::Result<Server> {
     let data = config.data_dir.clone();
+    let hangup = signal(SignalKind::hangup())?;
     setup::make_directories(&data)?;
     setup::raise_open_files();
     let store = Store::open(&config.database_url()).await?;
@@ -189,6 +190,7 @@ pub(crate) async fn build(
         loader_dirs: vec![data.join("loaders/local"), data.join("loaders/packaged")],
         store: store.clone(),
         fault: config_fault,
+        hangup,
     };
     Ok(Server {
         control: web::people::router(state.clone()).layer(axum::Extension(Actor::cli())),
@@ -267,6 +269,7 @@ impl Server {
             // A packet loop ends only when its socket is unusable: better to be restarted than
             // to look alive and answer nobody.
             Some(ended) = packets.join_next() => Some(format!("a packet loop ended: {ended:?}")),
+            Some(ended) = draining.join_next() => Some(format!("a listener ended: {ended:?}")),
             ended = &mut reloading => Some(format!("the reload task ended: {ended:?}")),
         };
         tracing::info!("stopping: no new requests; transfers under way may finish");
