@@ -59,10 +59,11 @@ pub(crate) fn bind_boot_server() -> Result<PktInfoSocket, BindError> {
     )
 }
 
-/// Opens port 68, where other servers' broadcast answers can be overheard. A DHCP client of this
-/// host may have it; then we hear less, and that is all.
+/// Opens port 68, where other servers' broadcast answers can be overheard. It belongs to this
+/// host's own DHCP client, which must get it and its unicast answers whichever starts first; if
+/// it does not share, we hear less, and that is all.
 pub(crate) fn bind_overhear() -> Result<PktInfoSocket, BindError> {
-    PktInfoSocket::bind(68, "other servers' offers are not overheard")
+    PktInfoSocket::bind_beside(68, "other servers' offers are not overheard")
 }
 
 impl Responder {
@@ -96,7 +97,7 @@ impl Responder {
             .serving(arrival.interface)
             .ok_or("interface-not-served")?;
         let peer = Some(*arrival.from.ip()).filter(|ip| !ip.is_unspecified());
-        let local = match interface.has(arrival.to) {
+        let local = match interfaces.is_ours(arrival.to) {
             true => arrival.to,
             false => interface
                 .address_towards(peer)

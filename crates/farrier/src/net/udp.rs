@@ -69,7 +69,28 @@ pub(crate) enum BindError {
 impl PktInfoSocket {
     /// Opens `0.0.0.0:port`. `SO_REUSEADDR` stays off on purpose: with it Linux would hand
     /// relayed (unicast) requests to only one of two servers and neither would notice (F.3).
+    ///
+    /// # Errors
+    /// Names the holder of a taken port and what to do.
     pub(crate) fn bind(port: u16, advice: &'static str) -> Result<Self, BindError> {
+        Self::open(
+            SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port),
+            false,
+            advice,
+        )
+    }
+
+    /// Opens a port for broadcasts alone, beside whoever else has it or wants it later: unicast
+    /// datagrams stay theirs.
+    ///
+    /// # Errors
+    /// When the other one does not share.
+    pub(crate) fn bind_beside(port: u16, advice: &'static str) -> Result<Self, BindError> {
+        Self::open(SocketAddrV4::new(Ipv4Addr::BROADCAST, port), true, advice)
+    }
+
+    fn open(address: SocketAddrV4, shared: bool, advice: &'static str) -> Result<Self, BindError> {
+        let port = address.port();
         let open = || -> io::Result<UdpSocket> {
             let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
             socket.set_nonblocking(true)?;
@@ -78,7 +99,8 @@ impl PktInfoSocket {
             // lost there costs a machine a whole retry. The kernel caps this at rmem_max.
             socket.set_recv_buffer_size(RECEIVE_QUEUE)?;
             setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
-            socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port).into())?;
+            socket.set_reuse_address(shared)?;
+            socket.bind(&address.into())?;
             UdpSocket::from_std(socket.into())
         };
         let socket = open().map_err(|source| match source.kind() {
