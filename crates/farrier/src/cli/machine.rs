@@ -77,9 +77,23 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             profile,
             none: _,
         } => {
-            let mut ids = Vec::new();
+            // Everything is looked at before anything is entered: a mistyped name must not leave
+            // half of the machines behind.
+            if let Some(profile) = &profile {
+                client
+                    .get(&format!("/profiles/{}", escape(profile)))
+                    .await?;
+            }
+            let mut meant = Vec::new();
             for machine in &machines {
-                ids.push(find_or_enter(&client, machine).await?["id"].clone());
+                meant.push(find_or_unseen(&client, machine).await?);
+            }
+            let mut ids = Vec::new();
+            for machine in meant {
+                ids.push(match machine {
+                    Meant::Known(id) => id,
+                    Meant::Unseen(mac) => enter(&client, mac).await?,
+                });
             }
             let body = json!({ "ids": ids, "profile": profile });
             client
@@ -132,21 +146,26 @@ pub(super) async fn find(client: &Client, key: &str) -> anyhow::Result<Value> {
     }
 }
 
-/// A MAC that was never seen is entered as a machine: forty machines can be assigned before the
-/// first is switched on.
-async fn find_or_enter(client: &Client, key: &str) -> anyhow::Result<Value> {
-    let Ok(mac) = key.parse::<MacAddr>() else {
-        return find(client, key).await;
-    };
-    match find(client, key).await {
-        Ok(machine) => Ok(machine),
-        Err(_) => {
-            let body = json!({ "macs": [mac] });
-            let entered = client.send(Method::POST, "/machines", Some(&body)).await?;
-            println!("{mac}: not seen yet; entered as a new machine");
-            Ok(entered)
-        }
+enum Meant {
+    Known(Value),
+    Unseen(MacAddr),
+}
+
+async fn find_or_unseen(client: &Client, key: &str) -> anyhow::Result<Meant> {
+    match (find(client, key).await, key.parse::<MacAddr>()) {
+        (Ok(machine), _) => Ok(Meant::Known(machine["id"].clone())),
+        (Err(_), Ok(mac)) => Ok(Meant::Unseen(mac)),
+        (Err(error), Err(_)) => Err(error),
     }
+}
+
+/// A MAC that was never seen is entered as a machine: forty machines can be assigned before the
+/// first is switched on. Its id.
+async fn enter(client: &Client, mac: MacAddr) -> anyhow::Result<Value> {
+    let body = json!({ "macs": [mac] });
+    let entered = client.send(Method::POST, "/machines", Some(&body)).await?;
+    println!("{mac}: not seen yet; entered as a new machine");
+    Ok(entered["id"].clone())
 }
 
 /// Its id, as paths of the API want it.
