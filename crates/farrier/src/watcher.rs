@@ -18,7 +18,8 @@ impl Watch {
     ///
     /// # Errors
     /// When the system refuses (too many watches, no such directory).
-    pub(crate) fn on(dirs: &[&Path]) -> notify::Result<Watch> {
+    /// Of `trees` everything below is watched, of `dirs` only what lies in them.
+    pub(crate) fn on(dirs: &[&Path], trees: &[&Path]) -> notify::Result<Watch> {
         let (sender, changes) = mpsc::channel(256);
         let mut watcher =
             notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -33,6 +34,9 @@ impl Watch {
             })?;
         for dir in dirs {
             watcher.watch(dir, RecursiveMode::NonRecursive)?;
+        }
+        for tree in trees {
+            watcher.watch(tree, RecursiveMode::Recursive)?;
         }
         Ok(Watch {
             _watcher: watcher,
@@ -66,7 +70,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let file = dir.path().join("farrier.yaml");
         std::fs::write(&file, "a").expect("written");
-        let mut watch = Watch::on(&[dir.path()]).expect("watched");
+        let mut watch = Watch::on(&[dir.path()], &[]).expect("watched");
         std::fs::write(dir.path().join("new"), "b").expect("written");
         std::fs::rename(dir.path().join("new"), &file).expect("renamed");
         let paths = tokio::time::timeout(Duration::from_secs(10), watch.changed())

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use crate::packet::Request;
 
-/// Transfers in all. Each has a socket and a task, some 10 KiB together; 4,096 of them stay below 64 MiB and
-/// serve four times the largest boot storm that was measured (1,000 clients at once).
+/// Transfers in all. Each has a socket and a task, some 10 KiB together, and once its client has answered a piece
+/// of the file (see the program's `net/tftp/source.rs`); they serve four times the largest boot storm that was
+/// measured (1,000 clients at once).
 pub const SESSIONS_CAP: usize = 4_096;
 
 /// Transfers of one client address. A machine has one, two while it recycles ports; a rack behind one translated
@@ -106,11 +107,12 @@ impl Refusal {
     }
 }
 
-/// Whether anything, even an ERROR, may be sent to this source port: not to the ports where DHCP and TFTP
-/// servers listen, where our answer would be somebody's next request.
+/// Whether anything, even an ERROR, may be sent to this source port: not to the ports of services, where our
+/// answer would be somebody's next request (echo, chargen, DNS, DHCP, TFTP itself; protocol.md G.4). No boot ROM
+/// or loader was seen to ask from below 1024; Intel's uses 2070, PXELINUX 49152 and up.
 #[must_use]
 pub fn is_client_port(port: u16) -> bool {
-    !matches!(port, 0 | 67 | 69 | 4011)
+    port > 1024 && port != 4011
 }
 
 /// The transfers there are.

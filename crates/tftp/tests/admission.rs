@@ -124,7 +124,7 @@ fn running_transfers_are_never_pushed_out() {
 #[test]
 fn ports_of_services_get_nothing() {
     let mut sessions = Sessions::default();
-    for port in [0, 67, 69, 4011] {
+    for port in [0, 7, 19, 53, 67, 69, 1024, 4011] {
         assert!(!is_client_port(port));
         let refused = sessions.admit(beginning(), peer(1, port), &request("f", ""));
         assert_eq!(refused, Admission::Refuse(Refusal::ReservedPort { port }));
@@ -139,7 +139,7 @@ fn a_flood_costs_bounded_memory_and_leaves_a_real_client_its_time() {
         let [_, a, b, c] = forged.to_be_bytes();
         sessions.admit(
             beginning(),
-            SocketAddr::from(([10, a, b, c], 1024)),
+            SocketAddr::from(([10, a, b, c], 2000)),
             &request("f", ""),
         );
         if forged % 5_000 == 0 {

@@ -117,6 +117,13 @@ impl Interfaces {
         self.by_index.get(&index).filter(|i| i.serving.is_ok())
     }
 
+    /// Whether `address` is ours on an interface we answer on.
+    pub(crate) fn is_ours(&self, address: Ipv4Addr) -> bool {
+        self.by_index
+            .values()
+            .any(|i| i.serving.is_ok() && i.has(address))
+    }
+
     /// All interfaces by index.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Interface> {
         self.by_index.values()

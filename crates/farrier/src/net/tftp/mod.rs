@@ -14,10 +14,11 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tftp::admission::{Admission, SessionId, Sessions};
-use tftp::{ErrorCode, ErrorPacket, Limits, Outcome, OutcomeKind, Request, RequestKind, Sender};
+use tftp::{ErrorCode, ErrorPacket, Limits, OutcomeKind, Request, RequestKind, Sender};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use transfer::Ended;
 
 /// The TFTP server: the socket on port 69 and what its transfers share.
 pub(crate) struct TftpServer {
@@ -143,8 +144,9 @@ impl TftpServer {
         let interface = interfaces
             .serving(arrival.interface)
             .ok_or("tftp-interface-not-served")?;
-        // A request to a broadcast address gets no answer (RFC 1123 section 4.2.3.1).
-        if !interface.has(arrival.to) {
+        // A request to a broadcast address gets no answer (RFC 1123 section 4.2.3.1); one to our
+        // address on another interface does (a service address on `lo`, asymmetric routes).
+        if !interfaces.is_ours(arrival.to) {
             return Err("tftp-broadcast");
         }
         let request = tftp::parse_request(bytes).map_err(|malformed| malformed.slug())?;
@@ -191,10 +193,14 @@ impl Shared {
             }
         };
         let ask = Arc::new(ask);
-        let found = {
-            let (shared, ask) = (Arc::clone(&self), Arc::clone(&ask));
+        let found = match BootPath::parse(&ask.request.name) {
             // Opening a file blocks as the file system does: a sleeping disk, an NFS mount.
-            tokio::task::spawn_blocking(move || shared.find(&ask)).await
+            Ok(BootPath::Loader(_) | BootPath::Image(_)) => {
+                let (shared, ask) = (Arc::clone(&self), Arc::clone(&ask));
+                tokio::task::spawn_blocking(move || shared.find(&ask)).await
+            }
+            // A menu must not wait behind files.
+            _ => Ok(self.find(&ask)),
         };
         let (content, story) = match found {
             Ok(Ok(found)) => found,
@@ -222,9 +228,9 @@ impl Shared {
             let mut table = self.sessions.lock().expect("no panic while held");
             table.sessions.proved(id);
         };
-        let on_outcome = |outcome: Option<Outcome>| {
+        let on_outcome = |ended: Ended| {
             self.forget(id);
-            self.tell(&ask, &story, outcome, started);
+            self.tell(&ask, &story, ended, started);
         };
         transfer::run(&socket, ask.peer, sender, again, on_proof, on_outcome).await;
     }
@@ -342,7 +348,7 @@ impl Shared {
         self.responder.events.emit(ask.origin(mac), kind);
     }
 
-    fn tell(&self, ask: &Ask, story: &Story, outcome: Option<Outcome>, started: Instant) {
+    fn tell(&self, ask: &Ask, story: &Story, ended: Ended, started: Instant) {
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let path = story.path.clone();
         let failed = |reason: String, normal| EventKind::FileFailed {
@@ -351,8 +357,12 @@ impl Shared {
             reason,
             normal,
         };
-        let kind = match outcome.map(|o| (o.kind, o.bytes)) {
-            Some((OutcomeKind::Completed, bytes)) => match &story.menu {
+        let ended = match ended {
+            Ended::As(outcome) => Ok((outcome.kind, outcome.bytes)),
+            Ended::PortClosed { blocks } => Err(blocks),
+        };
+        let kind = match ended {
+            Ok((OutcomeKind::Completed, bytes)) => match &story.menu {
                 Some(menu) => menu.clone(),
                 None => EventKind::FileServed {
                     transport: Transport::Tftp,
@@ -361,10 +371,10 @@ impl Shared {
                     millis,
                 },
             },
-            Some((OutcomeKind::SizeProbe { .. }, _)) => {
+            Ok((OutcomeKind::SizeProbe { .. }, _)) => {
                 failed("asked only for the size".into(), true)
             }
-            Some((OutcomeKind::ClientAborted { code, text }, bytes)) => {
+            Ok((OutcomeKind::ClientAborted { code, text }, bytes)) => {
                 // PXELINUX and GRUB close a file early with ERROR 0 when they have seen enough.
                 let normal = code == ErrorCode::Undefined;
                 failed(
@@ -372,18 +382,22 @@ impl Shared {
                     normal,
                 )
             }
-            Some((OutcomeKind::TimedOut, bytes)) => {
+            Ok((OutcomeKind::TimedOut, bytes)) => {
                 failed(format!("the client fell silent after {bytes} bytes"), false)
             }
-            Some((OutcomeKind::ReadFailed { reason }, _)) => {
+            Ok((OutcomeKind::ReadFailed { reason }, _)) => {
                 tracing::error!(path, reason, "a boot file could not be read");
                 failed("the file could not be read".into(), false)
             }
-            Some((other, bytes)) => failed(
+            Ok((other, bytes)) => failed(
                 format!("ended after {bytes} bytes: {}", other.slug()),
                 false,
             ),
-            None => failed("the client closed its port".into(), true),
+            // A probe that was answered too late for its asker; with blocks behind it, a crash.
+            Err(blocks) => failed(
+                format!("the client vanished after {blocks} blocks"),
+                blocks == 0,
+            ),
         };
         self.responder.events.emit(ask.origin(story.mac), kind);
     }

@@ -9,6 +9,17 @@ use tftp::{Outcome, Sender};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
+/// How a transfer ended.
+pub(super) enum Ended {
+    /// By the protocol.
+    As(Outcome),
+    /// The client's system says that nobody has its port any more.
+    PortClosed {
+        /// Blocks it had acknowledged.
+        blocks: u64,
+    },
+}
+
 /// Opens the socket of one transfer: an ephemeral port (the transfer's TID) on the address the
 /// request was sent to, connected, so that the kernel refuses strangers.
 ///
@@ -31,7 +42,7 @@ pub(super) async fn run(
     mut sender: Sender<Content>,
     mut again: mpsc::Receiver<()>,
     on_proof: impl FnOnce(),
-    on_outcome: impl FnOnce(Option<Outcome>),
+    on_outcome: impl FnOnce(Ended),
 ) {
     let mut datagram = Vec::with_capacity(2048);
     let mut received = [0u8; 2048];
@@ -57,7 +68,7 @@ pub(super) async fn run(
         if (outcome.is_some() || gone)
             && let Some(on_outcome) = on_outcome.take()
         {
-            on_outcome(outcome);
+            on_outcome(outcome.map_or(closed(&sender), Ended::As));
         }
         if gone || sender.is_closed() {
             return;
@@ -75,7 +86,7 @@ pub(super) async fn run(
                         tracing::debug!(%peer, %error, "transfer socket failed");
                     }
                     if let Some(on_outcome) = on_outcome.take() {
-                        on_outcome(sender.outcome());
+                        on_outcome(sender.outcome().map_or(closed(&sender), Ended::As));
                     }
                     return;
                 }
@@ -83,6 +94,12 @@ pub(super) async fn run(
             Some(()) = again.recv() => sender.repeat_first(),
             () = sleep_until(deadline) => sender.handle_timeout(Instant::now()),
         }
+    }
+}
+
+fn closed(sender: &Sender<Content>) -> Ended {
+    Ended::PortClosed {
+        blocks: sender.acknowledged(),
     }
 }
 
