@@ -31,7 +31,6 @@ lan() {
 
 need build-essential cc make
 need ca-certificates /etc/ssl/certs/ca-certificates.crt
-need xz-utils xz
 browser=no
 for part in "$@"; do
     case $part in
@@ -44,7 +43,6 @@ for part in "$@"; do
             need postgresql /usr/lib/postgresql/15/bin/postgres
             need chromium chromium
             need nodejs node
-            need npm npm
             browser=yes
             ;;
         lint) need shellcheck shellcheck ;;
@@ -55,26 +53,44 @@ for part in "$@"; do
     esac
 done
 
-if [ ${#packages[@]} -gt 0 ]; then
+# install PACKAGE...   as root, quietly unless it fails; the package lists are fetched once
+listed=no
+install() {
     if [ "$(id -u)" -ne 0 ]; then
-        echo "setup: these Debian packages are missing: ${packages[*]}" >&2
-        echo "setup: run as root, or first: sudo apt-get install --no-install-recommends ${packages[*]}" >&2
+        echo "setup: these Debian packages are missing: $*" >&2
+        echo "setup: run as root, or first: sudo apt-get install --no-install-recommends $*" >&2
         exit 1
     fi
-    echo "setup: installing ${packages[*]}"
+    echo "setup: installing $*"
     export DEBIAN_FRONTEND=noninteractive
-    # Packages that bring a service (postgresql) must not start it, nor make a database cluster:
-    # the tests start their own.
+    # postgresql must not make a database cluster and start it: the tests start their own.
     mkdir -p /etc/postgresql-common
     [ -e /etc/postgresql-common/createcluster.conf ] ||
         echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+    if [ $listed = no ]; then
+        quiet apt-get -q update
+        listed=yes
+    fi
+    quiet apt-get -qy install --no-install-recommends "$@"
+}
+quiet() {
+    local log
     log=$(mktemp)
-    trap 'rm -f "$log"' EXIT
-    if ! { apt-get -q update && apt-get -qy install --no-install-recommends "${packages[@]}"; } >"$log" 2>&1; then
+    if ! "$@" >"$log" 2>&1; then
         tail -n 30 "$log" >&2
-        echo "setup: apt-get failed, see above" >&2
+        rm -f "$log"
+        echo "setup: '$*' failed, see above" >&2
         exit 1
     fi
+    rm -f "$log"
+}
+
+if [ ${#packages[@]} -gt 0 ]; then
+    install "${packages[@]}"
+fi
+# Some builds of nodejs bring npm, and then Debian's npm conflicts with them: look again first.
+if [ "$browser" = yes ] && ! command -v npm >/dev/null; then
+    install npm
 fi
 
 if ! command -v cargo >/dev/null; then
