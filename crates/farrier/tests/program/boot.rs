@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use testkit::firmware::{BiosRom, Edk2, Ipxe, Outcome};
+use testkit::firmware::{BiosRom, Edk2, Edk2Http, Ipxe, Outcome};
 
 /// The site's switch and DHCP server on 10.77.0.1, with Farrier's host and a machine plugged in.
 struct SiteLan {
@@ -172,6 +172,33 @@ fn uefi_firmware_asks_port_4011_and_gets_its_loader() {
             "offered snponly.efi",
             "boot-server-ack snponly.efi",
             "file-served tftp snponly.efi",
+        ]
+    );
+}
+
+#[test]
+fn uefi_http_boot_is_sent_to_its_loader_by_url() {
+    let lan = SiteLan::new();
+    let _site_dhcp = Dnsmasq::start(&lan.site, "br0", &[]);
+    let farrier = Farrier::started(&lan.server);
+    farrier.assign(&[MAC_TEXT]);
+
+    let uefi = ask(&lan.machine, MAC, Edk2Http::new(MAC, 16));
+    let Outcome::Http { url } = uefi.outcome else {
+        panic!("no URL: {:?}", uefi.outcome);
+    };
+    let path = url.strip_prefix("http://10.77.0.2").expect("our address");
+    let loader = lan.machine.run(|| http_get(SERVER, path));
+    assert!(
+        loader == content("snponly.efi"),
+        "{url}: another file than ours"
+    );
+    let boot = finished_boot(&farrier, "loader");
+    assert_eq!(
+        stages(&boot),
+        [
+            "offered http://10.77.0.2/boot/snponly.efi",
+            "file-served http snponly.efi",
         ]
     );
 }

@@ -250,6 +250,17 @@ fn machines_are_assigned_before_they_are_ever_seen_and_explained() {
         "{menu}"
     );
 
+    // Mistakes leave nothing behind.
+    for mistake in [
+        ["nosuch", "52:54:00:dd:00:02", "52:54:00:dd:00:03"],
+        ["test", "52:54:00:dd:00:02", "nobody"],
+    ] {
+        let ran = farrier.cli(&[&["machine", "assign", "--profile"], &mistake[..]].concat());
+        assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+        let machines = farrier.json(&["machine", "list"]);
+        assert_eq!(machines["machines"].as_array().map(Vec::len), Some(1));
+    }
+
     let list = farrier.ok(&["machine", "list"]);
     assert!(
         list.starts_with("NAME") && list.contains("52:54:00:dd:00:01"),

@@ -6,6 +6,7 @@
 mod boot;
 mod cli;
 mod common;
+mod dhcp;
 mod interfaces;
 mod ports;
 mod reload;

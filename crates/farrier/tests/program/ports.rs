@@ -2,12 +2,13 @@
 
 use crate::boot::Dnsmasq;
 use crate::common::farrier::content;
-use crate::common::firmware::ask;
-use crate::common::wire::tftp_file;
-use crate::common::{Farrier, Lan, SERVER};
-use std::net::{TcpListener, UdpSocket};
+use crate::common::firmware::{ask, on_eth0};
+use crate::common::wire::{receive, tftp_file};
+use crate::common::{Farrier, Lan, SERVER, eventually};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 use std::time::Duration;
 use testkit::firmware::{Edk2, Outcome};
+use testkit::packet::Packet;
 
 /// What is held, and what the message must tell the admin to do.
 const TAKEN: [(&str, &str); 4] = [
@@ -78,4 +79,50 @@ fn beside_a_dhcp_server_on_the_same_host_machines_boot_by_port_4011() {
     assert_eq!(uefi.outcome, snponly, "{:?}", uefi.heard);
     let loader = lan.client.run(|| tftp_file(SERVER, "snponly.efi"));
     assert!(loader == content("snponly.efi"), "another file than ours");
+}
+
+/// Farrier listens to other servers' broadcasts on port 68, which belongs to the host's own DHCP
+/// client: it must get its port, and its lease's renewal by unicast, whichever starts first.
+#[test]
+fn the_hosts_own_dhcp_client_keeps_its_port_and_its_answers() {
+    let lan = Lan::new();
+    let client_port = || {
+        use socket2::{Domain, Socket, Type};
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("made");
+        // As dhclient, udhcpc, dhcpcd and systemd-networkd do.
+        socket.set_reuse_address(true).expect("allowed");
+        let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68);
+        socket
+            .bind(&any.into())
+            .expect("Farrier keeps it from them");
+        UdpSocket::from(socket)
+    };
+    let before = lan.server.run(client_port);
+    let farrier = Farrier::started(&lan.server);
+    let ports = farrier.ok(&["status"]);
+    assert!(!ports.contains("Overhearing"), "{ports}");
+    drop(before);
+    let after = lan.server.run(client_port);
+
+    let mut offer = Packet::d0().with(53, &[2]).with(54, &[10, 77, 0, 50]);
+    offer.op = 2;
+    offer.yiaddr = Ipv4Addr::new(10, 77, 0, 99);
+    let site = lan.client.run(|| on_eth0(67));
+    let offer = offer.encode();
+    for _ in 0..5 {
+        site.send_to(&offer, (SERVER, 68)).expect("sent");
+        let (heard, _) = receive(&after, Duration::from_secs(2)).expect("renewals reach it");
+        assert_eq!(heard, offer);
+    }
+    let broadcast = (Ipv4Addr::BROADCAST, 68);
+    eventually(Duration::from_secs(5), "broadcasts are overheard", || {
+        site.send_to(&offer, broadcast).expect("sent");
+        let status = farrier.json(&["status"]);
+        let first = status["foreign_servers"].get(0)?.clone();
+        (first["address"] == "10.77.0.50" && first["boots"] == true).then_some(())
+    });
+    assert!(
+        receive(&after, Duration::from_secs(1)).is_some(),
+        "shared by both"
+    );
 }

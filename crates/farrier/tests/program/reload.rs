@@ -88,6 +88,22 @@ fn a_good_file_changes_the_interfaces_without_a_dropped_packet() {
     });
 }
 
+/// A service manager may reload right after the start.
+#[test]
+fn a_hangup_while_it_starts_does_not_end_it() {
+    let lan = Lan::new();
+    let mut farrier = Farrier::prepared(&lan.server);
+    farrier.start_with(|farrier| {
+        for _ in 0..100 {
+            std::thread::sleep(Duration::from_millis(3));
+            if farrier.data().join("farrier.db").exists() {
+                farrier.signal(Signal::SIGHUP);
+            }
+        }
+    });
+    farrier.ok(&["status"]);
+}
+
 #[test]
 fn what_needs_a_restart_is_named_and_stays_as_it_was() {
     let lan = Lan::new();

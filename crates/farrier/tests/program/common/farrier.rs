@@ -68,8 +68,14 @@ impl<'a> Farrier<'a> {
 
     /// Starts the server and waits until its control socket answers.
     pub(crate) fn start(&mut self) {
+        self.start_with(|_| {});
+    }
+
+    /// The same, with something done as soon as there is a process.
+    pub(crate) fn start_with(&mut self, meanwhile: impl FnOnce(&Farrier<'a>)) {
         assert!(self.child.is_none(), "one server each");
         self.child = Some(self.spawn());
+        meanwhile(self);
         eventually(Duration::from_secs(10), "the server answers", || {
             if let Some(status) = self.exited() {
                 panic!("the server ended at once, {status}:\n{}", self.log());

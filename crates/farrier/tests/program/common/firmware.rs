@@ -17,7 +17,7 @@ pub(crate) struct Asked {
 }
 
 /// A socket on `eth0` that can send before there is an address.
-fn raw_boned(port: u16) -> UdpSocket {
+pub(crate) fn on_eth0(port: u16) -> UdpSocket {
     use socket2::{Domain, Socket, Type};
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("made");
     socket.bind_device(Some(b"eth0")).expect("eth0 is there");
@@ -36,7 +36,7 @@ pub(crate) fn ask<R: Rules + Send>(host: &Netns, mac: [u8; 6], mut firmware: Fir
         "addr flush dev eth0\nlink set eth0 address {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"
     ));
     host.run(|| {
-        let sockets = [raw_boned(68), raw_boned(4011)];
+        let sockets = [on_eth0(68), on_eth0(4011)];
         let started = Instant::now();
         let mut heard: Vec<Seen> = Vec::new();
         loop {
@@ -78,7 +78,7 @@ pub(crate) fn discover<R: Rules>(mut firmware: Firmware<R>) -> Vec<u8> {
 /// `first`, no more than the first reply.
 pub(crate) fn broadcast(host: &Netns, packet: &[u8], limit: Duration, first: bool) -> Vec<Seen> {
     host.run(|| {
-        let socket = raw_boned(68);
+        let socket = on_eth0(68);
         socket
             .send_to(packet, (Ipv4Addr::BROADCAST, 67))
             .expect("sent");
@@ -89,13 +89,14 @@ pub(crate) fn broadcast(host: &Netns, packet: &[u8], limit: Duration, first: boo
 /// Gathers what is heard on `eth0`, port 68.
 pub(crate) fn overhear(host: &Netns, limit: Duration, ready: impl FnOnce() + Send) -> Vec<Seen> {
     host.run(|| {
-        let socket = raw_boned(68);
+        let socket = on_eth0(68);
         ready();
         listen(&socket, limit, false)
     })
 }
 
-fn listen(socket: &UdpSocket, limit: Duration, first: bool) -> Vec<Seen> {
+/// Gathers the replies that come to a socket; with `first`, no more than one.
+pub(crate) fn listen(socket: &UdpSocket, limit: Duration, first: bool) -> Vec<Seen> {
     let end = Instant::now() + limit;
     let mut heard = Vec::new();
     while let Some(left) = end.checked_duration_since(Instant::now()) {
