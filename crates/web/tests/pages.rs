@@ -381,3 +381,51 @@ async fn live_updates_are_announced_as_they_happen() {
         "{changed}"
     );
 }
+
+#[tokio::test]
+async fn saving_an_old_page_keeps_what_was_learned_since_and_what_was_left_alone() {
+    let (site, cookie) = Site::full().await;
+    let change = MachineChange {
+        uuid: Some(None),
+        serial: Some(None),
+        ..MachineChange::default()
+    };
+    let saved = site.store.update_machine(MachineId(1), change, "morgan");
+    saved.await.expect("saved");
+    let opened = site.get("/machines/1", &cookie).await.body;
+    let hidden = |field: &str| {
+        let start = format!("name=\"was_{field}\" value=\"");
+        let rest = opened.split(&start).nth(1).expect("carried");
+        rest.split('"').next().expect("closed").to_owned()
+    };
+    let macs = hidden("macs");
+    let form = format!(
+        "name=renamed&macs={macs}&uuid=&serial=&labels=rack%3D10&loader=&was_name={}\
+         &was_macs={macs}&was_uuid={}&was_serial={}&was_labels=rack%3D10&was_loader=",
+        hidden("name"),
+        hidden("uuid"),
+        hidden("serial"),
+    );
+    let learned = Sighting {
+        serial: Some("LEARNED".to_owned()),
+        uuid: "4c4c4544-0042-3510-8047-b2c04f3832aa".parse().ok(),
+        ..Sighting::of(support::mac(0), Timestamp(support::now()))
+    };
+    site.store.sight(learned).await.expect("sighted");
+    let saved = site.post("/machines/1", &form, &cookie).await;
+    assert_eq!(saved.status, StatusCode::SEE_OTHER, "{}", saved.body);
+    let now = machine(&site, 1);
+    assert_eq!(now.name, "renamed");
+    assert_eq!(now.serial.as_deref(), Some("LEARNED"));
+    assert!(now.uuid.is_some(), "the UUID was left alone");
+    assert_eq!(now.labels.len(), 1);
+
+    // A field that was emptied on purpose is emptied.
+    let form = form
+        .replace("was_serial=", "was_serial=LEARNED")
+        .replace("labels=rack%3D10&loader", "labels=&loader");
+    let saved = site.post("/machines/1", &form, &cookie).await;
+    assert_eq!(saved.status, StatusCode::SEE_OTHER, "{}", saved.body);
+    assert_eq!(machine(&site, 1).serial, None);
+    assert!(machine(&site, 1).labels.is_empty());
+}

@@ -53,6 +53,8 @@ pub(crate) struct EditForm {
     pub(crate) serial: String,
     pub(crate) labels: String,
     pub(crate) loader: String,
+    /// The fields as the page first showed them; empty for a machine that is yet to be made.
+    pub(crate) was: BTreeMap<&'static str, String>,
     /// Field name to what is wrong with it.
     pub(crate) errors: BTreeMap<&'static str, String>,
 }
@@ -260,8 +262,7 @@ impl EditForm {
             true => printable(k),
             false => printable(&format!("{k}={v}")),
         });
-        EditForm {
-            // Saving also cleans what a packet brought along.
+        let mut form = EditForm {
             name: printable(&machine.name),
             macs: macs.join("\n"),
             uuid: machine.uuid.map(|u| u.to_string()).unwrap_or_default(),
@@ -272,8 +273,10 @@ impl EditForm {
                 .map(LoaderKind::slug)
                 .unwrap_or("")
                 .to_owned(),
-            errors: BTreeMap::new(),
-        }
+            ..EditForm::default()
+        };
+        form.was = form.fields().map(|(k, v)| (k, v.to_owned())).into();
+        form
     }
 
     /// The fields as they were typed.
@@ -285,8 +288,37 @@ impl EditForm {
             serial: fields.get("serial").to_owned(),
             labels: fields.raw("labels").to_owned(),
             loader: fields.get("loader").to_owned(),
+            was: FIELDS
+                .iter()
+                .filter(|(_, hidden)| fields.has(hidden))
+                .map(|(field, hidden)| (*field, fields.raw(hidden).to_owned()))
+                .collect(),
             errors: BTreeMap::new(),
         }
+    }
+
+    fn fields(&self) -> [(&'static str, &str); 6] {
+        let texts = [
+            &self.name,
+            &self.macs,
+            &self.uuid,
+            &self.serial,
+            &self.labels,
+            &self.loader,
+        ];
+        std::array::from_fn(|n| (FIELDS[n].0, texts[n].as_str()))
+    }
+
+    /// Whether the person changed a field. What they left alone is not saved: firmware may have
+    /// told us its UUID or serial since the page was opened.
+    fn changed(&self, field: &str) -> bool {
+        let lines = |text: &str| -> Vec<String> {
+            let lines = text.lines().map(|l| l.trim().to_owned());
+            lines.filter(|l| !l.is_empty()).collect()
+        };
+        let now = self.fields().into_iter().find(|(k, _)| *k == field);
+        let was = self.was.get(field).map(|was| lines(was));
+        was != now.map(|(_, text)| lines(text))
     }
 
     /// What is wrong with a field; empty when nothing is.
@@ -294,7 +326,7 @@ impl EditForm {
         self.errors.get(field).map_or("", String::as_str)
     }
 
-    /// The whole form as a change; `None` leaves the reasons in `errors`.
+    /// What differs from the page as it was shown, as a change; `None` leaves the reasons in `errors`.
     pub(crate) fn change(&mut self) -> Option<MachineChange> {
         let mut macs = Vec::new();
         for text in self
@@ -327,13 +359,16 @@ impl EditForm {
             let (key, value) = line.split_once('=').unwrap_or((line, ""));
             labels.insert(key.trim().to_owned(), value.trim().to_owned());
         }
+        let only = |field| self.changed(field).then_some(());
         self.errors.is_empty().then(|| MachineChange {
-            name: (!self.name.is_empty()).then(|| self.name.clone()),
-            macs: Some(macs),
-            uuid: Some(uuid),
-            serial: Some((!self.serial.is_empty()).then(|| self.serial.clone())),
-            labels: Some(labels),
-            loader: Some(LoaderKind::from_slug(&self.loader)),
+            name: only("name")
+                .filter(|()| !self.name.is_empty())
+                .map(|()| self.name.clone()),
+            macs: only("macs").map(|()| macs),
+            uuid: only("uuid").map(|()| uuid),
+            serial: only("serial").map(|()| (!self.serial.is_empty()).then(|| self.serial.clone())),
+            labels: only("labels").map(|()| labels),
+            loader: only("loader").map(|()| LoaderKind::from_slug(&self.loader)),
             profile: None,
         })
     }
@@ -361,5 +396,14 @@ impl EditForm {
     }
 }
 
+/// The fields of the form, and the hidden ones that carry what they were.
+const FIELDS: [(&str, &str); 6] = [
+    ("name", "was_name"),
+    ("macs", "was_macs"),
+    ("uuid", "was_uuid"),
+    ("serial", "was_serial"),
+    ("labels", "was_labels"),
+    ("loader", "was_loader"),
+];
 /// Events shown of one machine: a boot has 10 to 40.
 const HISTORY: u32 = 400;
