@@ -1,7 +1,7 @@
 //! Finding, checking, migrating and connecting to the database.
 
 use crate::OpenError;
-use crate::sqlite_file::{self, SqliteFile};
+use crate::sqlite_file::{self, Lock, SqliteFile};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AnyPool, ConnectOptions, Executor, SqlStr};
@@ -17,7 +17,7 @@ pub(crate) struct Opened {
     pub(crate) name: String,
     /// The file, for SQLite.
     pub(crate) path: Option<PathBuf>,
-    pub(crate) lock: Option<std::fs::File>,
+    pub(crate) lock: Option<Lock>,
 }
 
 /// Every schema this program knows, in order. Never edit one that was released: add the next.

@@ -13,7 +13,19 @@ use std::path::{Path, PathBuf};
 pub(crate) struct SqliteFile {
     /// Absolute, so that a later change of directory means nothing.
     pub(crate) path: PathBuf,
-    pub(crate) lock: File,
+    pub(crate) lock: Lock,
+}
+
+/// Keeps other processes off the database while it lives.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that is forked at this moment shares the open file, and
+        // with it the lock, until it has become another program.
+        let _ = self.0.unlock();
+    }
 }
 
 impl SqliteFile {
@@ -50,7 +62,10 @@ impl SqliteFile {
             .open(&lock_path)
             .map_err(file_error(&lock_path, "open for writing"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(SqliteFile { path, lock }),
+            Ok(()) => Ok(SqliteFile {
+                path,
+                lock: Lock(lock),
+            }),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path }),
             Err(TryLockError::Error(cause)) => Err(file_error(&lock_path, "lock")(cause)),
         }

@@ -26,7 +26,7 @@ pub(crate) struct Inner {
     stale: AtomicBool,
     catalog: watch::Sender<Arc<Catalog>>,
     /// Held while the database is open; released by the system if we are killed.
-    _lock: Option<std::fs::File>,
+    _lock: Option<crate::sqlite_file::Lock>,
 }
 
 /// Limits of a [`Store`]; the defaults are right except in tests.
