@@ -2,6 +2,7 @@
 
 use super::Global;
 use super::client::{ClientError, Fault};
+use super::output::{out, outln};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::io::Read;
@@ -28,10 +29,10 @@ pub(crate) async fn run(global: &Global, apply: Apply) -> anyhow::Result<()> {
     let answer = global.client()?.send_yaml(path, stream.text.clone()).await;
     let answer = answer.map_err(|error| stream.in_its_files(error))?;
     if global.json {
-        println!("{answer:#}");
+        outln!("{answer:#}");
         return Ok(());
     }
-    print!("{}", answer["text"].as_str().unwrap_or_default());
+    out!("{}", answer["text"].as_str().unwrap_or_default());
     let all: Vec<_> = answer["changes"].as_array().into_iter().flatten().collect();
     let unchanged = all.iter().filter(|c| c["action"] == "unchanged").count();
     let verb = if apply.dry_run {
@@ -39,12 +40,12 @@ pub(crate) async fn run(global: &Global, apply: Apply) -> anyhow::Result<()> {
     } else {
         "changed"
     };
-    println!("{verb}: {}, unchanged: {unchanged}", all.len() - unchanged);
+    outln!("{verb}: {}, unchanged: {unchanged}", all.len() - unchanged);
     Ok(())
 }
 
 pub(crate) async fn export(global: &Global) -> anyhow::Result<()> {
-    print!("{}", global.client()?.get_text("/export").await?);
+    out!("{}", global.client()?.get_text("/export").await?);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `farrier assets sync`: loaders and sample images from Debian's packages.
 
 use super::Global;
+use super::output::out;
 use crate::setup;
 use anyhow::bail;
 use bootfiles::assets::{SyncOptions, sync};
@@ -47,7 +48,7 @@ pub(crate) fn run(global: &Global, command: Command) -> anyhow::Result<()> {
         ..SyncOptions::new(config.data_dir)
     };
     let report = sync(&options, &mut |step| eprintln!("{step}"))?;
-    print!("{report}");
+    out!("{report}");
     if !report.is_complete() {
         bail!("some files are missing; machines that need them cannot boot");
     }

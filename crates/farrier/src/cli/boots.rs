@@ -4,7 +4,7 @@
 use super::Global;
 use super::client::Client;
 use super::machine::find_id;
-use super::output::{clock, table};
+use super::output::{clock, out, outln, table};
 use bootplan::timeline::{BootAttempt, attempts};
 use bootplan::{Event, MacAddr};
 use clap::Args;
@@ -44,14 +44,14 @@ pub(crate) async fn run(global: &Global, boots: Boots) -> anyhow::Result<()> {
             .iter()
             .map(|(mac, boot)| json!({ "mac": mac, "summary": boot.summary(), "boot": boot }))
             .collect();
-        println!("{:#}", json!({ "boots": all }));
+        outln!("{:#}", json!({ "boots": all }));
     } else if all.is_empty() {
-        println!("no boots yet");
+        outln!("no boots yet");
     } else if boots.events {
         for (mac, boot) in all {
-            println!("{}  {mac}  {}", clock(boot.started.0), boot.summary());
+            outln!("{}  {mac}  {}", clock(boot.started.0), boot.summary());
             for event in &boot.events {
-                println!("    {}", line(event));
+                outln!("    {}", line(event));
             }
         }
     } else {
@@ -59,7 +59,7 @@ pub(crate) async fn run(global: &Global, boots: Boots) -> anyhow::Result<()> {
             .iter()
             .map(|(mac, boot)| vec![clock(boot.started.0), mac.to_string(), boot.summary()])
             .collect();
-        print!("{}", table(&["STARTED", "MAC", "BOOT"], &rows));
+        out!("{}", table(&["STARTED", "MAC", "BOOT"], &rows));
     }
     Ok(())
 }
@@ -70,9 +70,9 @@ async fn follow(client: &Client, of: &str, as_json: bool) -> anyhow::Result<()> 
         if let Some(missed) = value["missed"].as_u64() {
             eprintln!("(too many at once: {missed} events not shown)");
         } else if as_json {
-            println!("{value}");
+            outln!("{value}");
         } else if let Ok(event) = serde_json::from_value::<Event>(value) {
-            println!("{}", line(&event));
+            outln!("{}", line(&event));
         }
     }
     eprintln!("the server ended the stream");

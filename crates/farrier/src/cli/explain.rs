@@ -2,7 +2,7 @@
 
 use super::Global;
 use super::machine::escape;
-use super::output::text;
+use super::output::{outln, text};
 use clap::Args;
 
 /// `farrier explain`
@@ -36,29 +36,29 @@ pub(crate) async fn run(global: &Global, ask: Explain) -> anyhow::Result<()> {
     }
     let answer = global.client()?.get(&path).await?;
     if global.json {
-        println!("{answer:#}");
+        outln!("{answer:#}");
         return Ok(());
     }
     let machine = match &answer["machine"] {
         serde_json::Value::Null => "not known".to_owned(),
         machine => format!("{} (id {})", text(machine, "name"), text(machine, "id")),
     };
-    println!("machine    {machine}");
-    println!("outcome    {}", text(&answer, "outcome"));
-    println!("because    {}", text(&answer, "because"));
+    outln!("machine    {machine}");
+    outln!("outcome    {}", text(&answer, "outcome"));
+    outln!("because    {}", text(&answer, "because"));
     for (label, key) in [
         ("boot file", "boot_file"),
         ("loader", "loader"),
         ("profiles", "profiles"),
     ] {
         if text(&answer, key) != "-" {
-            println!("{label:<9}  {}", text(&answer, key));
+            outln!("{label:<9}  {}", text(&answer, key));
         }
     }
     if ask.menu
         && let Some(menu) = answer["menu"]["text"].as_str()
     {
-        println!("\n{menu}");
+        outln!("\n{menu}");
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::Global;
 use super::client::Client;
-use super::output::{clock, table, text};
+use super::output::{clock, out, outln, table, text};
 use anyhow::{Context, bail};
 use bootplan::MacAddr;
 use clap::Subcommand;
@@ -45,7 +45,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
                 .get(&format!("/machines?per_page=1000&q={filter}"))
                 .await?;
             if global.json {
-                println!("{answer:#}");
+                outln!("{answer:#}");
                 return Ok(());
             }
             let rows: Vec<Vec<String>> = answer["machines"]
@@ -55,8 +55,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
                 .map(row)
                 .collect();
             match rows.is_empty() {
-                true => println!("no machines; one that asks the network appears here by itself"),
-                false => print!(
+                true => outln!("no machines; one that asks the network appears here by itself"),
+                false => out!(
                     "{}",
                     table(
                         &["NAME", "MAC", "PLATFORM", "STATE", "PROFILE", "LAST SEEN"],
@@ -68,7 +68,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
         Command::Show { machine } => {
             let answer = find(&client, &machine).await?;
             match global.json {
-                true => println!("{answer:#}"),
+                true => outln!("{answer:#}"),
                 false => show(&answer),
             }
         }
@@ -102,7 +102,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             let what =
                 profile.map_or_else(|| "no profile".to_owned(), |p| format!("profile '{p}'"));
             for machine in machines {
-                println!("{machine}: {what} from the next request on");
+                outln!("{machine}: {what} from the next request on");
             }
         }
     }
@@ -164,7 +164,7 @@ async fn find_or_unseen(client: &Client, key: &str) -> anyhow::Result<Meant> {
 async fn enter(client: &Client, mac: MacAddr) -> anyhow::Result<Value> {
     let body = json!({ "macs": [mac] });
     let entered = client.send(Method::POST, "/machines", Some(&body)).await?;
-    println!("{mac}: not seen yet; entered as a new machine");
+    outln!("{mac}: not seen yet; entered as a new machine");
     Ok(entered["id"].clone())
 }
 
@@ -226,7 +226,7 @@ fn show(machine: &Value) {
         ("last seen", seen("last_seen")),
     ];
     for (name, value) in rows {
-        println!("{name:<10}  {value}");
+        outln!("{name:<10}  {value}");
     }
 }
 

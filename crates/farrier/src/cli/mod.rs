@@ -14,6 +14,7 @@ mod tftp;
 use crate::config;
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use output::outln;
 use std::path::PathBuf;
 
 /// Network boot beside the DHCP server you already have.
@@ -129,12 +130,10 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Status => status::run(global).await,
         Command::Tftp(command) => tftp::run(command).await,
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "farrier",
-                &mut std::io::stdout(),
-            );
+            // Into memory first: the generator panics when its writer fails.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "farrier", &mut script);
+            output::bytes(&script);
             Ok(())
         }
     }
@@ -143,21 +142,21 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
 fn check(global: &Global) -> anyhow::Result<()> {
     let (config, path) = global.load_config()?;
     match path {
-        Some(path) => println!("{}: ok", path.display()),
-        None => println!("no configuration file: the defaults apply, and they are fine"),
+        Some(path) => outln!("{}: ok", path.display()),
+        None => outln!("no configuration file: the defaults apply, and they are fine"),
     }
-    println!("data directory  {}", config.data_dir.display());
-    println!(
+    outln!("data directory  {}", config.data_dir.display());
+    outln!(
         "database        {}",
         output::without_password(&config.database_url())
     );
-    println!("boot plane      http://{}", config.http.listen);
-    println!("people's pages  http://{}", config.ui.listen);
+    outln!("boot plane      http://{}", config.http.listen);
+    outln!("people's pages  http://{}", config.ui.listen);
     let interfaces = match config.interfaces.as_slice() {
         [] => "every suitable one".to_owned(),
         named => named.join(", "),
     };
-    println!("interfaces      {interfaces}");
+    outln!("interfaces      {interfaces}");
     Ok(())
 }
 

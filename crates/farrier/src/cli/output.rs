@@ -1,6 +1,48 @@
 //! Tables and times as people read them on a terminal.
 
 use serde_json::Value;
+use std::fmt;
+use std::io::{self, Write};
+
+/// Prints to standard output as `print!` does, but see [`bytes`].
+macro_rules! out {
+    ($($text:tt)*) => { $crate::cli::output::print(format_args!($($text)*)) };
+}
+
+/// Prints a line to standard output as `println!` does, but see [`bytes`].
+macro_rules! outln {
+    ($($text:tt)*) => {{
+        $crate::cli::output::print(format_args!($($text)*));
+        $crate::cli::output::bytes(b"\n");
+    }};
+}
+
+pub(crate) use {out, outln};
+
+/// What [`out!`] and [`outln!`] do.
+pub(crate) fn print(text: fmt::Arguments<'_>) {
+    match text.as_str() {
+        Some(plain) => bytes(plain.as_bytes()),
+        None => bytes(text.to_string().as_bytes()),
+    }
+}
+
+/// Writes to standard output. When nobody reads any more (`farrier status | head -1`), the program
+/// ends quietly: whoever closed the pipe has what they wanted.
+pub(crate) fn bytes(bytes: &[u8]) {
+    end_on_failure(io::stdout().lock().write_all(bytes));
+}
+
+fn end_on_failure(written: io::Result<()>) {
+    match written {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            eprintln!("farrier: cannot write to standard output: {error}");
+            std::process::exit(1);
+        }
+    }
+}
 
 /// Prints rows under headings, columns as wide as their widest cell.
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {

@@ -2,7 +2,7 @@
 
 use super::Global;
 use super::machine::{escape, find_id};
-use super::output::{table, text};
+use super::output::{out, outln, table, text};
 use clap::Subcommand;
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
         Command::List => {
             let answer = client.get("/profiles").await?;
             if global.json {
-                println!("{answer:#}");
+                outln!("{answer:#}");
                 return Ok(());
             }
             let rows: Vec<Vec<String>> = answer["profiles"]
@@ -48,8 +48,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
                 .map(row)
                 .collect();
             match rows.is_empty() {
-                true => println!("no profiles; begin with: farrier apply -f configs/profiles/"),
-                false => print!(
+                true => outln!("no profiles; begin with: farrier apply -f configs/profiles/"),
+                false => out!(
                     "{}",
                     table(&["NAME", "TITLE", "BOOTS", "PLATFORMS", "IN MENU"], &rows)
                 ),
@@ -60,8 +60,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
                 .get(&format!("/profiles/{}", escape(&profile)))
                 .await?;
             match global.json {
-                true => println!("{answer:#}"),
-                false => print!("kind: profile\n{}", serde_yaml::to_string(&answer)?),
+                true => outln!("{answer:#}"),
+                false => out!("kind: profile\n{}", serde_yaml::to_string(&answer)?),
             }
         }
         Command::Render {
@@ -83,8 +83,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             }
             let answer = client.get(&path).await?;
             match global.json {
-                true => println!("{answer:#}"),
-                false => print!("{}", answer["text"].as_str().unwrap_or_default()),
+                true => outln!("{answer:#}"),
+                false => out!("{}", answer["text"].as_str().unwrap_or_default()),
             }
         }
     }

@@ -1,21 +1,21 @@
 //! `farrier status`: interfaces, ports, loaders, counters.
 
 use super::Global;
-use super::output::{clock, table, text};
+use super::output::{clock, outln, table, text};
 use serde_json::Value;
 
 pub(crate) async fn run(global: &Global) -> anyhow::Result<()> {
     let status = global.client()?.get("/status").await?;
     if global.json {
-        println!("{status:#}");
+        outln!("{status:#}");
         return Ok(());
     }
     let started = clock(status["started"].as_i64().unwrap_or_default());
-    println!(
+    outln!(
         "farrier {}, running since {started}",
         text(&status, "version")
     );
-    println!(
+    outln!(
         "machines without an assignment get: {}\n",
         text(&status, "unassigned")
     );
@@ -86,15 +86,15 @@ pub(crate) async fn run(global: &Global) -> anyhow::Result<()> {
         .map(|(reason, n)| vec![n.to_string(), reason.clone()])
         .collect();
     if !rows.is_empty() {
-        println!("{}", table(&["IGNORED", "REASON"], &rows));
+        outln!("{}", table(&["IGNORED", "REASON"], &rows));
     }
-    println!("events dropped: {}", text(&status, "events_dropped"));
+    outln!("events dropped: {}", text(&status, "events_dropped"));
     Ok(())
 }
 
 fn section(list: &Value, headings: &[&str], row: impl Fn(&Value) -> Vec<String>) {
     let rows: Vec<Vec<String>> = list.as_array().into_iter().flatten().map(row).collect();
     if !rows.is_empty() {
-        println!("{}", table(headings, &rows));
+        outln!("{}", table(headings, &rows));
     }
 }

@@ -1,5 +1,6 @@
 //! `farrier tftp get`: what does that server really answer, and with which options?
 
+use super::output;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use std::io::Write;
@@ -142,7 +143,7 @@ fn explain(outcome: &Outcome) -> String {
 /// Where the bytes go: a temporary file beside the target, so that a broken transfer leaves no
 /// half file under the right name.
 enum Sink {
-    Stdout(std::io::Stdout),
+    Stdout,
     File {
         target: PathBuf,
         partial: PathBuf,
@@ -153,7 +154,7 @@ enum Sink {
 impl Sink {
     fn open(args: &GetArgs) -> anyhow::Result<Sink> {
         let target = match &args.output {
-            Some(path) if path == Path::new("-") => return Ok(Sink::Stdout(std::io::stdout())),
+            Some(path) if path == Path::new("-") => return Ok(Sink::Stdout),
             Some(path) => path.clone(),
             None => {
                 let last = args
@@ -178,7 +179,7 @@ impl Sink {
 
     fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         match self {
-            Sink::Stdout(out) => out.write_all(bytes)?,
+            Sink::Stdout => output::bytes(bytes),
             Sink::File { partial, file, .. } => {
                 file.write_all(bytes)
                     .with_context(|| format!("cannot write {}", partial.display()))?;
@@ -189,7 +190,7 @@ impl Sink {
 
     fn finish(&mut self) -> anyhow::Result<()> {
         match self {
-            Sink::Stdout(out) => out.flush()?,
+            Sink::Stdout => std::io::stdout().flush()?,
             Sink::File {
                 target, partial, ..
             } => std::fs::rename(&*partial, &*target).with_context(|| {
