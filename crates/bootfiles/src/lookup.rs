@@ -235,9 +235,14 @@ impl Ask {
     fn client(&self, asker: &Asker, catalog: &Catalog) -> Option<BootClient> {
         let (mac, uuid) = match self.key {
             ClientKey::Mac(mac) => (mac, asker.uuid),
+            // Two boards with one UUID exist, and PXELINUX asks by UUID before it asks by MAC: only
+            // a card that is known to be this machine's (or the first of a machine entered by its
+            // UUID alone) gets its menu; the others are asked for by their MAC next.
             ClientKey::Uuid(uuid) => {
                 let machine = catalog.find_uuid(uuid)?;
-                (*machine.macs.first()?, machine.uuid)
+                let mac = asker.mac_hint?;
+                let its_own = machine.macs.is_empty() || machine.macs.contains(&mac);
+                (its_own.then_some(mac)?, machine.uuid)
             }
             // Only the asker's own address: the hint belongs to no other.
             ClientKey::Address(ip) => (asker.mac_hint.filter(|_| ip == asker.ip)?, asker.uuid),

@@ -114,6 +114,21 @@ impl FromStr for RelPath {
 }
 
 impl BootPath {
+    /// The hardware address in the name itself, if there is one: whose menu it is.
+    pub fn mac(&self) -> Option<MacAddr> {
+        match self {
+            BootPath::Ipxe { mac } => Some(*mac),
+            BootPath::Pxelinux {
+                key: ClientKey::Mac(mac),
+                ..
+            }
+            | BootPath::Grub {
+                key: ClientKey::Mac(mac),
+            } => Some(*mac),
+            _ => None,
+        }
+    }
+
     /// Parses a name as TFTP carries it (raw octets) or an HTTP path after one percent-decoding
     /// and without its query (protocol.md C.9).
     ///

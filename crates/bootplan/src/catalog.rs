@@ -69,11 +69,18 @@ impl Catalog {
         catalog
     }
 
-    /// The machine behind a claim: by MAC, else by a UUID that exactly one machine has.
+    /// The machine behind a claim: by MAC; else, by a UUID that exactly one machine has, one that
+    /// was entered by its UUID alone.
+    ///
+    /// A machine whose MACs are known is never found by UUID: boards that share one exist (careless
+    /// vendors), anybody can claim one, and what is assigned may wipe a disk. Its other card shows
+    /// up as a machine of its own until a person says that the two are one.
     pub fn find(&self, mac: MacAddr, uuid: Option<SystemUuid>) -> Option<&Arc<Machine>> {
-        let by_uuid = || uuid.and_then(|u| self.by_uuid.get(&u).copied().flatten());
-        let id = self.by_mac.get(&mac).copied().or_else(by_uuid)?;
-        self.machines.get(&id)
+        if let Some(id) = self.by_mac.get(&mac) {
+            return self.machines.get(id);
+        }
+        let id = uuid.and_then(|u| self.by_uuid.get(&u).copied().flatten())?;
+        self.machines.get(&id).filter(|m| m.macs.is_empty())
     }
 
     /// The machine with this UUID in either byte order (file names come in both).

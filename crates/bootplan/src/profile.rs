@@ -128,6 +128,11 @@ impl FromStr for FileRef {
                 Err(bad())
             };
         }
+        // The three menu languages agree on these only: PXELINUX ends a word at a space and an
+        // initrd at a comma, GRUB's screen knows ASCII.
+        if !text.bytes().all(|c| c.is_ascii_graphic() && c != b',') {
+            return Err(bad());
+        }
         text.parse::<RelPath>()
             .map(FileRef::Image)
             .map_err(|_| bad())

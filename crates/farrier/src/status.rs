@@ -52,12 +52,7 @@ impl StatusSources {
         ServerStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: timestamp(self.started),
-            interfaces: self
-                .interfaces
-                .borrow()
-                .iter()
-                .map(interface_status)
-                .collect(),
+            interfaces: interface_rows(&self.interfaces.borrow()),
             ports,
             loaders: self.files.loaders().into_iter().map(loader_line).collect(),
             ignored,
@@ -75,6 +70,20 @@ impl StatusSources {
             unassigned: self.store.catalog().site.unassigned,
         }
     }
+}
+
+fn interface_rows(interfaces: &Interfaces) -> Vec<InterfaceStatus> {
+    let absent = interfaces.absent().iter().map(|name| InterfaceStatus {
+        name: name.clone(),
+        address: String::new(),
+        serving: false,
+        reason: "listed in the configuration, but there is no such interface".to_owned(),
+    });
+    interfaces
+        .iter()
+        .map(interface_status)
+        .chain(absent)
+        .collect()
 }
 
 fn interface_status(interface: &Interface) -> InterfaceStatus {
@@ -142,7 +151,8 @@ pub(crate) fn dhcp_rows(mode: DhcpMode) -> Vec<PortStatus> {
     }
 }
 
-fn timestamp(time: SystemTime) -> Timestamp {
+/// Milliseconds since the Unix epoch.
+pub(crate) fn timestamp(time: SystemTime) -> Timestamp {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -19,6 +19,7 @@ impl Change {
             return Ok(known.id);
         }
         let first = new.macs.first().map(|mac| mac.dashed());
+        let first = first.or_else(|| new.uuid.map(|uuid| uuid.to_string()));
         let mut machine = Machine {
             id: MachineId(0),
             name: new.name.or(first).unwrap_or_default(),

@@ -200,11 +200,9 @@ impl Plan {
         plan
     }
 
-    /// The machine behind a sighting, by the rule of [`Catalog::find`]: its MAC, else a UUID that
-    /// exactly one machine has. A new MAC becomes another card of the machine with that UUID, so
-    /// that what a packet was answered as and what is recorded agree; unless it claims another
-    /// serial number, for then two boards share a UUID (careless vendors do that), and a machine
-    /// of its own makes the UUID ambiguous, after which it identifies neither.
+    /// The machine behind a sighting, by the rule of [`Catalog::find`]: its MAC, else a machine
+    /// that was entered by this UUID alone and now gets its first MAC; unless it claims another
+    /// serial number than was entered.
     fn find(&mut self, model: &Model, catalog: &Catalog, sighting: &Sighting) -> Option<usize> {
         if let Some(draft) = self.by_mac.get(&sighting.mac) {
             return Some(*draft);
@@ -212,16 +210,16 @@ impl Plan {
         if let Some(id) = model.with_mac(sighting.mac) {
             return self.draft_of(model, id);
         }
-        let uuid = sighting.uuid.filter(|uuid| uuid.is_identity())?;
-        let twin = |draft: &Draft| draft.known.is_none() && draft.machine.uuid == Some(uuid);
-        let draft = match catalog.find(sighting.mac, Some(uuid)) {
-            Some(machine) => self.draft_of(model, machine.id)?,
-            None => self.drafts.iter().position(twin)?,
-        };
-        let known = self.drafts[draft].machine.serial.as_deref();
+        let entered = catalog.find(sighting.mac, sighting.uuid)?.id;
+        let draft = self.draft_of(model, entered)?;
+        let machine = &self.drafts[draft].machine;
         let claimed = validate::clean(sighting.serial.as_deref());
-        let same = known.is_none() || claimed.is_none() || known == claimed.as_deref();
-        same.then_some(draft)
+        let same = match (machine.serial.as_deref(), claimed.as_deref()) {
+            (Some(known), Some(claimed)) => known == claimed,
+            _ => true,
+        };
+        // Another card may have come first in this very batch.
+        (same && machine.macs.is_empty()).then_some(draft)
     }
 
     fn draft_of(&mut self, model: &Model, id: MachineId) -> Option<usize> {
@@ -297,7 +295,7 @@ impl Plan {
 impl Draft {
     fn learn(&mut self, sighting: &Sighting) {
         let machine = &mut self.machine;
-        if !machine.macs.contains(&sighting.mac) && machine.macs.len() < CARDS_LEARNED {
+        if !machine.macs.contains(&sighting.mac) {
             machine.macs.push(sighting.mac);
         }
         // What an operator entered, or what was said first, stays: these are claims, and a
@@ -333,6 +331,3 @@ impl Draft {
 
 /// A machine that asks every second costs one small write in ten.
 const SEEN_EVERY_MS: i64 = 10_000;
-/// A forged UUID with ever new MACs must not grow a machine without end. Those beyond are still
-/// taken for this machine, by their UUID; an operator may enter more by hand.
-const CARDS_LEARNED: usize = 8;

@@ -6,11 +6,12 @@ use bootplan::{MacAddr, Machine};
 /// Checks every field that an operator can write.
 pub(crate) fn machine(machine: &Machine) -> Result<(), StoreError> {
     name("name", &machine.name, NAME_LIMIT)?;
-    if machine.macs.is_empty() || machine.macs.len() > MACS_LIMIT {
+    let by_uuid = machine.uuid.is_some_and(|uuid| uuid.is_identity());
+    if (machine.macs.is_empty() && !by_uuid) || machine.macs.len() > MACS_LIMIT {
         return Err(invalid(
             "macs",
             format!(
-                "a machine has 1 to {MACS_LIMIT} MACs, not {}",
+                "a machine has 1 to {MACS_LIMIT} MACs, not {} (none only with an SMBIOS UUID)",
                 machine.macs.len()
             ),
         ));

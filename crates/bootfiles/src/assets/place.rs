@@ -57,10 +57,26 @@ impl Place {
     }
 }
 
+/// Makes what is missing of a directory, readable by the service's own user: root may sync into a
+/// data directory that belongs to somebody else, whatever root's umask. The data directory itself
+/// keeps others out.
+fn make_readable(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent() {
+        make_readable(parent)?;
+    }
+    match fs::create_dir(dir) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.and_then(|()| fs::set_permissions(dir, fs::Permissions::from_mode(0o755))),
+    }
+}
+
 /// Writes a file whole or not at all: beside its place, synced, then renamed.
 pub(super) fn copy(mut from: impl io::Read, target: &Path) -> io::Result<(String, u64)> {
     let dir = target.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(dir)?;
+    make_readable(dir)?;
     // Begins with a dot, so no client can name it.
     let mut temp = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
     io::copy(&mut from, &mut temp)?;

@@ -107,7 +107,7 @@ fn every_key_of_an_assigned_machine_leads_to_its_own_menu() {
         ),
         (
             ClientKey::Uuid(uuid().swapped()),
-            Asker::at(IP),
+            knows(MAC),
             "pxelinux.cfg/78563412-bc9a-f0de-1122-334455667788",
         ),
         (ClientKey::Address(IP), knows(MAC), "pxelinux.cfg/C0A84D32"),
@@ -132,6 +132,9 @@ fn keys_that_lead_to_nobody_are_absent() {
         .expect("uuid");
     for (key, asker) in [
         (ClientKey::Uuid(other), knows(MAC)),
+        // Another board with the same UUID must not get this machine's menu.
+        (ClientKey::Uuid(uuid()), knows(STRANGER)),
+        (ClientKey::Uuid(uuid()), Asker::at(IP)),
         (ClientKey::Address(IP), Asker::at(IP)),
         // Somebody else's address: the hint is about the asker's.
         (

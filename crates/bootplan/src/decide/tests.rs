@@ -288,9 +288,10 @@ fn no_machine_has_such_an_address() {
 }
 
 #[test]
-fn a_machine_is_known_by_its_uuid_too_unless_two_have_it() {
+fn a_machine_entered_by_its_uuid_alone_is_known_by_it_unless_two_have_it() {
     let with_uuid = |last, id| Machine {
         uuid: Some(uuid(id)),
+        macs: Vec::new(),
         ..machine(last, Some("debian-12"))
     };
     let new_card = BootClient {
@@ -309,12 +310,25 @@ fn a_machine_is_known_by_its_uuid_too_unless_two_have_it() {
     assert_eq!(decision.outcome, Outcome::Silent);
 
     // The MAC counts for more than the UUID.
+    let both = catalog(
+        Site::default(),
+        [with_uuid(1, 1), machine(2, Some("debian-12"))],
+    );
     let client = BootClient {
         mac: mac(2),
         uuid: Some(uuid(1)),
         ..firmware(7)
     };
-    assert_eq!(decide(&client, &one).machine, Some(MachineId(2)));
+    assert_eq!(decide(&client, &both).machine, Some(MachineId(2)));
+
+    // Claiming the UUID of a machine whose MACs are known gets nobody its assignment.
+    let known = Machine {
+        uuid: Some(uuid(1)),
+        ..machine(1, Some("debian-12"))
+    };
+    let decision = decide(&new_card, &catalog(Site::default(), [known]));
+    assert_eq!(decision.machine, None);
+    assert_eq!(decision.outcome, Outcome::Silent);
 }
 
 fn plan_of(client: &BootClient, catalog: &Catalog) -> BootPlan {

@@ -5,11 +5,12 @@ use super::pace::{Pace, Turn};
 use super::udp::{Arrival, BindError, PktInfoSocket};
 use crate::counters::Counters;
 use crate::foreign::ForeignServers;
-use bootplan::{Catalog, Decision, Endpoint, EventKind, Origin, Outcome, decide};
+use bootplan::{BootClient, Catalog, Decision, Endpoint, EventKind, Origin, Outcome, decide};
 use proxydhcp::{Answer, Ignored, Kind, Port, Received, Request, parse, respond};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
+use store::Sighting;
 use store::journal::{EventSink, Neighbours};
 use tokio::sync::watch;
 
@@ -113,6 +114,7 @@ impl Responder {
         let request = parse(&received).map_err(|ignored| self.ignored(&ignored))?;
 
         let client = request.client();
+        self.tell_uuid(client);
         if let (Port::BootServer, Some(ip)) = (port, peer) {
             self.neighbours.learn(ip, client.mac);
         }
@@ -170,6 +172,21 @@ impl Responder {
         }
         tracing::trace!(reason = %ignored, "not for us");
         ignored.slug()
+    }
+
+    /// Option 97 goes to the machine's page, once.
+    fn tell_uuid(&self, client: &BootClient) {
+        let catalog = self.catalog.borrow();
+        let known = catalog
+            .find(client.mac, None)
+            .is_some_and(|m| m.uuid.is_some());
+        if client.uuid.is_some_and(|u| u.is_identity()) && !known {
+            self.events.facts(Sighting {
+                uuid: client.uuid,
+                platform: client.platform,
+                ..Sighting::of(client.mac, crate::status::timestamp(SystemTime::now()))
+            });
+        }
     }
 
     fn tell_refusal(&self, origin: Origin, request: &Request, decision: Decision) {

@@ -5,7 +5,7 @@ use super::budget::Budget;
 use super::{Neighbours, Report};
 use crate::Sighting;
 use bootplan::{
-    Catalog, Event, EventKind, Intent, MacAddr, MachineState, Origin, Platform, Timestamp,
+    Because, Catalog, Event, EventKind, Intent, MacAddr, MachineState, Origin, Platform, Timestamp,
 };
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ pub(super) struct Intake {
     unknown: Budget,
     /// For machines that nobody has registered.
     discovered: Budget,
-    waiting: HashMap<MacAddr, Timestamp>,
+    waiting: HashMap<MacAddr, (Timestamp, Option<Because>)>,
 }
 
 /// What is to be stored.
@@ -109,31 +109,34 @@ impl Intake {
         }
     }
 
-    /// Whether this is one more question of a machine that waits for its assignment. It asks
-    /// every few seconds; one line a minute tells the same.
+    /// Whether this is one more question of a machine that waits for its assignment, or that is
+    /// refused for the same reason as before. It asks every few seconds; one line a minute tells
+    /// the same.
     fn still_waiting(&mut self, mac: Option<MacAddr>, kind: &EventKind, at: Timestamp) -> bool {
         let Some(mac) = mac else {
             return false;
         };
-        let waits = matches!(
-            kind,
+        let refused = match kind {
+            EventKind::NotOffered { because, .. } => Some(because.clone()),
             EventKind::MenuServed {
                 intent: Some(Intent::Wait),
                 ..
+            } => None,
+            _ => {
+                self.waiting.remove(&mac);
+                return false;
             }
-        );
-        if !waits {
-            self.waiting.remove(&mac);
-            return false;
-        }
-        let told = self.waiting.get(&mac).copied();
-        if told.is_some_and(|told| (0..WAIT_EVERY_MS).contains(&(at.0 - told.0))) {
+        };
+        if let Some((told, why)) = self.waiting.get(&mac)
+            && *why == refused
+            && (0..WAIT_EVERY_MS).contains(&(at.0 - told.0))
+        {
             return true;
         }
         if self.waiting.len() >= WAITING_LIMIT {
             self.waiting.clear();
         }
-        self.waiting.insert(mac, at);
+        self.waiting.insert(mac, (at, refused));
         false
     }
 }

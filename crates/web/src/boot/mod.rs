@@ -18,9 +18,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bootfiles::{Asker, BootFiles, Found, Rendered};
-use bootplan::{
-    BootPath, Catalog, ClientKey, Endpoint, EventKind, MacAddr, Origin, Timestamp, Transport,
-};
+use bootplan::{BootPath, Catalog, Endpoint, EventKind, MacAddr, Origin, Timestamp, Transport};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use request::Target;
@@ -110,7 +108,7 @@ impl Exchange {
         let hint = self
             .ip
             .and_then(|ip| self.state.events.neighbours().lookup(ip));
-        let mac = named_mac(&target.path).or(hint);
+        let mac = target.path.mac().or(hint);
         let mut asker =
             Asker::at(self.ip.unwrap_or(Ipv4Addr::UNSPECIFIED)).with_query(target.query);
         asker.mac_hint = hint;
@@ -122,11 +120,14 @@ impl Exchange {
     }
 
     /// Opening a file blocks as the file system does (a sleeping disk, an NFS mount), so it is
-    /// done away from the threads that serve everybody.
+    /// done away from the threads that serve everybody. A menu must not wait behind files.
     async fn lookup(&self, path: BootPath, asker: Asker) -> Found {
         let files = Arc::clone(&self.state.files);
         let catalog = self.state.catalog.borrow().clone();
         let server = self.server;
+        if !matches!(path, BootPath::Loader(_) | BootPath::Image(_)) {
+            return files.lookup(&path, &asker, &catalog, &server);
+        }
         let lookup = move || files.lookup(&path, &asker, &catalog, &server);
         match tokio::task::spawn_blocking(lookup).await {
             Ok(found) => found,
@@ -145,11 +146,14 @@ impl Exchange {
         method: &Method,
     ) -> Response {
         let mac = rendered.client.as_ref().map(|c| c.mac);
+        // Anybody may ask for any machine's menu. What such a URL says about the machine is
+        // believed only while the neighbour table does not say that it is another one asking.
+        let believed = asker.mac_hint.is_none() || asker.mac_hint == mac;
         if method == Method::GET {
-            if let (Some(mac), Some(ip)) = (named_mac(path), self.ip) {
+            if let (Some(mac), Some(ip), true) = (path.mac(), self.ip, believed) {
                 self.state.events.neighbours().learn(ip, mac);
             }
-            if let Some(mac) = mac {
+            if let (Some(mac), true) = (mac, believed) {
                 self.report_facts(mac, asker);
             }
             if let Some(event) = rendered.event(Transport::Http) {
@@ -220,21 +224,6 @@ fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let millis = since.map_or(0, |d| d.as_millis());
     Timestamp(i64::try_from(millis).unwrap_or(i64::MAX))
-}
-
-/// The hardware address in the name itself.
-fn named_mac(path: &BootPath) -> Option<MacAddr> {
-    match path {
-        BootPath::Ipxe { mac } => Some(*mac),
-        BootPath::Pxelinux {
-            key: ClientKey::Mac(mac),
-            ..
-        }
-        | BootPath::Grub {
-            key: ClientKey::Mac(mac),
-        } => Some(*mac),
-        _ => None,
-    }
 }
 
 /// A file's name as events carry it: the same for either transport.

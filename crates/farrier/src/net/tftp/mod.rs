@@ -7,7 +7,7 @@ use super::dhcp::Responder;
 use super::udp::{Arrival, BindError, PktInfoSocket};
 use crate::config;
 use bootfiles::{Asker, BootFiles, Found};
-use bootplan::{BootPath, ClientKey, Endpoint, EventKind, MacAddr, Origin, PathRefusal, Transport};
+use bootplan::{BootPath, Endpoint, EventKind, MacAddr, Origin, PathRefusal, Transport};
 use source::Content;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -251,7 +251,7 @@ impl Shared {
                 _ => Why::Absent,
             },
         })?;
-        let mac = named_mac(&path).or(hint);
+        let mac = path.mac().or(hint);
         let server = Endpoint {
             ip: ask.local,
             http_port: self.responder.http_port,
@@ -410,20 +410,6 @@ impl Ask {
             ip: Some(*self.peer.ip()),
             interface: Some(self.interface.clone()),
         }
-    }
-}
-
-fn named_mac(path: &BootPath) -> Option<MacAddr> {
-    match path {
-        BootPath::Ipxe { mac } => Some(*mac),
-        BootPath::Pxelinux {
-            key: ClientKey::Mac(mac),
-            ..
-        }
-        | BootPath::Grub {
-            key: ClientKey::Mac(mac),
-        } => Some(*mac),
-        _ => None,
     }
 }
 

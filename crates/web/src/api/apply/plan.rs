@@ -184,7 +184,12 @@ impl<'a> Planner<'a> {
     }
 
     fn create(&mut self, doc: &MachineDoc, place: &Place) {
-        let name = doc.name.clone().unwrap_or_else(|| doc.macs[0].dashed());
+        let name = doc
+            .name
+            .clone()
+            .or_else(|| doc.macs.first().map(|mac| mac.dashed()))
+            .or_else(|| doc.uuid.flatten().map(|uuid| uuid.to_string()))
+            .unwrap_or_default();
         let new = NewMachine {
             name: doc.name.clone(),
             macs: doc.macs.clone(),

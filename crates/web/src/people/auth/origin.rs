@@ -9,7 +9,7 @@ pub(crate) enum Refused {
     /// DNS rebinding: a foreign name that points at us, so that a foreign page counts as ours.
     #[error(
         "this server is not known as '{0}'; open it by its IP address, or add the name to \
-         'ui.host_names' in the configuration"
+         'hosts' below 'ui' in the configuration"
     )]
     Host(String),
     /// No or several Host headers.
