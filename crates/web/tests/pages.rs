@@ -383,6 +383,27 @@ async fn live_updates_are_announced_as_they_happen() {
 }
 
 #[tokio::test]
+async fn streams_end_at_once_when_the_server_goes_down() {
+    use tower::ServiceExt;
+    let (site, cookie) = Site::full().await;
+    let state = support::state(&site.store);
+    let app = web::people::router(state.clone());
+    for path in ["/live", "/api/v1/events/stream"] {
+        let asked = support::site::request(http::Method::GET, path, "", &cookie);
+        let answer = app.clone().oneshot(asked).await.expect("infallible");
+        assert_eq!(answer.status(), StatusCode::OK);
+        let body = http_body_util::BodyExt::collect(answer.into_body());
+        let closer = async {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            state.close();
+        };
+        let limit = std::time::Duration::from_secs(2);
+        let (ended, ()) = tokio::join!(tokio::time::timeout(limit, body), closer);
+        assert!(ended.is_ok(), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn saving_an_old_page_keeps_what_was_learned_since_and_what_was_left_alone() {
     let (site, cookie) = Site::full().await;
     let change = MachineChange {

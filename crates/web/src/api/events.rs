@@ -145,7 +145,9 @@ pub(super) async fn stream_events(
     let last = headers
         .get("last-event-id")
         .and_then(|id| id.to_str().ok()?.parse().ok());
-    let items = follow(&state, query, last).await?;
+    let items = follow(&state, query, last)
+        .await?
+        .take_until(Box::pin(state.closed()));
     if lines {
         let body = Body::from_stream(lines_of(items));
         return Ok(([(header::CONTENT_TYPE, NDJSON)], body).into_response());

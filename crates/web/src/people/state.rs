@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use store::{Store, StoredEvent};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use utoipa::ToSchema;
 
 /// Everything a page or an API call needs. Cheap to clone.
@@ -21,6 +21,7 @@ pub struct PeopleState {
     pub status: Arc<dyn Fn() -> ServerStatus + Send + Sync>,
     pub(crate) auth: Arc<Auth>,
     pub(crate) options: Arc<PeopleOptions>,
+    closing: Arc<watch::Sender<bool>>,
 }
 
 /// Settings of the people's plane.
@@ -62,6 +63,23 @@ impl PeopleState {
             status,
             auth: Arc::new(Auth::default()),
             options: Arc::new(options),
+            closing: Arc::new(watch::Sender::new(false)),
+        }
+    }
+
+    /// The server is going down: streams that would never end by themselves end now, so that an
+    /// open page does not hold up the shutdown.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Waits until [`close`](Self::close); for ever when that never comes.
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let sender = Arc::clone(&self.closing);
+        async move {
+            // The sender is held here, so only the value can end this.
+            let mut closing = sender.subscribe();
+            let _ = closing.wait_for(|closing| *closing).await;
         }
     }
 

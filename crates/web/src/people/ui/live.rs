@@ -1,22 +1,29 @@
 //! `GET /live`: server-sent events that say only *what* changed; the page fetches itself again.
 
 use crate::people::PeopleState;
+use crate::people::auth::session_secret;
 use axum::extract::State;
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use bootplan::{Catalog, EventKind};
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
+use http::HeaderMap;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use store::StoredEvent;
+use store::{Store, StoredEvent};
 use tokio::sync::{broadcast, watch};
 
 /// Topics: `machines`, `profiles`, `boots`, `status`. However much happens, at most four
 /// messages a second leave; a reader that fell behind is told that everything changed.
 pub(crate) async fn stream(
     State(state): State<PeopleState>,
+    headers: HeaderMap,
 ) -> Sse<impl Stream<Item = Result<Message, Infallible>>> {
+    let end = futures_util::future::select(
+        Box::pin(state.closed()),
+        Box::pin(signed_out(state.store.clone(), headers)),
+    );
     let follow = Follow {
         events: state.live.subscribe(),
         catalog: state.store.watch(),
@@ -27,7 +34,22 @@ pub(crate) async fn stream(
         let text = topics.into_iter().collect::<Vec<_>>().join(" ");
         Some((Ok(Message::default().event("changed").data(text)), follow))
     });
-    Sse::new(messages).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("still here"))
+    Sse::new(messages.take_until(end))
+        .keep_alive(KeepAlive::new().interval(HEARTBEAT).text("still here"))
+}
+
+/// Waits until the session that this request came with has ended; for ever without one (an API
+/// token, the local socket).
+async fn signed_out(store: Store, headers: HeaderMap) {
+    let Some(secret) = session_secret(&headers).map(str::to_owned) else {
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::time::sleep(SESSION_CHECK).await;
+        if let Ok(None) = store.session(&secret).await {
+            return;
+        }
+    }
 }
 
 struct Follow {
@@ -85,6 +107,8 @@ const ALL: [&str; 4] = ["boots", "machines", "profiles", "status"];
 const COALESCE: Duration = Duration::from_millis(250);
 /// Below every common idle limit of proxies and of our own listener.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// A page stays this long after a log-out elsewhere; it shows nothing new to who fetches it.
+const SESSION_CHECK: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
