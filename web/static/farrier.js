@@ -142,12 +142,32 @@ function refresh(topics) {
 }
 document.addEventListener("visibilitychange", () => !document.hidden && pending && refresh([]));
 
-if ($("[data-live]")) {
-  const source = new EventSource("/live");
+// Browsers open six connections to one server at most, so only a page that is looked at holds
+// one. The server greets with "everything changed": what was missed is fetched then.
+let source = null;
+function connect() {
+  if (source || document.hidden) return;
+  source = new EventSource("/live");
   source.addEventListener("changed", (event) => refresh(event.data.split(" ")));
   source.addEventListener("open", () => document.body.classList.remove("is-offline"));
-  source.addEventListener("error", () => document.body.classList.add("is-offline"));
-  addEventListener("pagehide", () => source.close());
+  source.addEventListener("error", (event) => {
+    document.body.classList.add("is-offline");
+    if (event.target.readyState !== EventSource.CLOSED) return;
+    // Refused for good: mostly the session has ended, and this page asked for again says so.
+    disconnect();
+    setTimeout(() => load(location.href).catch(() => {}).finally(connect), RETRY);
+  });
+}
+function disconnect() {
+  source?.close();
+  source = null;
+}
+const RETRY = 3000;
+
+if ($("[data-live]")) {
+  connect();
+  document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
+  addEventListener("pagehide", disconnect);
   // A page that comes back from the browser's cache has no connection any more.
   addEventListener("pageshow", (event) => event.persisted && location.reload());
 }
@@ -189,7 +209,11 @@ document.addEventListener("submit", async (event) => {
   try {
     const response = await fetch(form.getAttribute("action"), { method: "POST", body });
     const html = await response.text();
+    const page = new DOMParser().parseFromString(html, "text/html");
+    // A refusal has an address that only answers POST: it is told here.
+    if (!response.ok) return complain(problemOf(page) || `Farrier answered with status ${response.status}.`);
     const target = new URL(response.url);
+    if (target.pathname === "/login") return location.reload();
     if (target.pathname !== location.pathname) return location.assign(response.url);
     for (const select of $$("select", form)) delete select.dataset.touched;
     for (const box of $$('input[type="checkbox"]')) {
@@ -198,14 +222,31 @@ document.addEventListener("submit", async (event) => {
     document.activeElement?.matches?.("select") && document.activeElement.blur();
     latest++;
     apply(html);
-    const page = new DOMParser().parseFromString(html, "text/html");
     toast($("#toast", page));
   } catch {
-    HTMLFormElement.prototype.submit.call(form);
+    // Sending it again could do it twice.
+    complain("Farrier does not answer; check whether this was carried out.");
   } finally {
     sending.delete(form);
   }
 });
+
+function problemOf(page) {
+  return ($("#problem", page) || $(".error", page))?.textContent.trim();
+}
+
+function complain(text) {
+  const note = document.createElement("div");
+  note.className = "note bad";
+  note.dataset.testid = "notice";
+  const words = document.createElement("span");
+  words.className = "grow";
+  words.textContent = text;
+  note.append(words);
+  const box = document.createElement("div");
+  box.append(note);
+  toast(box);
+}
 
 function toast(wanted) {
   const box = $("#toast");
