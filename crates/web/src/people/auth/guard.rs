@@ -26,6 +26,13 @@ pub(crate) async fn guard(
     for (name, value) in SECURITY_HEADERS {
         response.headers_mut().insert(name, value);
     }
+    // Browsers heed it on trustworthy origins only, and log an error elsewhere.
+    if state.options.tls {
+        response.headers_mut().insert(
+            HeaderName::from_static("cross-origin-opener-policy"),
+            HeaderValue::from_static("same-origin"),
+        );
+    }
     // Pages and answers hold what only this person may see; static files say otherwise.
     response
         .headers_mut()
@@ -146,7 +153,7 @@ pub(crate) fn form_encode(text: &str) -> String {
 
 /// `same-origin` and not `no-referrer`: the latter makes browsers send `Origin: null` with our
 /// own forms (Fetch standard, "append a request Origin header").
-const SECURITY_HEADERS: [(HeaderName, HeaderValue); 6] = [
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
@@ -163,10 +170,6 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 6] = [
         HeaderValue::from_static("same-origin"),
     ),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
-    (
-        HeaderName::from_static("cross-origin-opener-policy"),
-        HeaderValue::from_static("same-origin"),
-    ),
     (
         HeaderName::from_static("cross-origin-resource-policy"),
         HeaderValue::from_static("same-origin"),

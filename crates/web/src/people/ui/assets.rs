@@ -1,7 +1,7 @@
 //! Style, script and icon: in the binary, at addresses that change with their content.
 
 use super::PageError;
-use axum::extract::Path;
+use super::form::Path;
 use axum::response::{IntoResponse, Redirect, Response};
 use data_encoding::HEXLOWER;
 use http::header;

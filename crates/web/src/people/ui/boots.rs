@@ -1,11 +1,12 @@
 //! `/boots`: what is happening on the network, newest first.
 
 use super::error::{PageResult, page};
+use super::form::Query;
 use super::frame::{Frame, Visit, now};
 use super::story::{Line, line, printable};
 use crate::people::PeopleState;
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use store::{EventQuery, StoredEvent};
 

@@ -20,6 +20,12 @@ pub enum PageError {
     /// The form could not be read.
     #[error("the form could not be read: {0}")]
     Form(String),
+    /// The part of the address behind the question mark makes no sense.
+    #[error("this address is not understood: {0}")]
+    Address(String),
+    /// The page exists, but not for this kind of request.
+    #[error("this address takes no {0} request; go to the page and use its buttons")]
+    Method(http::Method),
     /// The store said no, or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -83,7 +89,10 @@ impl PageError {
                 (StatusCode::NOT_FOUND, "Not found")
             }
             PageError::Refused(_) => (StatusCode::FORBIDDEN, "Not allowed"),
-            PageError::Form(_) => (StatusCode::BAD_REQUEST, "Not understood"),
+            PageError::Form(_) | PageError::Address(_) => {
+                (StatusCode::BAD_REQUEST, "Not understood")
+            }
+            PageError::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "Not possible"),
             PageError::Store(StoreError::Conflict { .. }) => {
                 (StatusCode::CONFLICT, "Something is in the way")
             }

@@ -1,7 +1,9 @@
-//! The fields of a submitted form or query, repeated ones included.
+//! What a visitor sent: the fields of a form, repeated ones included, and the parts of the
+//! address. Whatever cannot be read ends on the friendly error page.
 
 use super::PageError;
-use axum::extract::{Form, FromRequest, Request};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Form, FromRequest, FromRequestParts, Request};
 
 /// Name and value pairs in the order they were sent.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +40,28 @@ impl Fields {
             .lines()
             .map(str::trim)
             .filter(|l| !l.is_empty())
+    }
+}
+
+/// The variable parts of the path.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(PageError))]
+pub(crate) struct Path<T>(pub(crate) T);
+
+/// The query.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(PageError))]
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl From<PathRejection> for PageError {
+    fn from(_: PathRejection) -> Self {
+        PageError::NotFound("there is no page at this address".to_owned())
+    }
+}
+
+impl From<QueryRejection> for PageError {
+    fn from(rejection: QueryRejection) -> Self {
+        PageError::Address(rejection.body_text())
     }
 }
 

@@ -2,12 +2,12 @@
 
 use super::assets::{ASSETS, Assets};
 use super::error::{PageError, PageResult, page};
-use super::form::Fields;
+use super::form::{Fields, Query};
 use super::frame::{from_address, local};
 use crate::people::auth::{LIFETIME, clear_cookie, password, session_secret, set_cookie};
 use crate::people::{Actor, PeopleState};
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{Extensions, HeaderMap, StatusCode, header};
 use serde::Deserialize;

@@ -1,7 +1,7 @@
 //! `/machines/{id}`: one machine, what it will get, and what it did.
 
 use super::error::{PageError, PageResult, page, sentence};
-use super::form::Fields;
+use super::form::{Fields, Path};
 use super::frame::{Frame, Stamp, Visit, done, failed, local, now};
 use super::machine_list::{Choice, assignment_problem, choices};
 use super::preview::{Answer, Menu, answers, menus};
@@ -9,7 +9,7 @@ use super::settings::LOADERS;
 use super::story::{Attempt, printable};
 use crate::people::PeopleState;
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use bootplan::{
     LoaderKind, MacAddr, Machine, MachineId, MachineState, ProfileName, UnassignedPolicy, timeline,

@@ -1,13 +1,13 @@
 //! `/machines`: the table, its filter, and what is done to many machines at once.
 
 use super::error::{PageError, PageResult, page};
-use super::form::Fields;
+use super::form::{Fields, Query};
 use super::frame::{Frame, Stamp, Visit, done, failed, local, now};
 use super::story::{line, printable};
 use crate::people::PeopleState;
 use crate::people::auth::form_encode;
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use bootplan::{
     Catalog, Machine, MachineId, MachineState, ProfileName, Timestamp, UnassignedPolicy,

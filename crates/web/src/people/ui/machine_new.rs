@@ -1,7 +1,7 @@
 //! `/machines/new`: a machine entered by hand, before it ever asks.
 
 use super::error::{PageResult, page};
-use super::form::Fields;
+use super::form::{Fields, Query};
 use super::frame::{Frame, Visit, done};
 use super::machine::EditForm;
 use super::machine_list::{Choice, choices};
@@ -9,7 +9,7 @@ use super::settings::LOADERS;
 use super::story::printable;
 use crate::people::PeopleState;
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::IntoResponse;
 use bootplan::LoaderKind;
 use http::StatusCode;

@@ -24,11 +24,18 @@ pub use error::PageError;
 use crate::people::PeopleState;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::response::Redirect;
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
+use http::{Method, Uri};
 
 /// Paths that strangers may ask for; one that ends in `/` stands for everything below it.
-pub const PUBLIC: [&str; 4] = ["/login", "/setup", "/static/", "/favicon.ico"];
+pub const PUBLIC: [&str; 5] = [
+    "/login",
+    "/setup",
+    "/static/",
+    "/favicon.ico",
+    "/api/v1/openapi.json",
+];
 
 /// Every page and action, with the methods it answers. The one table; tests walk it.
 pub fn table() -> Vec<(
@@ -111,7 +118,29 @@ pub(crate) fn router() -> Router<PeopleState> {
     }
     router
         .fallback(async || PageError::NotFound("there is no page at this address".to_owned()))
+        .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(FORM_LIMIT))
+}
+
+/// Whoever loads the address of an action again (after a failed one, from the history) is taken
+/// to the page the action belongs to.
+async fn wrong_method(method: Method, uri: Uri) -> Response {
+    let page = page_of(uri.path()).filter(|_| method == Method::GET);
+    match page {
+        Some(page) => Redirect::to(page).into_response(),
+        None => PageError::Method(method).into_response(),
+    }
+}
+
+/// The page above an action: `/machines/7/assign` is done on `/machines/7`.
+fn page_of(action: &str) -> Option<&str> {
+    let (parent, _) = action.rsplit_once('/')?;
+    Some(match parent {
+        "" => "/machines",
+        "/settings/tokens" => "/settings",
+        token if token.starts_with("/settings/tokens/") => "/settings",
+        page => page,
+    })
 }
 
 /// The longest form (a profile) needs a few kilobytes; a bulk selection 20 bytes a row.

@@ -1,7 +1,7 @@
 //! `/profiles`: what can be booted.
 
 use super::error::{PageError, PageResult, page, sentence};
-use super::form::Fields;
+use super::form::{Fields, Path};
 use super::frame::{Frame, Visit, done};
 use super::preview::{Menu, profile_menus};
 use super::profile_form::{CONSOLES, ProfileForm};
@@ -9,7 +9,7 @@ use super::settings::LOADERS;
 use super::story::printable;
 use crate::people::PeopleState;
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::IntoResponse;
 use bootplan::{BootMethod, Catalog, LoaderKind, Platform, Profile, ProfileName};
 use http::StatusCode;

@@ -1,12 +1,12 @@
 //! `/settings`: site default, time limits, loader, API tokens, one's own password.
 
 use super::error::{PageError, PageResult, page, sentence};
-use super::form::Fields;
+use super::form::{Fields, Path};
 use super::frame::{Frame, Stamp, Visit, done, failed, from_address, local, now};
 use crate::people::auth::password;
 use crate::people::{PeopleState, Via};
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bootplan::{LoaderKind, Site, UnassignedPolicy};
 use http::{Extensions, StatusCode};

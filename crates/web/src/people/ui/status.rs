@@ -25,7 +25,11 @@ struct StatusPage {
 /// `GET /status`
 pub(crate) async fn show(State(state): State<PeopleState>, visit: Visit) -> PageResult {
     let status = (state.status)();
-    let sized = |l: &LoaderLine| (l.clone(), l.size.map(size).unwrap_or_default());
+    let sized = |l: &LoaderLine| {
+        let role = role(&l.role).to_owned();
+        let line = LoaderLine { role, ..l.clone() };
+        (line, l.size.map(size).unwrap_or_default())
+    };
     let mut ignored: Vec<(String, u64)> = status
         .ignored
         .iter()
@@ -49,4 +53,16 @@ pub(crate) async fn show(State(state): State<PeopleState>, visit: Visit) -> Page
             .collect(),
         status,
     })
+}
+
+/// A role of the loader manifest in words.
+fn role(slug: &str) -> &str {
+    match slug {
+        "ipxe" => "iPXE, firmware's driver",
+        "ipxe-native" => "iPXE, own drivers",
+        "pxelinux" => "PXELINUX",
+        "shim" => "Secure Boot shim",
+        "companion" => "fetched by another loader",
+        other => other,
+    }
 }
