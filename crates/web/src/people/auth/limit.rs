@@ -9,52 +9,59 @@ use std::time::{Duration, Instant};
 pub(crate) struct Limiter {
     slots: Vec<Bucket>,
     hasher: RandomState,
+    budget: Budget,
 }
 
+/// How wide every budget of a table is.
 #[derive(Clone, Copy)]
+pub(crate) struct Budget {
+    /// Tries at once.
+    burst: f64,
+    /// The time in which one more try becomes possible.
+    refill: Duration,
+}
+
+#[derive(Clone, Copy, Default)]
 struct Bucket {
-    left: f64,
+    used: f64,
     at: Option<Instant>,
 }
 
-impl Default for Limiter {
-    fn default() -> Self {
+impl Limiter {
+    /// A table in which every key has this budget.
+    pub(crate) fn new(budget: Budget) -> Self {
         Limiter {
-            slots: vec![
-                Bucket {
-                    left: BURST,
-                    at: None
-                };
-                SLOTS
-            ],
+            slots: vec![Bucket::default(); SLOTS],
             hasher: RandomState::new(),
+            budget,
         }
     }
-}
 
-impl Limiter {
     /// Takes one try from the key's budget, or says how long to wait for the next.
     ///
     /// # Errors
     /// The time until one more try is allowed.
     pub(crate) fn take(&mut self, key: &str, now: Instant) -> Result<(), Duration> {
+        let budget = self.budget;
         let bucket = self.bucket(key);
         let passed = bucket
             .at
             .map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         bucket.at = Some(now);
-        bucket.left = (bucket.left + passed.as_secs_f64() / REFILL.as_secs_f64()).min(BURST);
-        if bucket.left < 1.0 {
-            return Err(REFILL.mul_f64(1.0 - bucket.left));
+        bucket.used -= passed.as_secs_f64() / budget.refill.as_secs_f64();
+        bucket.used = bucket.used.max(0.0);
+        let over = bucket.used + 1.0 - budget.burst;
+        if over > 0.0 {
+            return Err(budget.refill.mul_f64(over));
         }
-        bucket.left -= 1.0;
+        bucket.used += 1.0;
         Ok(())
     }
 
     /// Gives a try back: it was right, and only guessing is limited.
     pub(crate) fn give_back(&mut self, key: &str) {
         let bucket = self.bucket(key);
-        bucket.left = (bucket.left + 1.0).min(BURST);
+        bucket.used = (bucket.used - 1.0).max(0.0);
     }
 
     fn bucket(&mut self, key: &str) -> &mut Bucket {
@@ -65,10 +72,18 @@ impl Limiter {
 
 /// 64 KiB or so; far more addresses and accounts than one site has.
 const SLOTS: usize = 2048;
-/// A person who mistypes gets a few tries at once ...
-const BURST: f64 = 5.0;
-/// ... and five a minute from then on: at most ten checks in any minute.
-const REFILL: Duration = Duration::from_secs(12);
+/// A person who mistypes gets a few tries at once and five a minute from then on: at most ten
+/// checks in any minute.
+pub(crate) const STRICT: Budget = Budget {
+    burst: 5.0,
+    refill: Duration::from_secs(12),
+};
+/// An account in all, from every address: at most a hundred checks in any minute, which keeps
+/// guessing by many hosts hopeless and leaves room for the owner.
+pub(crate) const WIDE: Budget = Budget {
+    burst: 50.0,
+    refill: Duration::from_millis(1200),
+};
 
 #[cfg(test)]
 mod tests {
@@ -76,7 +91,7 @@ mod tests {
 
     #[test]
     fn at_most_ten_tries_in_any_minute() {
-        let mut limiter = Limiter::default();
+        let mut limiter = Limiter::new(STRICT);
         let start = Instant::now();
         let mut granted = Vec::new();
         for tick in 0..3000 {
@@ -96,7 +111,7 @@ mod tests {
 
     #[test]
     fn who_knows_the_password_is_not_limited() {
-        let mut limiter = Limiter::default();
+        let mut limiter = Limiter::new(STRICT);
         let now = Instant::now();
         for _ in 0..100 {
             assert!(limiter.take("root", now).is_ok());
@@ -106,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_names_takes_no_memory_and_refills_nobody() {
-        let mut limiter = Limiter::default();
+        let mut limiter = Limiter::new(STRICT);
         let now = Instant::now();
         while limiter.take("root", now).is_ok() {}
         for n in 0..100_000 {
@@ -114,7 +129,7 @@ mod tests {
         }
         assert_eq!(limiter.slots.len(), SLOTS);
         let wait = limiter.take("root", now).expect_err("still empty");
-        assert!(wait <= REFILL, "{wait:?}");
-        assert!(limiter.take("root", now + REFILL).is_ok());
+        assert!(wait <= STRICT.refill, "{wait:?}");
+        assert!(limiter.take("root", now + STRICT.refill).is_ok());
     }
 }

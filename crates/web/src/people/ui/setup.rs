@@ -2,13 +2,13 @@
 
 use super::assets::{ASSETS, Assets};
 use super::error::{PageResult, page, sentence};
-use super::form::Fields;
+use super::form::{Fields, Query};
 use super::frame::from_address;
 use super::login::start_session;
 use crate::people::PeopleState;
 use crate::people::auth::password;
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect};
 use http::{Extensions, StatusCode};
 use serde::Deserialize;
@@ -61,15 +61,14 @@ pub(crate) async fn submit(
         return Ok(Redirect::to("/login").into_response());
     }
     let token = fields.get("token").to_owned();
-    // The token has 256 bits; the limit is for the hashing work.
-    let limited = state
-        .auth
-        .try_password(from_address(&extensions), "")
-        .is_err();
-    if limited || !state.store.check_setup_secret(&token).await? {
+    let from = from_address(&extensions);
+    // The link has 256 bits, so guessing it is hopeless; the limit is for who tries anyway.
+    let limited = state.auth.try_password(from, "").err();
+    let valid = state.store.check_setup_secret(&token).await?;
+    if !valid {
         let status = match limited {
-            true => StatusCode::TOO_MANY_REQUESTS,
-            false => StatusCode::FORBIDDEN,
+            Some(_) => StatusCode::TOO_MANY_REQUESTS,
+            None => StatusCode::FORBIDDEN,
         };
         return Ok((status, page(&blank())?).into_response());
     }
@@ -78,6 +77,15 @@ pub(crate) async fn submit(
         username: fields.get("username").to_owned(),
         ..blank()
     };
+    if let Some(wait) = limited {
+        let seconds = wait.as_secs() + 1;
+        shown.password_error = Some(format!(
+            "Too many tries. Wait {seconds} seconds, then try again."
+        ));
+        return Ok((StatusCode::TOO_MANY_REQUESTS, page(&shown)?).into_response());
+    }
+    // Who holds the link may mistype a password as often as they like.
+    state.auth.was_right(from, "");
     let (first, again) = (fields.raw("password"), fields.raw("password_again"));
     if let Err(weak) = password::check_new(first, again) {
         shown.password_error = Some(sentence(&weak.to_string()));
