@@ -28,6 +28,7 @@ pub(crate) struct Interface {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Interfaces {
     by_index: BTreeMap<u32, Interface>,
+    absent: Vec<String>,
 }
 
 impl Interface {
@@ -109,7 +110,9 @@ impl Interfaces {
                 },
             );
         }
-        Ok(Interfaces { by_index })
+        let is_there = |name: &&String| by_index.values().any(|i: &Interface| i.name == **name);
+        let absent = wanted.iter().filter(|n| !is_there(n)).cloned().collect();
+        Ok(Interfaces { by_index, absent })
     }
 
     /// The interface a datagram came in on, if we answer there.
@@ -122,6 +125,11 @@ impl Interfaces {
         self.by_index
             .values()
             .any(|i| i.serving.is_ok() && i.has(address))
+    }
+
+    /// Names that are wanted while no interface is called so.
+    pub(crate) fn absent(&self) -> &[String] {
+        &self.absent
     }
 
     /// All interfaces by index.
@@ -166,6 +174,7 @@ pub(crate) fn follow(
     mut wanted: watch::Receiver<Vec<String>>,
 ) -> std::io::Result<watch::Receiver<Arc<Interfaces>>> {
     let now = Interfaces::read(&wanted.borrow_and_update())?;
+    warn_of_absent(&[], &now.absent);
     let (publish, receiver) = watch::channel(Arc::new(now));
     let (changed, mut changes) = tokio::sync::mpsc::channel(1);
     std::thread::Builder::new()
@@ -197,7 +206,14 @@ pub(crate) fn follow(
     Ok(receiver)
 }
 
+fn warn_of_absent(before: &[String], now: &[String]) {
+    for name in now.iter().filter(|n| !before.contains(n)) {
+        tracing::warn!("interface '{name}' is listed but does not exist (yet)");
+    }
+}
+
 fn log_changes(before: &Interfaces, now: &Interfaces) {
+    warn_of_absent(&before.absent, &now.absent);
     for interface in now
         .iter()
         .filter(|i| before.by_index.get(&i.index) != Some(i))
@@ -320,6 +336,13 @@ mod tests {
             suitable("lo", F::IFF_UP | F::IFF_LOOPBACK, &address, &named),
             Ok(())
         );
+    }
+
+    #[test]
+    fn a_listed_name_that_no_interface_has_is_told() {
+        let read = Interfaces::read(&["lo".to_owned(), "nope0".to_owned()]).expect("readable");
+        assert_eq!(read.absent(), ["nope0"]);
+        assert!(Interfaces::read(&[]).expect("readable").absent().is_empty());
     }
 
     #[tokio::test]
