@@ -23,14 +23,14 @@ pub(crate) enum ListenError {
         key: &'static str,
     },
     /// Anything else.
-    #[error("cannot listen on {address} ('{key}' in the configuration): {source}")]
+    #[error("cannot listen on {address} ('{key}' in the configuration): {cause}")]
     Other {
         /// The address.
         address: SocketAddr,
         /// The configuration key.
         key: &'static str,
         /// The system's answer.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A second server on the same data directory.
     #[error(
@@ -41,12 +41,12 @@ pub(crate) enum ListenError {
         path: PathBuf,
     },
     /// The control socket cannot be made.
-    #[error("cannot make the control socket {path}: {source}")]
+    #[error("cannot make the control socket {path}: {cause}")]
     Control {
         /// Where.
         path: PathBuf,
         /// The system's answer.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -57,7 +57,7 @@ pub(crate) async fn tcp(
 ) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address)
         .await
-        .map_err(|source| match source.kind() {
+        .map_err(|cause| match cause.kind() {
             io::ErrorKind::AddrInUse => {
                 let holder = owner::of_tcp_port(address.port());
                 let holder = holder.map_or_else(|| "another process".to_owned(), |o| o.to_string());
@@ -70,7 +70,7 @@ pub(crate) async fn tcp(
             _ => ListenError::Other {
                 address,
                 key,
-                source,
+                cause,
             },
         })
 }
@@ -83,9 +83,9 @@ pub(crate) async fn unix(path: &Path) -> Result<UnixListener, ListenError> {
             path: path.to_owned(),
         });
     }
-    let failed = |source| ListenError::Control {
+    let failed = |cause| ListenError::Control {
         path: path.to_owned(),
-        source,
+        cause,
     };
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),

@@ -3,6 +3,7 @@
 use crate::config::{Log, LogFormat};
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Starts logging to standard error. `FARRIER_LOG` wins over the configured level.
 ///
@@ -10,9 +11,7 @@ use tracing_subscriber::EnvFilter;
 /// A level or filter that makes no sense, with the text that was given.
 pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
     let wanted = std::env::var("FARRIER_LOG").unwrap_or_else(|_| log.level.clone());
-    let filter = EnvFilter::try_new(&wanted).map_err(|error| {
-        anyhow::anyhow!("log level '{wanted}': {error}; use error, warn, info, debug, trace, or a filter like info,tftp=debug")
-    })?;
+    let filter = filter(&wanted).map_err(|error| anyhow::anyhow!("log level {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
@@ -26,4 +25,19 @@ pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What to log.
+///
+/// # Errors
+/// What was given, why it makes no sense, and what would.
+pub(crate) fn filter(level: &str) -> Result<EnvFilter, String> {
+    let advice = "use error, warn, info, debug, trace, off, or a filter like info,tftp=debug";
+    // A single word that is no level would be taken for the name of a part of the program, and
+    // everything else would fall silent.
+    let is_word = !level.contains([',', '=', '[']);
+    if is_word && level.parse::<LevelFilter>().is_err() {
+        return Err(format!("'{level}' is no level; {advice}"));
+    }
+    EnvFilter::try_new(level).map_err(|error| format!("'{level}': {error}; {advice}"))
 }

@@ -38,13 +38,13 @@ pub(crate) struct Fault {
 pub(crate) enum ClientError {
     /// Nobody there.
     #[error(
-        "no server answers at {at} ({source}); is 'farrier serve' running? (--socket, --server and --config say where)"
+        "no server answers at {at} ({cause}); is 'farrier serve' running? (--socket, --server and --config say where)"
     )]
     Connect {
         /// Socket path or host.
         at: String,
         /// The system's answer.
-        source: io::Error,
+        cause: io::Error,
     },
     /// May not.
     #[error(
@@ -55,12 +55,12 @@ pub(crate) enum ClientError {
         at: String,
     },
     /// The connection broke.
-    #[error("the server at {at} broke the connection: {source}")]
+    #[error("the server at {at} broke the connection: {cause}")]
     Broken {
         /// Socket path or host.
         at: String,
         /// What happened.
-        source: hyper::Error,
+        cause: hyper::Error,
     },
     /// The server said no; its own words.
     #[error("{detail}{}", listed(.faults))]
@@ -200,9 +200,9 @@ impl Client {
     async fn collect(&self, body: Incoming) -> Result<Bytes, ClientError> {
         let collected = body.collect().await;
         Ok(collected
-            .map_err(|source| ClientError::Broken {
+            .map_err(|cause| ClientError::Broken {
                 at: self.at(),
-                source,
+                cause,
             })?
             .to_bytes())
     }
@@ -215,9 +215,9 @@ impl Client {
         kind: &str,
         accept: &str,
     ) -> Result<Incoming, ClientError> {
-        let broken = |source| ClientError::Broken {
+        let broken = |cause| ClientError::Broken {
             at: self.at(),
-            source,
+            cause,
         };
         let mut request = Request::builder()
             .method(method)
@@ -270,12 +270,12 @@ impl Client {
         })
     }
 
-    fn no_connection(&self, source: io::Error) -> ClientError {
-        match source.kind() {
+    fn no_connection(&self, cause: io::Error) -> ClientError {
+        match cause.kind() {
             io::ErrorKind::PermissionDenied => ClientError::Denied { at: self.at() },
             _ => ClientError::Connect {
                 at: self.at(),
-                source,
+                cause,
             },
         }
     }

@@ -15,6 +15,7 @@ use crate::config;
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use output::outln;
+pub(crate) use output::without_password;
 use std::path::PathBuf;
 
 /// Network boot beside the DHCP server you already have.
@@ -180,10 +181,26 @@ impl Global {
             )?;
             return Ok(client::Client::remote(server, token)?);
         }
-        let socket = match &self.socket {
-            Some(socket) => socket.clone(),
-            None => self.load_config()?.0.control_socket(),
+        let socket = match (&self.socket, &self.data_dir) {
+            (Some(socket), _) => socket.clone(),
+            (None, Some(dir)) => config::control_socket(dir),
+            (None, None) => self.configured_socket()?,
         };
         Ok(client::Client::local(socket))
+    }
+
+    /// A mistake in the file must not keep people from asking the server that runs on what the
+    /// file said before.
+    fn configured_socket(&self) -> anyhow::Result<PathBuf> {
+        match config::load_or_default(self.config.as_deref()) {
+            Ok((config, _)) => Ok(config.control_socket()),
+            Err(error @ config::ConfigError::Invalid { .. }) => {
+                let dir = config::data_dir_at_least(self.config.as_deref());
+                let looking = dir.display();
+                eprintln!("farrier: warning: {error}; looking for the server in {looking}");
+                Ok(config::control_socket(&dir))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Reading the configuration file, with errors that say where.
 
 use super::Config;
+use crate::cli::without_password;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,12 +9,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     /// Not readable.
-    #[error("cannot read configuration {path}: {source}")]
+    #[error("cannot read configuration {path}: {cause}")]
     Read {
         /// Which file.
         path: PathBuf,
         /// The system's answer.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Not valid; the place comes first so that editors can jump to it.
     #[error("{path}:{line}:{column}: {message}")]
@@ -51,11 +52,30 @@ pub(crate) fn load_or_default(
 /// # Errors
 /// See [`ConfigError`].
 pub(crate) fn load(path: &Path) -> Result<Config, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+    let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read {
         path: path.to_owned(),
-        source,
+        cause,
     })?;
     parse(&text, path)
+}
+
+/// Only where the data is, of a file that cannot be used otherwise: the server may well be running
+/// on what the file said before.
+pub(crate) fn data_dir_at_least(named: Option<&Path>) -> PathBuf {
+    let text = std::fs::read_to_string(named.unwrap_or(Path::new(PACKAGED))).unwrap_or_default();
+    data_dir_in(&text).unwrap_or_else(super::default_data_dir)
+}
+
+fn data_dir_in(text: &str) -> Option<PathBuf> {
+    let value = match serde_yaml::from_str::<serde_yaml::Value>(text) {
+        Ok(value) => value["data_dir"].clone(),
+        // Not even YAML: the one line may still be.
+        Err(_) => {
+            let line = text.lines().find(|l| l.starts_with("data_dir:"))?;
+            serde_yaml::from_str::<serde_yaml::Value>(line).ok()?["data_dir"].clone()
+        }
+    };
+    value.as_str().map(PathBuf::from)
 }
 
 fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
@@ -88,7 +108,7 @@ fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
 fn explain(message: &str) -> String {
     let message = message.split(" at line ").next().unwrap_or(message);
     let Some((_, rest)) = message.split_once("unknown field `") else {
-        return message.to_owned();
+        return with_example(message);
     };
     let mut quoted = rest.split('`');
     let wrong = quoted.next().unwrap_or_default();
@@ -102,6 +122,25 @@ fn explain(message: &str) -> String {
             known.join(", ")
         ),
     }
+}
+
+/// The parser names our types; people need something to write.
+fn with_example(message: &str) -> String {
+    let Some((before, expected)) = message.rsplit_once("expected struct ") else {
+        return match message.contains("socket address") {
+            true => format!("{message}; write ADDRESS:PORT, e.g. 0.0.0.0:80"),
+            false => message.to_owned(),
+        };
+    };
+    let example = match expected {
+        "Dhcp" => "mode: proxy",
+        "Tftp" => "enabled: true",
+        "Http" => "listen: 0.0.0.0:80",
+        "Ui" => "listen: 0.0.0.0:8080",
+        "Log" => "level: info",
+        _ => "data_dir: /var/lib/farrier",
+    };
+    format!("{before}expected keys with values, e.g. {example}")
 }
 
 /// Edit distance; keys are short, so the plain table will do.
@@ -144,14 +183,20 @@ fn out_of_range(config: &Config) -> Option<(&'static str, String)> {
             ),
         ));
     }
-    if config.database.contains(':') || config.database.is_empty() {
+    let level = config.log.level.as_str();
+    if let Err(error) = crate::logging::filter(level) {
+        return Some(("level", format!("log.level: {error}")));
+    }
+    let known = ["sqlite:", "postgres://", "postgresql://"];
+    let database = config.database.as_str();
+    if database.is_empty() || known.iter().any(|scheme| database.starts_with(scheme)) {
         return None;
     }
+    let shown = without_password(database);
     Some((
         "database",
         format!(
-            "database: '{}' is no URL; write sqlite:/path/to/farrier.db or postgres://user@host/name",
-            config.database
+            "database: '{shown}' is no URL of a store; write sqlite:/path/to/farrier.db or postgres://user@host/name"
         ),
     ))
 }
@@ -195,6 +240,21 @@ mod tests {
             ),
             ("dhcp: {mode: sometimes}\n", "unknown variant `sometimes`"),
             ("database: /x/y\n", "f.yaml:1:1: database: '/x/y' is no URL"),
+            (
+                "database: 'mysql://u:secret@h/x'\n",
+                "f.yaml:1:1: database: 'mysql://u@h/x' is no URL of a store; write sqlite:",
+            ),
+            (
+                "log:\n  level: 'blah,,='\n",
+                "f.yaml:2:3: log.level: 'blah,,='",
+            ),
+            ("log: {level: loud}\n", "f.yaml:1:7: log.level: 'loud'"),
+            ("hello\n", "expected keys with values, e.g. data_dir: "),
+            ("log: info\n", "expected keys with values, e.g. level: info"),
+            (
+                "ui: {listen: here}\n",
+                "write ADDRESS:PORT, e.g. 0.0.0.0:80",
+            ),
             ("interfaces: [eth0\n", "f.yaml:"),
         ];
         for (text, expected) in cases {
@@ -217,6 +277,20 @@ mod tests {
             parse("# nothing yet\n\n", Path::new("f")).expect("valid"),
             Config::default()
         );
+    }
+
+    #[test]
+    fn a_broken_file_still_tells_where_the_data_is() {
+        let cases = [
+            ("data_dir: /srv/boot\nhttpp: {}\n", Some("/srv/boot")),
+            ("data_dir: '/srv/boot'\ninterfaces: [\n", Some("/srv/boot")),
+            ("data_dir: [1]\n", None),
+            ("hello", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(data_dir_in(text), expected.map(PathBuf::from), "{text:?}");
+        }
     }
 
     #[test]

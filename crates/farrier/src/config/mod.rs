@@ -6,7 +6,7 @@
 
 mod load;
 
-pub(crate) use load::{load, load_or_default};
+pub(crate) use load::{ConfigError, data_dir_at_least, load, load_or_default};
 
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

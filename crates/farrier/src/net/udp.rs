@@ -57,12 +57,12 @@ pub(crate) enum BindError {
         port: u16,
     },
     /// Anything else.
-    #[error("cannot open udp/{port}: {source}")]
+    #[error("cannot open udp/{port}: {cause}")]
     Other {
         /// The port.
         port: u16,
         /// The system's answer.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -103,7 +103,7 @@ impl PktInfoSocket {
             socket.bind(&address.into())?;
             UdpSocket::from_std(socket.into())
         };
-        let socket = open().map_err(|source| match source.kind() {
+        let socket = open().map_err(|cause| match cause.kind() {
             io::ErrorKind::AddrInUse => {
                 let holder = owner::of_udp_port(port)
                     .map_or_else(|| "another process".to_owned(), |o| o.to_string());
@@ -114,7 +114,7 @@ impl PktInfoSocket {
                 }
             }
             io::ErrorKind::PermissionDenied => BindError::NotPermitted { port },
-            _ => BindError::Other { port, source },
+            _ => BindError::Other { port, cause },
         })?;
         Ok(PktInfoSocket { socket })
     }
