@@ -199,7 +199,7 @@ const sending = new WeakSet();
 document.addEventListener("submit", async (event) => {
   const form = event.target;
   const button = event.submitter;
-  const question = button?.dataset.confirm || form.dataset.confirm;
+  const question = button?.dataset.confirm || form.dataset.confirm || questionOf(form, button);
   if (question && !confirm(question)) return event.preventDefault();
   if (!form.matches("form[data-stay]") || event.defaultPrevented) return;
   event.preventDefault();
@@ -230,6 +230,22 @@ document.addEventListener("submit", async (event) => {
     sending.delete(form);
   }
 });
+
+// What is done to all that match reaches machines on other pages too: their number is named.
+function questionOf(form, button) {
+  const all = $('select[name="scope"] option:checked', form);
+  if (all?.value !== "all") return "";
+  const many = all.dataset.count === "1" ? "the 1 matching machine" : `all ${all.dataset.count} matching machines`;
+  const profile = form.elements.profile.value;
+  switch (button?.value) {
+    case "assign":
+      return profile && `Assign ${profile} to ${many}?`;
+    case "unassign":
+      return `Take the assignment of ${many} away?`;
+    default:
+      return `Adopt ${many}?`;
+  }
+}
 
 function problemOf(page) {
   return ($("#problem", page) || $(".error", page))?.textContent.trim();

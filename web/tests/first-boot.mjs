@@ -166,6 +166,7 @@ async function changeManyAtOnce() {
 
   // All that match, and then two rows that are ticked.
   await page.getByTestId('bulk-scope').selectOption('all');
+  page.once('dialog', (question) => question.accept());
   await page.getByTestId('bulk-profile').selectOption('local-disk');
   await page.getByTestId('bulk-assign').click();
   await assigned(4, 'local-disk');

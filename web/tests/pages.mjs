@@ -85,6 +85,7 @@ async function theFilterIsTyped(page) {
   );
   assert.equal(new URL(page.url()).search, '?q=forge', 'a view is a bookmark');
   await page.getByTestId('bulk-scope').selectOption('all');
+  page.once('dialog', (question) => question.accept());
   await page.getByTestId('bulk-profile').selectOption('local-disk');
   await page.getByTestId('bulk-assign').click();
   await said(page, '3 machines');

@@ -12,7 +12,9 @@ use axum::response::Response;
 use bootplan::{
     Catalog, Machine, MachineId, MachineState, ProfileName, Timestamp, UnassignedPolicy,
 };
+use data_encoding::HEXLOWER;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use store::{EventQuery, MachineRecord};
 
@@ -26,6 +28,8 @@ struct MachinesPage {
     rows: Vec<Row>,
     total: usize,
     matching: usize,
+    /// Which machines match, to be sent back with an action for all of them.
+    expect: String,
     profiles: Vec<Choice>,
     views: [View; 5],
     columns: Vec<Column>,
@@ -116,6 +120,7 @@ pub(crate) async fn show(
         rows,
         total,
         matching,
+        expect: mark(found.iter().map(|r| r.machine.id)),
         profiles: choices(&catalog),
         views,
         columns: filter.columns(),
@@ -163,8 +168,8 @@ pub(crate) async fn bulk(
     })
 }
 
-/// The machines an action is for. "All that match" is computed again here and must still be as
-/// many as the person saw.
+/// The machines an action is for. "All that match" is computed again here and must still be the
+/// same machines that the person saw.
 fn chosen(state: &PeopleState, fields: &Fields) -> Result<Vec<MachineId>, String> {
     if fields.get("scope") != "all" {
         let ids: Vec<_> = fields
@@ -185,15 +190,25 @@ fn chosen(state: &PeopleState, fields: &Fields) -> Result<Vec<MachineId>, String
     let all = state.store.machines();
     let found = all.iter().filter(|r| filter.accepts(r));
     let ids: Vec<_> = found.map(|r| r.machine.id).collect();
-    let seen = fields.get("expect").parse::<usize>().unwrap_or_default();
-    if ids.len() != seen {
+    if fields.get("expect") != mark(ids.iter().copied()) {
         return Err(format!(
-            "nothing was changed: you saw {seen} matching machines and now there are {}; look \
-             again, then repeat",
+            "nothing was changed: other machines match now than you saw ({} in all); look again, \
+             then repeat",
             ids.len()
         ));
     }
     Ok(ids)
+}
+
+/// Says which machines were meant: the same for the same set in any order.
+fn mark(ids: impl Iterator<Item = MachineId>) -> String {
+    let mut ids: Vec<i64> = ids.map(|id| id.0).collect();
+    ids.sort_unstable();
+    let mut hash = Sha256::new();
+    for id in ids {
+        hash.update(id.to_be_bytes());
+    }
+    HEXLOWER.encode(&hash.finalize()[..8])
 }
 
 impl Filter {

@@ -3,9 +3,9 @@
 use super::story::{printable, reason};
 use bootplan::menu::{self, Language};
 use bootplan::{
-    Arch, Because, BootClient, Catalog, ClientClass, Decision, Endpoint, Facts, IpxeFeatures,
-    LoaderInventory, MacAddr, Machine, MachineId, MachineState, Outcome, Platform, Profile, Stage,
-    SystemUuid, decide,
+    Arch, Because, BootClient, BootPlan, Catalog, ClientClass, Decision, Endpoint, Facts, Intent,
+    IpxeFeatures, LoaderInventory, MacAddr, Machine, MachineId, MachineState, Outcome, Platform,
+    Profile, Stage, SystemUuid, decide,
 };
 
 /// One question of the network and its answer.
@@ -14,6 +14,8 @@ pub(crate) struct Answer {
     pub(crate) who: String,
     /// What it would get.
     pub(crate) what: String,
+    /// By which file; empty when there is none.
+    pub(crate) file: String,
     /// Because of what.
     pub(crate) because: String,
     /// `boot`, `disk` or `silent`.
@@ -30,8 +32,10 @@ pub(crate) struct Menu {
     pub(crate) label: &'static str,
     /// The text as served.
     pub(crate) text: String,
-    /// Why there is none.
-    pub(crate) none: String,
+    /// Whether this is for those only who ask though they got no offer from us.
+    pub(crate) silent: bool,
+    /// Why so.
+    pub(crate) because: String,
 }
 
 /// What this machine gets next, asked by its firmware and by iPXE. A machine whose platform is
@@ -69,15 +73,18 @@ pub(crate) fn menus(
             let mut client = BootClient::asking(mac, *stage);
             client.uuid = uuid;
             let decision = decide(&client, catalog);
-            let silent = decision.outcome == Outcome::Silent;
+            let nobody = decision.because == Because::NoMachineAddress;
             Menu {
                 key,
                 label,
-                text: match silent {
+                // As the boot plane does: a machine that is left alone and asks nevertheless is
+                // sent to its local disk.
+                text: match nobody {
                     true => String::new(),
                     false => menu::render(*language, &client, &decision, server, 0),
                 },
-                none: reason(&decision.because),
+                silent: decision.outcome == Outcome::Silent,
+                because: reason(&decision.because),
             }
         })
         .collect()
@@ -149,16 +156,18 @@ fn client(mac: MacAddr, uuid: Option<SystemUuid>, platform: Platform, stage: Sta
 
 fn answer(client: &BootClient, decision: &Decision, server: &Endpoint) -> Answer {
     let platform = client.platform.map(|p| p.to_string()).unwrap_or_default();
+    let mut file = String::new();
     let (what, class) = match &decision.outcome {
         Outcome::Boot(plan) => {
-            let file = plan.boot_file_name(client.class, server);
-            let what = match file.is_empty() {
-                true => format!("boots by {}", plan.loader),
-                false => file,
+            let name = plan.boot_file_name(client.class, server);
+            file = match (name.is_empty(), client.stage) {
+                (true, _) => format!("by {}", plan.loader),
+                (_, Stage::Firmware) => format!("first file: {name}"),
+                _ => format!("next file: {name}"),
             };
-            (what, "boot")
+            (boots(plan), "boot")
         }
-        Outcome::LocalDisk => ("its local disk (no answer from us)".to_owned(), "disk"),
+        Outcome::LocalDisk => ("its local disk".to_owned(), "disk"),
         Outcome::Silent => ("no answer".to_owned(), "silent"),
     };
     let expected = matches!(
@@ -168,9 +177,20 @@ fn answer(client: &BootClient, decision: &Decision, server: &Endpoint) -> Answer
     Answer {
         who: format!("{} on {platform}", client.stage),
         what,
+        file,
         because: printable(&reason(&decision.because)),
         class,
         bad: !expected,
+    }
+}
+
+/// What stands on the screen in the end.
+fn boots(plan: &BootPlan) -> String {
+    match (plan.intent, plan.entries.first()) {
+        (Intent::Wait, _) => "waits for an assignment".to_owned(),
+        (Intent::Menu, _) => "a menu".to_owned(),
+        (Intent::Assigned, Some(profile)) => printable(&profile.title),
+        (Intent::Assigned, None) => "its local disk".to_owned(),
     }
 }
 
