@@ -45,11 +45,18 @@ pub(crate) async fn run(global: &Global, boots: Boots) -> anyhow::Result<()> {
             .map(|(mac, boot)| json!({ "mac": mac, "summary": boot.summary(), "boot": boot }))
             .collect();
         outln!("{:#}", json!({ "boots": all }));
-    } else if all.is_empty() {
+        return Ok(());
+    }
+    if all.is_empty() {
         outln!("no boots yet");
-    } else if boots.events {
+        return Ok(());
+    }
+    let names = names(&client.get("/machines?per_page=1000").await?);
+    let name = |mac: &MacAddr| names.get(mac).map_or("-", String::as_str);
+    if boots.events {
         for (mac, boot) in all {
-            outln!("{}  {mac}  {}", clock(boot.started.0), boot.summary());
+            let (at, name) = (clock(boot.started.0), name(&mac));
+            outln!("{at}  {mac}  {name}  {}", boot.summary());
             for event in &boot.events {
                 outln!("    {}", line(event));
             }
@@ -57,9 +64,12 @@ pub(crate) async fn run(global: &Global, boots: Boots) -> anyhow::Result<()> {
     } else {
         let rows: Vec<Vec<String>> = all
             .iter()
-            .map(|(mac, boot)| vec![clock(boot.started.0), mac.to_string(), boot.summary()])
+            .map(|(mac, boot)| {
+                let at = clock(boot.started.0);
+                vec![at, mac.to_string(), name(mac).to_owned(), boot.summary()]
+            })
             .collect();
-        out!("{}", table(&["STARTED", "MAC", "BOOT"], &rows));
+        out!("{}", table(&["STARTED", "MAC", "MACHINE", "BOOT"], &rows));
     }
     Ok(())
 }
@@ -77,6 +87,19 @@ async fn follow(client: &Client, of: &str, as_json: bool) -> anyhow::Result<()> 
     }
     eprintln!("the server ended the stream");
     Ok(())
+}
+
+/// What people call the machines, by each of their MACs.
+fn names(machines: &Value) -> BTreeMap<MacAddr, String> {
+    let machines = machines["machines"].as_array().into_iter().flatten();
+    machines
+        .filter_map(|machine| {
+            let name = machine["name"].as_str()?;
+            let macs: Vec<MacAddr> = serde_json::from_value(machine["macs"].clone()).ok()?;
+            Some(macs.into_iter().map(|mac| (mac, name.to_owned())))
+        })
+        .flatten()
+        .collect()
 }
 
 /// Boots of each machine, newest first. The API gives events newest first.
@@ -110,6 +133,14 @@ fn line(event: &Event) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_mac_of_a_machine_has_its_name() {
+        let two = ["02:00:00:00:00:01", "02:00:00:00:00:02"];
+        let names = names(&json!({"machines": [{"name": "oak", "macs": two}, {"macs": []}]}));
+        let names: Vec<String> = names.iter().map(|(m, n)| format!("{m} {n}")).collect();
+        assert_eq!(names, ["02:00:00:00:00:01 oak", "02:00:00:00:00:02 oak"]);
+    }
 
     #[test]
     fn events_newest_first_become_boots_of_each_machine() {

@@ -5,7 +5,7 @@ use super::client::Client;
 use super::output::{clock, out, outln, table, text};
 use anyhow::{Context, bail};
 use bootplan::MacAddr;
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -23,15 +23,16 @@ pub(crate) enum Command {
         machine: String,
     },
     /// Assign a profile, or take the assignment away
+    #[command(group = ArgGroup::new("what").required(true).args(["profile", "none"]))]
     Assign {
         /// Names, ids or MACs
         #[arg(required = true)]
         machines: Vec<String>,
         /// The profile
-        #[arg(long, short, required_unless_present = "none")]
+        #[arg(long, short)]
         profile: Option<String>,
         /// Take the assignment away
-        #[arg(long, conflicts_with = "profile")]
+        #[arg(long)]
         none: bool,
     },
 }
@@ -88,10 +89,11 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             for machine in &machines {
                 meant.push(find_or_unseen(&client, machine).await?);
             }
-            let mut ids = Vec::new();
+            let (mut ids, mut questions) = (Vec::new(), Vec::new());
             for machine in meant {
+                questions.push(machine.question());
                 ids.push(match machine {
-                    Meant::Known(id) => id,
+                    Meant::Known(machine) => machine["id"].clone(),
                     Meant::Unseen(mac) => enter(&client, mac).await?,
                 });
             }
@@ -99,10 +101,18 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             client
                 .send(Method::POST, "/machines/assign", Some(&body))
                 .await?;
-            let what =
-                profile.map_or_else(|| "no profile".to_owned(), |p| format!("profile '{p}'"));
-            for machine in machines {
+            let what = match &profile {
+                Some(profile) => format!("profile '{profile}'"),
+                None => "no profile".to_owned(),
+            };
+            for (machine, question) in machines.iter().zip(questions) {
                 outln!("{machine}: {what} from the next request on");
+                if profile.is_some() {
+                    let told = client.get(&question?).await?;
+                    if let Some(obstacle) = obstacle(&told) {
+                        outln!("{machine}: {obstacle}");
+                    }
+                }
             }
         }
     }
@@ -151,9 +161,39 @@ enum Meant {
     Unseen(MacAddr),
 }
 
+impl Meant {
+    /// What to ask about its next boot. Of a machine that never told its platform only iPXE can
+    /// be asked about: its firmware would be answered by the platform.
+    fn question(&self) -> anyhow::Result<String> {
+        let (mac, platform) = match self {
+            Meant::Known(machine) => {
+                let mac = machine["macs"][0].as_str();
+                let mac = mac.context("the server described a machine without a MAC")?;
+                (mac.to_owned(), machine["facts"]["platform"].as_str())
+            }
+            Meant::Unseen(mac) => (mac.to_string(), None),
+        };
+        let stage = if platform.is_some() {
+            "firmware"
+        } else {
+            "ipxe"
+        };
+        Ok(format!("/explain?mac={mac}&stage={stage}"))
+    }
+}
+
+/// Why an assigned machine does not boot from the network all the same.
+fn obstacle(told: &Value) -> Option<String> {
+    let because = text(told, "because");
+    match told["outcome"].as_str() {
+        Some("silent") => Some(format!("but it would get no answer: {because}")),
+        _ => None,
+    }
+}
+
 async fn find_or_unseen(client: &Client, key: &str) -> anyhow::Result<Meant> {
     match (find(client, key).await, key.parse::<MacAddr>()) {
-        (Ok(machine), _) => Ok(Meant::Known(machine["id"].clone())),
+        (Ok(machine), _) => Ok(Meant::Known(machine)),
         (Err(_), Ok(mac)) => Ok(Meant::Unseen(mac)),
         (Err(error), Err(_)) => Err(error),
     }
@@ -247,6 +287,29 @@ pub(super) fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_is_asked_about_by_what_is_known_of_it() {
+        let question = |meant: Meant| meant.question().expect("has a MAC");
+        let told = json!({"macs": ["02:00:00:00:00:01"], "facts": {"platform": "bios"}});
+        let silent = json!({"macs": ["02:00:00:00:00:01"], "facts": {"platform": null}});
+        let firmware = "/explain?mac=02:00:00:00:00:01&stage=firmware";
+        let ipxe = "/explain?mac=02:00:00:00:00:01&stage=ipxe";
+        assert_eq!(question(Meant::Known(told)), firmware);
+        assert_eq!(question(Meant::Known(silent)), ipxe);
+        let unseen = "02:00:00:00:00:01".parse().expect("a MAC");
+        assert_eq!(question(Meant::Unseen(unseen)), ipxe);
+        assert!(Meant::Known(json!({})).question().is_err());
+    }
+
+    #[test]
+    fn an_assignment_that_boots_nothing_says_why() {
+        let told = json!({"outcome": "silent", "because": "profile 'a' is disabled"});
+        let expected = "but it would get no answer: profile 'a' is disabled";
+        assert_eq!(obstacle(&told).as_deref(), Some(expected));
+        assert_eq!(obstacle(&json!({"outcome": "boot"})), None);
+        assert_eq!(obstacle(&json!({"outcome": "local-disk"})), None);
+    }
 
     #[test]
     fn names_travel_whole() {

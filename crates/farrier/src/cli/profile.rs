@@ -51,7 +51,10 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
                 true => outln!("no profiles; begin with: farrier apply -f configs/profiles/"),
                 false => out!(
                     "{}",
-                    table(&["NAME", "TITLE", "BOOTS", "PLATFORMS", "IN MENU"], &rows)
+                    table(
+                        &["NAME", "TITLE", "BOOTS", "PLATFORMS", "ENABLED", "IN MENU"],
+                        &rows
+                    )
                 ),
             }
         }
@@ -92,11 +95,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
 }
 
 fn row(profile: &Value) -> Vec<String> {
-    let in_menu = if profile["in_menu"] == true {
-        "yes"
-    } else {
-        "no"
-    };
+    let yes_no = |key: &str| if profile[key] == true { "yes" } else { "no" }.to_owned();
     let platforms = match text(profile, "platforms").as_str() {
         "-" => "any".to_owned(),
         named => named.to_owned(),
@@ -106,6 +105,7 @@ fn row(profile: &Value) -> Vec<String> {
         text(profile, "title"),
         text(&profile["boot"], "kind"),
         platforms,
-        in_menu.to_owned(),
+        yes_no("enabled"),
+        yes_no("in_menu"),
     ]
 }

@@ -21,7 +21,7 @@ pub(crate) async fn run(global: &Global) -> anyhow::Result<()> {
     );
     section(
         &status["interfaces"],
-        &["INTERFACE", "ADDRESS", "", ""],
+        &["INTERFACE", "ADDRESS", "STATE", "BECAUSE"],
         |i| {
             let serving = if i["serving"] == true {
                 "serving"
@@ -36,17 +36,21 @@ pub(crate) async fn run(global: &Global) -> anyhow::Result<()> {
             ]
         },
     );
-    section(&status["ports"], &["PORT", "ADDRESS", "", ""], |p| {
-        vec![
-            text(p, "plane"),
-            text(p, "address"),
-            text(p, "state"),
-            text(p, "detail"),
-        ]
-    });
+    section(
+        &status["ports"],
+        &["PORT", "ADDRESS", "STATE", "BECAUSE"],
+        |p| {
+            vec![
+                text(p, "plane"),
+                text(p, "address"),
+                text(p, "state"),
+                text(p, "detail"),
+            ]
+        },
+    );
     section(
         &status["loaders"],
-        &["LOADER", "PLATFORM", "ROLE", "SET", "FROM", ""],
+        &["LOADER", "PLATFORM", "ROLE", "SET", "FROM", "TO DO"],
         |l| {
             let set = if l["present"] == true {
                 text(l, "set")
