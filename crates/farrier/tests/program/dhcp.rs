@@ -1,8 +1,9 @@
 //! DHCP packets that no firmware in good order sends, relays, and several addresses.
 
 use crate::common::firmware::{broadcast, discover, listen, on_eth0};
+use crate::common::wire::udp;
 use crate::common::{Farrier, Lan, SERVER};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 use testkit::firmware::{BiosRom, Seen};
 use testkit::packet::Packet;
@@ -110,7 +111,7 @@ fn a_relayed_request_is_answered_to_the_relay() {
     packet.hops = 1;
     let packet = packet.with(82, relay_agent).encode();
     let (answers, on_68) = lan.client.run(|| {
-        let relay = UdpSocket::bind("0.0.0.0:67").expect("free");
+        let relay = udp(67);
         let client = on_eth0(68);
         relay.send_to(&packet, (SERVER, 67)).expect("sent");
         let mut buffer = [0; 1500];

@@ -4,7 +4,7 @@ use crate::boot::Dnsmasq;
 use crate::common::farrier::content;
 use crate::common::firmware::{ask, on_eth0};
 use crate::common::wire::{receive, tftp_file};
-use crate::common::{Farrier, Lan, SERVER, eventually};
+use crate::common::{Farrier, Lan, Netns, SERVER, eventually};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 use std::time::Duration;
 use testkit::firmware::{Edk2, Outcome};
@@ -25,15 +25,15 @@ enum Held {
 
 #[test]
 fn a_taken_port_is_named_with_its_holder_and_the_way_out() {
-    let lan = Lan::new();
     for (port, way_out) in TAKEN {
+        let host = Netns::new();
         let (protocol, number) = port.split_once('/').expect("two parts");
         let address = ("0.0.0.0", number.parse::<u16>().expect("a port"));
-        let held = lan.server.run(|| match protocol {
+        let held = host.run(|| match protocol {
             "udp" => Held::Udp(UdpSocket::bind(address).expect("free")),
             _ => Held::Tcp(TcpListener::bind(address).expect("free")),
         });
-        let (words, took) = Farrier::prepared(&lan.server).start_refused();
+        let (words, took) = Farrier::prepared(&host).start_refused();
         drop(held);
         assert!(
             took < Duration::from_secs(2),
@@ -48,8 +48,6 @@ fn a_taken_port_is_named_with_its_holder_and_the_way_out() {
             "{port}: no '{way_out}' in: {words}"
         );
     }
-    // Nothing was left behind that keeps the next one from starting.
-    Farrier::started(&lan.server);
 }
 
 /// The way out that the message names, walked: a DHCP server on the same host that sends option

@@ -1,7 +1,7 @@
 //! testkit's pretend firmware on a real wire: it begins without an address, as real ones do.
 
 use super::Netns;
-use super::wire::receive;
+use super::wire::{receive, reopened};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
 use testkit::Datagram;
@@ -23,7 +23,7 @@ pub(crate) fn on_eth0(port: u16) -> UdpSocket {
     socket.bind_device(Some(b"eth0")).expect("eth0 is there");
     socket.set_broadcast(true).expect("allowed");
     let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
-    socket.bind(&any.into()).expect("a free port");
+    reopened(|| socket.bind(&any.into()));
     socket.into()
 }
 

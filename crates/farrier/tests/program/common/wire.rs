@@ -1,13 +1,25 @@
 //! Clients over real sockets. To be called inside a client's network ([`super::Netns::run`]).
 
-use std::io::{ErrorKind, Read, Write};
+use super::eventually;
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 use tftp::{Get, Limits, Outcome, Receiver};
 
+/// Opens a port that was closed a moment ago: a process that another test is just starting holds
+/// copies of all our sockets until it becomes a program of its own.
+pub(crate) fn reopened<T>(mut open: impl FnMut() -> io::Result<T>) -> T {
+    eventually(Duration::from_secs(3), "the port is free", || {
+        match open() {
+            Err(e) if e.kind() == ErrorKind::AddrInUse => None,
+            opened => Some(opened.expect("opened")),
+        }
+    })
+}
+
 /// A UDP socket on this port of every address; 0 is any free one.
 pub(crate) fn udp(port: u16) -> UdpSocket {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).expect("a free port");
+    let socket = reopened(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)));
     socket.set_broadcast(true).expect("allowed");
     socket
 }
