@@ -107,6 +107,11 @@ impl BootFiles {
         }
     }
 
+    /// Whether this path below the images directory can be served at this moment.
+    pub fn has_image(&self, path: &RelPath) -> bool {
+        self.open_image(path).is_ok()
+    }
+
     /// Opens a file below the images directory, by its exact name.
     pub(crate) fn open_image(&self, path: &RelPath) -> Result<OpenFile, Refused> {
         opener::open_beneath(&self.images, path)

@@ -419,6 +419,32 @@ async fn streams_end_at_once_when_the_server_goes_down() {
 }
 
 #[tokio::test]
+async fn files_that_are_not_there_are_warned_of() {
+    use tower::ServiceExt;
+    let (site, cookie) = Site::full().await;
+    let has = |path: &bootplan::RelPath| path.to_string() == "debian-12/linux";
+    let state = support::state(&site.store).with_images(std::sync::Arc::new(has));
+    let app = web::people::router(state);
+    for (path, missing) in [
+        ("/profiles/debian-12", "<code>debian-12/initrd.gz</code>"),
+        ("/machines/1", "<code>debian-12/initrd.gz</code>"),
+        ("/profiles/local-disk", ""),
+        ("/machines/3", ""),
+    ] {
+        let asked = support::site::request(http::Method::GET, path, "", &cookie);
+        let answer = app.clone().oneshot(asked).await.expect("infallible");
+        let body = http_body_util::BodyExt::collect(answer.into_body()).await;
+        let body = body.expect("body").to_bytes();
+        let text = String::from_utf8_lossy(&body);
+        assert_eq!(
+            text.contains("data-testid=\"missing\""),
+            !missing.is_empty()
+        );
+        assert!(text.contains(missing), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn saving_an_old_page_keeps_what_was_learned_since_and_what_was_left_alone() {
     let (site, cookie) = Site::full().await;
     let change = MachineChange {

@@ -9,7 +9,7 @@ pub mod ui;
 
 pub use auth::{Actor, Via};
 pub use state::{
-    ForeignServer, InterfaceStatus, LoaderLine, PeopleOptions, PeopleState, PortStatus,
+    ForeignServer, HasImage, InterfaceStatus, LoaderLine, PeopleOptions, PeopleState, PortStatus,
     ServerStatus,
 };
 

@@ -1,7 +1,7 @@
 //! What the people's plane is given by the program, and what the status page shows.
 
 use super::auth::Auth;
-use bootplan::{Endpoint, Timestamp, UnassignedPolicy};
+use bootplan::{BootMethod, Endpoint, FileRef, Profile, RelPath, Timestamp, UnassignedPolicy};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -22,7 +22,11 @@ pub struct PeopleState {
     pub(crate) auth: Arc<Auth>,
     pub(crate) options: Arc<PeopleOptions>,
     closing: Arc<watch::Sender<bool>>,
+    images: Option<HasImage>,
 }
+
+/// Whether a file of this name can be served from below the images directory.
+pub type HasImage = Arc<dyn Fn(&RelPath) -> bool + Send + Sync>;
 
 /// Settings of the people's plane.
 #[derive(Clone, Debug)]
@@ -64,7 +68,39 @@ impl PeopleState {
             auth: Arc::new(Auth::default()),
             options: Arc::new(options),
             closing: Arc::new(watch::Sender::new(false)),
+            images: None,
         }
+    }
+
+    /// With a look into the images directory, so that pages can warn of files that are not there.
+    pub fn with_images(self, has: HasImage) -> Self {
+        PeopleState {
+            images: Some(has),
+            ..self
+        }
+    }
+
+    /// The local files of this profile that cannot be served at this moment; none when nobody
+    /// can tell.
+    pub(crate) fn missing(&self, profile: &Profile) -> Vec<String> {
+        let Some(has) = &self.images else {
+            return Vec::new();
+        };
+        let files: Vec<&FileRef> = match &profile.boot {
+            BootMethod::Linux {
+                kernel, initrds, ..
+            } => std::iter::once(kernel).chain(initrds).collect(),
+            BootMethod::Program { files } => files.values().collect(),
+            BootMethod::LocalDisk {} | BootMethod::Chain { .. } => Vec::new(),
+        };
+        let local = files.into_iter().filter_map(|file| match file {
+            FileRef::Image(path) => Some(path),
+            FileRef::Url(_) => None,
+        });
+        local
+            .filter(|path| !has(path))
+            .map(ToString::to_string)
+            .collect()
     }
 
     /// The server is going down: streams that would never end by themselves end now, so that an

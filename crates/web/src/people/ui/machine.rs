@@ -33,6 +33,8 @@ struct MachinePage {
     discovered: bool,
     profile: Option<String>,
     problem: Option<&'static str>,
+    /// Files of the assigned profile that are not there.
+    missing: String,
     policy: UnassignedPolicy,
     loaders: [(LoaderKind, &'static str); 3],
     first_seen: Stamp,
@@ -243,6 +245,12 @@ async fn machine_page(
         discovered: machine.state == MachineState::Discovered,
         profile: machine.profile.as_ref().map(ToString::to_string),
         problem: assignment_problem(&catalog, machine),
+        missing: machine
+            .profile
+            .as_ref()
+            .and_then(|name| catalog.profile(name))
+            .map(|profile| state.missing(profile).join(", "))
+            .unwrap_or_default(),
         policy: catalog.site.unassigned,
         loaders: LOADERS,
         first_seen: Stamp::ago(record.first_seen, at),

@@ -42,6 +42,8 @@ struct EditPage {
     form: ProfileForm,
     menus: Vec<Menu>,
     preview: bool,
+    /// Files that are not there.
+    missing: String,
     users: Vec<(i64, String)>,
     refused: Option<String>,
     consoles: [&'static str; 3],
@@ -73,6 +75,7 @@ pub(crate) async fn edit(
     let profile = find(&state.store.catalog(), &name)?;
     let mut shown = edit_page(&state, &visit, Some(name), ProfileForm::of(&profile));
     shown.menus = profile_menus(&state.store.catalog(), &profile, &state.endpoint());
+    shown.missing = state.missing(&profile).join(", ");
     page(&shown)
 }
 
@@ -142,6 +145,7 @@ async fn put(
     if fields.get("action") == "preview" {
         let mut shown = edit_page(state, visit, saved, form);
         shown.menus = profile_menus(&catalog, &profile, &state.endpoint());
+        shown.missing = state.missing(&profile).join(", ");
         shown.preview = true;
         return page(&shown);
     }
@@ -181,6 +185,7 @@ fn edit_page(
         form,
         menus: Vec::new(),
         preview: false,
+        missing: String::new(),
         refused: None,
         consoles: CONSOLES,
         platforms: Platform::ALL,
