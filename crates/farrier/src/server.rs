@@ -34,6 +34,8 @@ pub(crate) struct Server {
     responder: Responder,
     boot: axum::Router,
     people: axum::Router,
+    /// Of the people's plane, to end its streams at shutdown.
+    pages: PeopleState,
     control: axum::Router,
     reloader: Reloader,
     interfaces: watch::Receiver<Arc<Interfaces>>,
@@ -172,6 +174,8 @@ pub(crate) async fn build(
         Arc::new(move || sources.read()),
         options,
     );
+    let images = Arc::clone(&files);
+    let state = state.with_images(Arc::new(move |path| images.has_image(path)));
     let control_path = config.control_socket();
     let control = bind::unix(&control_path).await?;
     let boot = web::boot::router(web::boot::BootState {
@@ -194,7 +198,8 @@ pub(crate) async fn build(
     };
     Ok(Server {
         control: web::people::router(state.clone()).layer(axum::Extension(Actor::cli())),
-        people: web::people::router(state),
+        people: web::people::router(state.clone()),
+        pages: state,
         sockets: Sockets {
             dhcp,
             boot_server,
@@ -275,6 +280,7 @@ impl Server {
         tracing::info!("stopping: no new requests; transfers under way may finish");
         packets.abort_all();
         reloading.abort();
+        self.pages.close();
         drop(stop);
         while draining.join_next().await.is_some() {}
         self.journal.shutdown().await;
