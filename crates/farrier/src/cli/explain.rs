@@ -4,6 +4,7 @@ use super::Global;
 use super::machine::escape;
 use super::output::{outln, text};
 use clap::Args;
+use serde_json::Value;
 
 /// `farrier explain`
 #[derive(Debug, Args)]
@@ -40,9 +41,10 @@ pub(crate) async fn run(global: &Global, ask: Explain) -> anyhow::Result<()> {
         return Ok(());
     }
     let machine = match &answer["machine"] {
-        serde_json::Value::Null => "not known".to_owned(),
+        Value::Null => "not known".to_owned(),
         machine => format!("{} (id {})", text(machine, "name"), text(machine, "id")),
     };
+    outln!("boots      {}", what_boots(&answer));
     outln!("machine    {machine}");
     outln!("outcome    {}", text(&answer, "outcome"));
     outln!("because    {}", text(&answer, "because"));
@@ -61,4 +63,37 @@ pub(crate) async fn run(global: &Global, ask: Explain) -> anyhow::Result<()> {
         outln!("\n{menu}");
     }
     Ok(())
+}
+
+/// In one line what the machine comes to.
+fn what_boots(answer: &Value) -> String {
+    match (answer["outcome"].as_str(), answer["intent"].as_str()) {
+        (Some("boot"), Some("assigned")) => text(answer, "boots"),
+        (Some("boot"), Some("wait")) => "waits for an assignment".to_owned(),
+        (Some("boot"), Some("menu")) => "menu".to_owned(),
+        (Some("boot"), _) => text(answer, "profiles"),
+        (Some("local-disk"), _) => "its local disk".to_owned(),
+        _ => "no answer".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_first_line_says_what_boots() {
+        let boot = |intent| json!({"outcome": "boot", "intent": intent, "boots": "Debian 12"});
+        let cases = [
+            (boot("assigned"), "Debian 12"),
+            (boot("wait"), "waits for an assignment"),
+            (boot("menu"), "menu"),
+            (json!({"outcome": "local-disk"}), "its local disk"),
+            (json!({"outcome": "silent"}), "no answer"),
+        ];
+        for (answer, expected) in cases {
+            assert_eq!(what_boots(&answer), expected, "{answer}");
+        }
+    }
 }

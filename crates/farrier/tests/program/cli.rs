@@ -219,11 +219,12 @@ fn machines_are_assigned_before_they_are_ever_seen_and_explained() {
     let explained = farrier.ok(&["explain", "--mac", "52:54:00:dd:00:01", "--arch", "bios"]);
     let lines: Vec<&str> = explained.lines().collect();
     assert!(
-        lines[0].starts_with("machine    52-54-00-dd-00-01 (id "),
+        lines[1].starts_with("machine    52-54-00-dd-00-01 (id "),
         "{explained}"
     );
+    assert_eq!(lines[0], "boots      Test system");
     assert_eq!(
-        lines[1..],
+        lines[2..],
         [
             "outcome    boot",
             "because    machine '52-54-00-dd-00-01' is assigned to profile 'test'",
@@ -234,7 +235,7 @@ fn machines_are_assigned_before_they_are_ever_seen_and_explained() {
     );
     let stranger = farrier.ok(&["explain", "--mac", "52:54:00:dd:00:99", "--arch", "efi-x64"]);
     assert!(
-        stranger.starts_with("machine    not known\noutcome    silent\n"),
+        stranger.starts_with("boots      no answer\nmachine    not known\noutcome    silent\n"),
         "{stranger}"
     );
     let menu = farrier.ok(&[
@@ -307,8 +308,8 @@ fn profiles_are_shown_and_rendered_for_every_loader() {
     farrier.apply(PROFILE);
     let list = farrier.ok(&["profile", "list"]);
     insta::assert_snapshot!(list, @r"
-    NAME  TITLE        BOOTS  PLATFORMS  IN MENU
-    test  Test system  linux  any        no
+    NAME  TITLE        BOOTS  PLATFORMS  ENABLED  IN MENU
+    test  Test system  linux  any        yes      no
     ");
     for (language, platform, words) in [
         ("ipxe", "efi-x64", ["#!ipxe", "images/test/initrd.gz"]),

@@ -5,8 +5,8 @@ use crate::people::{Actor, PeopleState};
 use axum::extract::State;
 use bootplan::menu::{self, Language};
 use bootplan::{
-    Arch, Because, BootClient, Catalog, ClientClass, Decision, Endpoint, IpxeFeatures, LoaderKind,
-    MacAddr, Outcome, Platform, Stage, SystemUuid, decide,
+    Arch, Because, BootClient, Catalog, ClientClass, Decision, Endpoint, Intent, IpxeFeatures,
+    LoaderKind, MacAddr, Outcome, Platform, Stage, SystemUuid, decide,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -38,6 +38,11 @@ pub(super) struct ExplainQuery {
 pub(super) struct Explanation {
     /// `boot`, `local-disk` or `silent`.
     outcome: &'static str,
+    /// Why there is something to boot: `assigned`, `wait` (for an assignment) or `menu`.
+    #[schema(value_type = Option<String>)]
+    intent: Option<Intent>,
+    /// Title of the profile that boots when nobody chooses.
+    boots: Option<String>,
     /// What a DHCP answer would name; `null` when it names nothing.
     boot_file: Option<String>,
     /// The loader family in force.
@@ -160,6 +165,11 @@ fn explanation(client: &BootClient, catalog: &Catalog, server: &Endpoint) -> Exp
             Outcome::LocalDisk => "local-disk",
             Outcome::Silent => "silent",
         },
+        intent: plan.map(|plan| plan.intent),
+        boots: plan
+            .filter(|plan| plan.intent == Intent::Assigned)
+            .and_then(|plan| plan.entries.first())
+            .map(|profile| profile.title.clone()),
         boot_file: file.filter(|name| !name.is_empty()),
         loader: plan.map(|plan| plan.loader),
         because: decision.because.to_string(),
