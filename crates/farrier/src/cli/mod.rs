@@ -10,6 +10,7 @@ mod output;
 mod profile;
 mod status;
 mod tftp;
+mod user;
 
 use crate::config;
 use anyhow::Context;
@@ -93,6 +94,9 @@ pub(crate) enum Command {
     Boots(boots::Boots),
     /// What the server is doing: interfaces, ports, loaders, counters
     Status,
+    /// Who may log in (on the server's own host only)
+    #[command(subcommand)]
+    User(user::Command),
     /// TFTP client, for looking into things
     #[command(subcommand)]
     Tftp(tftp::Command),
@@ -129,6 +133,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Export => apply::export(global).await,
         Command::Boots(boots) => boots::run(global, boots).await,
         Command::Status => status::run(global).await,
+        Command::User(command) => user::run(global, command).await,
         Command::Tftp(command) => tftp::run(command).await,
         Command::Completions { shell } => {
             // Into memory first: the generator panics when its writer fails.

@@ -15,6 +15,7 @@ mod site;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod users;
 
 use crate::people::PeopleState;
 use axum::Router;
@@ -71,6 +72,8 @@ fn table() -> OpenApiRouter<PeopleState> {
         .routes(routes!(events::stream_events))
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::delete_token))
+        .routes(routes!(users::list_users, users::create_user))
+        .routes(routes!(users::set_password))
         .routes(routes!(apply::apply))
         .routes(routes!(apply::export))
         .routes(routes!(description))

@@ -1,7 +1,7 @@
 //! The API over its own router: the route table, who may ask, and what is answered.
 
 use super::{openapi_json, router, table};
-use crate::people::{Actor, PeopleOptions, PeopleState, ServerStatus};
+use crate::people::{Actor, PeopleOptions, PeopleState, ServerStatus, Via};
 use axum::body::Body;
 use axum::{Extension, Router};
 use bootplan::Timestamp;
@@ -391,6 +391,8 @@ async fn explain_asks_the_deciding_function() {
     assert_eq!(told["outcome"], "boot", "{told}");
     assert_eq!(told["boot_file"], "http://127.0.0.1/boot.ipxe");
     assert_eq!(told["profiles"], json!(["debian-12"]));
+    assert_eq!(told["intent"], "assigned");
+    assert_eq!(told["boots"], debian()["title"]);
     assert!(
         told["because"]
             .as_str()
@@ -532,6 +534,54 @@ async fn documents_are_applied_and_exported() {
     let (status, _) = api.ask("GET", "/profiles/other", None).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert_eq!(api.get("/site").await["unassigned"], "menu");
+}
+
+#[tokio::test]
+async fn people_are_managed_by_the_socket_alone() {
+    let api = Api::open().await;
+    let body = json!({"name": "ann", "password": "correct horse"});
+    let short = json!({"name": "ann", "password": "short"});
+    let (status, told) = api.ask("POST", "/users", Some(short)).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{told}");
+    let (status, told) = api.ask("POST", "/users", Some(body)).await;
+    assert_eq!(status, StatusCode::CREATED, "{told}");
+    let hash = |user: Option<store::User>| user.expect("was added").password_hash;
+    let first = hash(api.state.store.user("ann").await.expect("readable"));
+    let new = json!({"password": "battery staple"});
+    let path = "/users/ann/password";
+    let (status, told) = api.ask("PUT", path, Some(new.clone())).await;
+    assert_eq!(status, StatusCode::NO_CONTENT, "{told}");
+    let second = hash(api.state.store.user("ann").await.expect("readable"));
+    assert_ne!(first, second);
+    assert!(second.starts_with("$argon2id$"), "{second}");
+    let (status, _) = api
+        .ask("PUT", "/users/bob/password", Some(new.clone()))
+        .await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let list = api.get("/users").await;
+    assert_eq!(list["users"][0]["name"], "ann", "{list}");
+    assert!(!list.to_string().contains("argon2"), "{list}");
+
+    for via in [Via::Session, Via::Token] {
+        let name = "ann".to_owned();
+        for (method, path) in [("GET", "/users"), ("PUT", path)] {
+            let request = Request::builder()
+                .method(method)
+                .uri(path)
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Body::from(new.to_string()))
+                .expect("a request");
+            let actor = Actor {
+                name: name.clone(),
+                via,
+            };
+            let router = api.router.clone().layer(Extension(actor));
+            let response = router.oneshot(request).await.expect("infallible");
+            assert_eq!(response.status(), StatusCode::FORBIDDEN, "{method} {path}");
+        }
+    }
+    let third = hash(api.state.store.user("ann").await.expect("readable"));
+    assert_eq!(second, third);
 }
 
 #[tokio::test]
