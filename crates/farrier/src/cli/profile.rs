@@ -95,7 +95,11 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
 }
 
 fn row(profile: &Value) -> Vec<String> {
-    let yes_no = |key: &str| if profile[key] == true { "yes" } else { "no" }.to_owned();
+    // The API leaves out what has its default: a profile is enabled, and in no menu.
+    let yes_no = |key: &str, default: bool| {
+        let yes = profile[key].as_bool().unwrap_or(default);
+        if yes { "yes" } else { "no" }.to_owned()
+    };
     let platforms = match text(profile, "platforms").as_str() {
         "-" => "any".to_owned(),
         named => named.to_owned(),
@@ -105,7 +109,7 @@ fn row(profile: &Value) -> Vec<String> {
         text(profile, "title"),
         text(&profile["boot"], "kind"),
         platforms,
-        yes_no("enabled"),
-        yes_no("in_menu"),
+        yes_no("enabled", true),
+        yes_no("in_menu", false),
     ]
 }
