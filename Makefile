@@ -38,6 +38,8 @@ test: unit boots
 unit:
 	@deploy/setup.sh test
 	cargo test --locked --workspace
+	@cargo build --quiet --locked -p web --example ui_demo
+	cd web/tests && UI_DEMO=$(abspath $(TARGET))/examples/ui_demo node pages.mjs
 
 boots:
 	@deploy/setup.sh test
