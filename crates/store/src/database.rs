@@ -98,8 +98,9 @@ async fn open_sqlite(url: &str, path: &Path, migrator: Migrator) -> Result<Opene
         }
     };
     let pool = AnyPoolOptions::new()
+        // No minimum: the pool would open a second connection at once, and of two that turn a new
+        // database to WAL together one is refused ("database is locked") whatever its timeout.
         .max_connections(SQLITE_CONNECTIONS)
-        .min_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
