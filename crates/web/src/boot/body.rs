@@ -1,6 +1,7 @@
 //! A file on its way out: constant memory however big it is, and one event at its end.
 
 use axum::BoxError;
+use bootfiles::OpenFile;
 use bootplan::{EventKind, Origin, Transport};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -10,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use store::journal::EventSink;
 use tokio::task::JoinHandle;
 
@@ -26,11 +27,13 @@ pub(super) struct Transfer {
 
 /// The part of a file from `start` over `length` octets, read ahead by one chunk.
 ///
-/// The length was promised in the header. A file that has become shorter since then ends the
+/// The length was promised in the header. A file that was changed in place since then ends the
 /// transfer with an error, which closes the connection: a client must notice, and is never sent
-/// padding (protocol.md G.2).
+/// padding or a mixture of two versions (protocol.md G.2, G.3). One replaced by renaming is sent as
+/// it was.
 pub(super) struct FileBody {
     file: Arc<File>,
+    modified: SystemTime,
     offset: u64,
     remaining: u64,
     length: u64,
@@ -43,9 +46,10 @@ pub(super) struct FileBody {
 }
 
 impl FileBody {
-    pub(super) fn new(file: File, start: u64, length: u64, transfer: Transfer) -> Self {
+    pub(super) fn new(open: OpenFile, start: u64, length: u64, transfer: Transfer) -> Self {
         FileBody {
-            file: Arc::new(file),
+            file: Arc::new(open.file),
+            modified: open.modified,
             offset: start,
             remaining: length,
             length,
@@ -63,10 +67,10 @@ impl FileBody {
         if want == 0 {
             return;
         }
-        let (file, offset) = (Arc::clone(&self.file), self.offset);
+        let (file, offset, modified) = (Arc::clone(&self.file), self.offset, self.modified);
         // `want` is at most CHUNK_MAX.
         self.reading = Some(tokio::task::spawn_blocking(move || {
-            read_chunk(&file, offset, want as usize)
+            read_chunk(&file, offset, want as usize, modified)
         }));
         self.offset += want;
         self.remaining -= want;
@@ -167,7 +171,7 @@ impl Drop for FileBody {
     }
 }
 
-fn read_chunk(file: &File, offset: u64, want: usize) -> io::Result<Bytes> {
+fn read_chunk(file: &File, offset: u64, want: usize, modified: SystemTime) -> io::Result<Bytes> {
     let mut chunk = vec![0; want];
     file.read_exact_at(&mut chunk, offset).map_err(|error| {
         if error.kind() == io::ErrorKind::UnexpectedEof {
@@ -176,6 +180,9 @@ fn read_chunk(file: &File, offset: u64, want: usize) -> io::Result<Bytes> {
             error
         }
     })?;
+    if file.metadata()?.modified()? != modified {
+        return Err(io::Error::other("it was changed while it was sent"));
+    }
     Ok(Bytes::from(chunk))
 }
 

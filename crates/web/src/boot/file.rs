@@ -70,7 +70,7 @@ impl Exchange {
                 // milestone; whoever got the last octet has the file.
                 report: start + length == file.len,
             };
-            *response.body_mut() = Body::new(FileBody::new(file.file, start, length, transfer));
+            *response.body_mut() = Body::new(FileBody::new(file, start, length, transfer));
         }
         response
     }
