@@ -223,7 +223,7 @@ async function lookAtEveryPage(link) {
   say('every page was looked at');
 }
 
-// One picture of the whole page.
+// One picture of what a person sees first: a whole page would be mostly a script's text.
 async function shot(name, { dark = false, phone = false } = {}) {
   await page.emulateMedia({ colorScheme: dark ? 'dark' : 'light', reducedMotion: 'reduce' });
   await page.setViewportSize(phone ? { width: 390, height: 844 } : { width: 1280, height: 860 });
@@ -231,7 +231,8 @@ async function shot(name, { dark = false, phone = false } = {}) {
     const wide = await page.evaluate(() => document.documentElement.scrollWidth);
     assert.ok(wide <= 390, `${name} is ${wide} pixels wide on a phone of 390`);
   }
-  await page.screenshot({ path: `${shots}${name}.png`, fullPage: true });
+  await page.evaluate(() => window.scrollTo(0, 0));
+  await page.screenshot({ path: `${shots}${name}.png` });
   await page.emulateMedia({ colorScheme: 'light' });
   await page.setViewportSize({ width: 1280, height: 860 });
 }
