@@ -143,6 +143,15 @@ enum Boot<'a> {
 }
 
 impl<'a> Sheet<'a> {
+    /// What stands above every menu, in every language: what is booted, and because of what.
+    fn heading(&self, default: Option<&Entry<'_>>) -> [String; 2] {
+        let what = match default {
+            Some(entry) => format!("{} boots {}", self.who, entry.profile.title),
+            None => format!("{} may choose what it boots", self.who),
+        };
+        [what, format!("because {}", self.because)]
+    }
+
     fn new(
         language: Language,
         client: &'a BootClient,

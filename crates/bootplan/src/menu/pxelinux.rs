@@ -65,11 +65,9 @@ fn menu(
     default: Option<usize>,
     entries: &[Entry<'_>],
 ) {
-    match default {
-        Some(n) => page.say(&format!("{} boots {}", sheet.who, entries[n].profile.title)),
-        None => page.say(&format!("{} may choose what it boots", sheet.who)),
+    for line in sheet.heading(default.map(|n| &entries[n])) {
+        page.say(&line);
     }
-    page.say(&format!("because {}", sheet.because));
     for (text, aloud) in sheet.not_offered() {
         if aloud {
             page.say(&text);
