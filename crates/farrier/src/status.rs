@@ -5,9 +5,8 @@ use crate::counters::Counters;
 use crate::foreign::ForeignServers;
 use crate::net::interfaces::{Interface, Interfaces};
 use bootfiles::{BootFiles, LoaderSet, LoaderStatus};
-use bootplan::Timestamp;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 use store::Store;
 use store::journal::EventSink;
 use tokio::sync::watch;
@@ -51,7 +50,7 @@ impl StatusSources {
         ignored.retain(|_, n| *n > 0);
         ServerStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            started: timestamp(self.started),
+            started: self.started.into(),
             interfaces: interface_rows(&self.interfaces.borrow()),
             ports,
             loaders: self.files.loaders().into_iter().map(loader_line).collect(),
@@ -64,7 +63,7 @@ impl StatusSources {
                 .map(|(address, heard)| ForeignServer {
                     address: address.to_string(),
                     boots: heard.boots,
-                    last_seen: timestamp(heard.last),
+                    last_seen: heard.last.into(),
                 })
                 .collect(),
             unassigned: self.store.catalog().site.unassigned,
@@ -149,10 +148,4 @@ pub(crate) fn dhcp_rows(mode: DhcpMode) -> Vec<PortStatus> {
             off("Boot server", "0.0.0.0:4011"),
         ],
     }
-}
-
-/// Milliseconds since the Unix epoch.
-pub(crate) fn timestamp(time: SystemTime) -> Timestamp {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

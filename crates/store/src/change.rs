@@ -9,7 +9,7 @@ use crate::store::Store;
 use bootplan::{Event, EventKind, MachineId, Origin, Profile, Site, Timestamp};
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 use tokio::sync::OwnedMutexGuard;
 
 /// A change in progress. Dropped without [`commit`](Self::commit), it never happened.
@@ -170,7 +170,5 @@ pub(crate) async fn to_the_end<T: Send + 'static, E: From<StoreError> + Send + '
 
 /// The time that changes are stamped with.
 pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let millis = since.map_or(0, |d| d.as_millis());
-    Timestamp(i64::try_from(millis).unwrap_or(i64::MAX))
+    SystemTime::now().into()
 }

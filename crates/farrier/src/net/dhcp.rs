@@ -184,7 +184,7 @@ impl Responder {
             self.events.facts(Sighting {
                 uuid: client.uuid,
                 platform: client.platform,
-                ..Sighting::of(client.mac, crate::status::timestamp(SystemTime::now()))
+                ..Sighting::of(client.mac, SystemTime::now().into())
             });
         }
     }

@@ -18,7 +18,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bootfiles::{Asker, BootFiles, Found, Rendered};
-use bootplan::{BootPath, Catalog, Endpoint, EventKind, MacAddr, Origin, Timestamp, Transport};
+use bootplan::{BootPath, Catalog, Endpoint, EventKind, MacAddr, Origin, Transport};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use request::Target;
@@ -200,7 +200,7 @@ impl Exchange {
             platform: asker.platform,
             manufacturer: asker.manufacturer.clone(),
             product: asker.product.clone(),
-            ..Sighting::of(mac, now())
+            ..Sighting::of(mac, SystemTime::now().into())
         });
     }
 
@@ -218,12 +218,6 @@ fn ipv4(ip: IpAddr) -> Option<Ipv4Addr> {
         IpAddr::V4(ip) => Some(ip),
         IpAddr::V6(_) => None,
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let millis = since.map_or(0, |d| d.as_millis());
-    Timestamp(i64::try_from(millis).unwrap_or(i64::MAX))
 }
 
 /// A file's name as events carry it: the same for either transport.
