@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::limits::Limits;
-use crate::packet::{Mode, OptionPair, Request, encode_oack};
+use crate::packet::{Mode, OptionPair, Request, RequestKind, encode_oack};
 
 /// Block size without negotiation, octets (RFC 1350).
 pub const DEFAULT_BLKSIZE: u16 = 512;
@@ -19,7 +19,7 @@ pub struct Agreed {
     pub blksize: u16,
     /// Blocks per acknowledgement.
     pub windowsize: u16,
-    /// Total octets, when the client asked and it was told.
+    /// Total octets, when a reading client asked and was told, or a writing client told.
     pub tsize: Option<u64>,
     /// Constant retransmission interval, when negotiated.
     pub interval: Option<Duration>,
@@ -77,8 +77,8 @@ impl Rollover {
     }
 }
 
-/// Answers a read request's options for content of `len` octets. The OACK, if there is one, is written to the
-/// end of `oack`.
+/// Answers a request's options. `len` is the content's length in octets; a write's is told by the client (its
+/// `tsize`), and `len` is not looked at. The OACK, if there is one, is written to the end of `oack`.
 #[must_use]
 pub fn negotiate(request: &Request, len: u64, limits: &Limits, oack: &mut Vec<u8>) -> Agreed {
     let mut agreed = Agreed::default();
@@ -92,7 +92,7 @@ pub fn negotiate(request: &Request, len: u64, limits: &Limits, oack: &mut Vec<u8
             continue; // the first one counts, even where it was not acceptable
         }
         seen.push(known);
-        if accept(known, &pair.value, request.mode, len, limits, &mut agreed) {
+        if accept(known, &pair.value, request, len, limits, &mut agreed) {
             accepted.push((known, pair));
         }
     }
@@ -103,7 +103,7 @@ pub fn negotiate(request: &Request, len: u64, limits: &Limits, oack: &mut Vec<u8
     cap_in_flight(&mut agreed, limits);
     let values: Vec<String> = accepted
         .iter()
-        .map(|(known, pair)| reply(*known, pair, &agreed))
+        .map(|(known, pair)| reply(*known, pair, request.kind, &agreed))
         .collect();
     let pairs = accepted
         .iter()
@@ -158,7 +158,7 @@ impl Known {
 fn accept(
     known: Known,
     value: &[u8],
-    mode: Mode,
+    request: &Request,
     len: u64,
     limits: &Limits,
     agreed: &mut Agreed,
@@ -171,10 +171,14 @@ fn accept(
             agreed.blksize = asked.min(limits.blksize_cap.max(DEFAULT_BLKSIZE));
             true
         }),
+        Known::Tsize if request.kind == RequestKind::Write => {
+            agreed.tsize = Some(number);
+            true
+        }
         // Any number is a question: some ROMs send junk instead of 0. The length after netascii's
         // conversion is not known without converting all of it.
         Known::Tsize => {
-            mode == Mode::Octet && {
+            request.mode == Mode::Octet && {
                 agreed.tsize = Some(len);
                 true
             }
@@ -218,13 +222,13 @@ fn cap_in_flight(agreed: &mut Agreed, limits: &Limits) {
     agreed.windowsize = agreed.windowsize.min(blocks);
 }
 
-fn reply(known: Known, pair: &OptionPair, agreed: &Agreed) -> String {
+fn reply(known: Known, pair: &OptionPair, kind: RequestKind, agreed: &Agreed) -> String {
     match known {
         Known::Blksize => agreed.blksize.to_string(),
         Known::Windowsize => agreed.windowsize.to_string(),
-        Known::Tsize => agreed.tsize.unwrap_or_default().to_string(),
+        Known::Tsize if kind == RequestKind::Read => agreed.tsize.unwrap_or_default().to_string(),
         // U-Boot compares the echo with what it sent, to the letter.
-        Known::Timeout | Known::Utimeout | Known::Rollover => {
+        Known::Tsize | Known::Timeout | Known::Utimeout | Known::Rollover => {
             String::from_utf8_lossy(&pair.value).into_owned()
         }
     }

@@ -32,7 +32,7 @@ impl Outcome {
 /// Why a transfer ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutcomeKind {
-    /// The last block was acknowledged (sender) or received (receiver).
+    /// The last block was acknowledged (sender), received (receiver), or kept (writer).
     Completed,
     /// The client asked for the size (`tsize`), got it, and said so with an ERROR: EDK2 with code 8, Intel's
     /// ROM and the Raspberry Pi with 0. A normal end.
@@ -59,7 +59,17 @@ pub enum OutcomeKind {
         /// What was wrong with it.
         reason: String,
     },
-    /// Receiver only: all blocks came, but not as many octets as the `tsize` of the OACK announced.
+    /// Writer only: the content could not be kept; the client was told with an ERROR.
+    WriteFailed {
+        /// What the caller said.
+        reason: String,
+    },
+    /// Writer only: more came than is allowed; the client was told with ERROR 3.
+    TooLarge {
+        /// The most octets allowed.
+        cap: u64,
+    },
+    /// Receiver and writer: all blocks came, but not as many octets as `tsize` announced.
     WrongLength {
         /// Octets announced.
         announced: u64,
@@ -77,6 +87,8 @@ impl OutcomeKind {
             Self::TimedOut => "timed_out",
             Self::ReadFailed { .. } => "read_failed",
             Self::BadOack { .. } => "bad_oack",
+            Self::WriteFailed { .. } => "write_failed",
+            Self::TooLarge { .. } => "too_large",
             Self::WrongLength { .. } => "wrong_length",
         }
     }

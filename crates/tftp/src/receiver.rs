@@ -5,91 +5,21 @@
 
 use std::time::{Duration, Instant};
 
+use crate::ask::Ask;
+use crate::incoming::{Arrived, Incoming};
 use crate::limits::{DALLY, Limits};
-use crate::netascii;
-use crate::options::{Agreed, parse_number};
+use crate::options::Agreed;
 use crate::outcome::{Outcome, OutcomeKind};
-use crate::packet::{
-    ErrorCode, ErrorPacket, Mode, OptionPair, Packet, Request, RequestKind, encode_ack,
-};
+use crate::packet::{ErrorCode, ErrorPacket, OptionPair, Packet, RequestKind, encode_ack};
 use crate::timer::{Fired, Timer};
-
-/// What to get, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Get {
-    /// File name as it goes on the wire; without NUL.
-    pub name: Vec<u8>,
-    /// Octet or netascii.
-    pub mode: Mode,
-    /// Block size to ask for, 8 to 65,464 octets.
-    pub blksize: Option<u16>,
-    /// Window to ask for, blocks.
-    pub windowsize: Option<u16>,
-    /// Whether to ask for the size.
-    pub tsize: bool,
-    /// Retransmission interval to ask for, 1 to 255 seconds.
-    pub timeout: Option<u8>,
-}
-
-impl Get {
-    /// The file as octets, without options.
-    #[must_use]
-    pub fn plain(name: impl Into<Vec<u8>>) -> Self {
-        Self {
-            name: name.into(),
-            mode: Mode::Octet,
-            blksize: None,
-            windowsize: None,
-            tsize: false,
-            timeout: None,
-        }
-    }
-
-    fn request(&self) -> Request {
-        let mut options = Vec::new();
-        let mut ask = |name: &[u8], value: String| {
-            options.push(OptionPair {
-                name: name.to_vec(),
-                value: value.into_bytes(),
-            });
-        };
-        if self.tsize {
-            ask(b"tsize", "0".to_owned());
-        }
-        if let Some(blksize) = self.blksize {
-            ask(b"blksize", blksize.to_string());
-        }
-        if let Some(windowsize) = self.windowsize {
-            ask(b"windowsize", windowsize.to_string());
-        }
-        if let Some(timeout) = self.timeout {
-            ask(b"timeout", timeout.to_string());
-        }
-        Request {
-            kind: RequestKind::Read,
-            name: self.name.clone(),
-            mode: self.mode,
-            options,
-            wire_len: 0,
-        }
-    }
-}
 
 /// The state of one `get`.
 #[derive(Debug)]
 pub struct Receiver {
-    get: Get,
+    ask: Ask,
     limits: Limits,
-    agreed: Agreed,
     phase: Phase,
-    /// Highest block received in order.
-    base: u64,
-    /// Blocks received since the last ACK.
-    unacknowledged: u16,
-    /// The one ACK that a gap, or a window that came twice, is worth was sent; in-order blocks renew it.
-    complained: bool,
-    held_cr: bool,
-    bytes: u64,
+    incoming: Incoming,
     retransmits: u64,
     pending: Pending,
     timer: Timer,
@@ -120,17 +50,12 @@ enum Pending {
 impl Receiver {
     /// Begins; the request is ready to be sent.
     #[must_use]
-    pub fn start(get: Get, limits: &Limits, now: Instant) -> Self {
+    pub fn start(ask: Ask, limits: &Limits, now: Instant) -> Self {
         Self {
-            get,
+            incoming: Incoming::new(Agreed::default(), ask.mode),
+            ask,
             limits: limits.clone(),
-            agreed: Agreed::default(),
             phase: Phase::Requested,
-            base: 0,
-            unacknowledged: 0,
-            complained: false,
-            held_cr: false,
-            bytes: 0,
             retransmits: 0,
             pending: Pending::Request,
             timer: Timer::new(limits, None, now),
@@ -167,8 +92,7 @@ impl Receiver {
                 Fired::GiveUp => self.close(OutcomeKind::TimedOut),
                 Fired::Resend => {
                     self.retransmits += 1;
-                    self.unacknowledged = 0;
-                    self.complained = false;
+                    self.incoming.handle_timeout();
                     self.pending = if self.phase == Phase::Requested {
                         Pending::Request
                     } else {
@@ -184,8 +108,8 @@ impl Receiver {
         out.clear();
         match std::mem::replace(&mut self.pending, Pending::None) {
             Pending::None => return false,
-            Pending::Request => self.get.request().encode(out),
-            Pending::Ack => encode_ack(self.agreed.rollover.wire(self.base), out),
+            Pending::Request => self.ask.request(RequestKind::Read, 0).encode(out),
+            Pending::Ack => encode_ack(self.incoming.ack_number(), out),
             Pending::Error(error) => error.encode(out),
         }
         true
@@ -206,10 +130,10 @@ impl Receiver {
     pub fn outcome(&self) -> Option<Outcome> {
         self.outcome.as_ref().map(|kind| Outcome {
             kind: kind.clone(),
-            bytes: self.bytes,
-            blocks: self.base,
+            bytes: self.incoming.bytes(),
+            blocks: self.incoming.blocks(),
             retransmits: self.retransmits,
-            agreed: self.agreed.clone(),
+            agreed: self.incoming.agreed().clone(),
         })
     }
 
@@ -222,89 +146,56 @@ impl Receiver {
     /// What was agreed on so far.
     #[must_use]
     pub fn agreed(&self) -> &Agreed {
-        &self.agreed
+        self.incoming.agreed()
     }
 
     fn handle_data(&mut self, now: Instant, block: u16, data: &[u8], received: &mut Vec<u8>) {
         if let Phase::Dallying { .. } = self.phase {
-            if block == self.agreed.rollover.wire(self.base) {
+            if self.incoming.is_newest(block) {
                 self.pending = Pending::Ack; // our last ACK was lost
             }
             return;
         }
         let answers_request = self.phase == Phase::Requested && block == 1;
         let receiving = self.phase == Phase::Receiving || answers_request;
-        if !receiving || data.len() > usize::from(self.agreed.blksize) {
+        if !receiving || data.len() > usize::from(self.agreed().blksize) {
             return;
         }
         self.phase = Phase::Receiving;
-        if block == self.agreed.rollover.wire(self.base + 1) {
-            self.accept(now, data, received);
-        } else {
-            self.handle_out_of_order(block);
+        let arrived = self.incoming.handle_data(block, data, received);
+        match arrived {
+            Arrived::Useless => return,
+            Arrived::Next => {}
+            Arrived::Complaint => {
+                self.retransmits += 1;
+                self.pending = Pending::Ack;
+                return;
+            }
+            Arrived::WindowEnd | Arrived::Last => self.pending = Pending::Ack,
         }
-    }
-
-    fn accept(&mut self, now: Instant, data: &[u8], received: &mut Vec<u8>) {
-        self.base += 1;
-        self.bytes += data.len() as u64;
-        self.unacknowledged += 1;
-        self.complained = false;
         self.timer.progress(now);
-        if self.get.mode == Mode::Netascii {
-            netascii::decode(data, &mut self.held_cr, received);
-        } else {
-            received.extend_from_slice(data);
-        }
-        if data.len() < usize::from(self.agreed.blksize) {
-            netascii::finish(&mut self.held_cr, received);
-            self.acknowledge();
-            self.outcome = Some(match self.agreed.tsize {
-                Some(announced) if announced != self.bytes => {
-                    OutcomeKind::WrongLength { announced }
-                }
-                _ => OutcomeKind::Completed,
+        if arrived == Arrived::Last {
+            self.outcome = Some(match self.incoming.wrong_length() {
+                Some(announced) => OutcomeKind::WrongLength { announced },
+                None => OutcomeKind::Completed,
             });
             self.phase = Phase::Dallying {
                 until: now + DALLY_OF_RECEIVER,
             };
-        } else if self.unacknowledged >= self.agreed.windowsize {
-            self.acknowledge();
         }
-    }
-
-    /// A block after a gap is answered once with what we have, so that the server goes back. An old block is
-    /// answered only when it ends a window that came twice: our ACK was lost. Answering more than that keeps
-    /// a windowed exchange doubled for ever.
-    fn handle_out_of_order(&mut self, block: u16) {
-        let rollover = self.agreed.rollover;
-        let ahead = rollover
-            .distance(self.base, block)
-            .is_some_and(|distance| (1..=u64::from(self.agreed.windowsize)).contains(&distance));
-        let repeated_end = self.unacknowledged == 0 && block == rollover.wire(self.base);
-        if (ahead || repeated_end) && !self.complained {
-            self.complained = true;
-            self.retransmits += 1;
-            self.acknowledge();
-        }
-    }
-
-    fn acknowledge(&mut self) {
-        self.unacknowledged = 0;
-        self.pending = Pending::Ack;
     }
 
     fn handle_oack(&mut self, now: Instant, pairs: &[OptionPair]) {
-        if self.phase == Phase::Receiving && self.base == 0 && self.agreed.options {
+        if self.phase == Phase::Receiving && self.incoming.blocks() == 0 && self.agreed().options {
             self.pending = Pending::Ack; // our ACK 0 was lost
         }
         if self.phase != Phase::Requested {
             return;
         }
-        match check_oack(&self.get, pairs) {
+        match self.ask.check_oack(pairs) {
             Ok(agreed) => {
                 self.timer = Timer::new(&self.limits, agreed.interval, now);
-                self.agreed = agreed;
+                self.incoming = Incoming::new(agreed, self.ask.mode);
                 self.phase = Phase::Receiving;
                 self.pending = Pending::Ack;
             }
@@ -324,49 +215,7 @@ impl Receiver {
     }
 }
 
-/// Checks an OACK against what was asked, as strictly as EDK2 does; the error says what is wrong.
-fn check_oack(get: &Get, pairs: &[OptionPair]) -> Result<Agreed, String> {
-    let mut agreed = Agreed {
-        options: true,
-        ..Agreed::default()
-    };
-    for OptionPair { name, value } in pairs {
-        let shown = || format!("option {}={}", name.escape_ascii(), value.escape_ascii());
-        let number =
-            parse_long_number(value).ok_or_else(|| format!("{} is not a number", shown()))?;
-        let within = |asked: Option<u16>, least: u16| {
-            let asked = asked.ok_or_else(|| format!("{} was not asked for", shown()))?;
-            u16::try_from(number)
-                .ok()
-                .filter(|number| (least..=asked).contains(number))
-                .ok_or_else(|| format!("{} is out of range, {asked} was asked for", shown()))
-        };
-        match name.to_ascii_lowercase().as_slice() {
-            b"blksize" => agreed.blksize = within(get.blksize, 8)?,
-            b"windowsize" => agreed.windowsize = within(get.windowsize, 1)?,
-            b"timeout" => {
-                let asked = get.timeout.map(u16::from);
-                let seconds = within(asked, asked.unwrap_or(1))?;
-                agreed.interval = Some(Duration::from_secs(u64::from(seconds)));
-            }
-            b"tsize" if get.tsize => agreed.tsize = Some(number),
-            _ => return Err(format!("{} was not asked for", shown())),
-        }
-    }
-    Ok(agreed)
-}
-
-/// Sizes above ten digits exist in answers, though not in requests.
-fn parse_long_number(value: &[u8]) -> Option<u64> {
-    parse_number(value).or_else(|| {
-        value
-            .iter()
-            .all(u8::is_ascii_digit)
-            .then(|| std::str::from_utf8(value).ok()?.parse().ok())
-            .flatten()
-    })
-}
-
 /// Time the receiver answers a repeated last block: RFC 1350 asks for more than one timer of the server, and a
 /// sender whose timer starts at a second repeats at 1 and 3 s.
-const DALLY_OF_RECEIVER: Duration = Duration::from_millis(3 * DALLY.as_millis() as u64 + 500);
+pub(crate) const DALLY_OF_RECEIVER: Duration =
+    Duration::from_millis(3 * DALLY.as_millis() as u64 + 500);

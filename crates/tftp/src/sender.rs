@@ -11,9 +11,7 @@
 use std::time::{Duration, Instant};
 
 use crate::blocks::Blocks;
-use crate::limits::{
-    DALLY, FIRST_REPEATS, Limits, UNPROVED_BYTES, UNPROVED_FACTOR, UNPROVED_LIFE, UNPROVED_PACKETS,
-};
+use crate::limits::{DALLY, FIRST_REPEATS, Limits};
 use crate::options::{Agreed, negotiate};
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::packet::{
@@ -21,6 +19,11 @@ use crate::packet::{
 };
 use crate::source::Source;
 use crate::timer::{Fired, Timer};
+use crate::unproved::Unproved;
+
+mod put;
+
+pub use put::Put;
 
 /// The state of one read transfer.
 #[derive(Debug)]
@@ -30,7 +33,8 @@ pub struct Sender<S> {
     mode: Mode,
     limits: Limits,
     agreed: Agreed,
-    oack: Vec<u8>,
+    /// The datagram that opens the transfer: a server's OACK, a client's WRQ; empty when block 1 does.
+    opening: Vec<u8>,
     blocks: Blocks,
     phase: Phase,
     /// Highest block acknowledged.
@@ -56,7 +60,7 @@ pub struct Sender<S> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// OACK sent, ACK 0 awaited.
+    /// The opening was sent, ACK 0 is awaited.
     Offered,
     /// Blocks are under way.
     Sending,
@@ -82,14 +86,6 @@ struct Recovery {
     round_trip: Option<Duration>,
     /// When all that is in flight was sent, unless it was sent at several times.
     sent_at: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Unproved {
-    packets: u32,
-    bytes: usize,
-    byte_cap: usize,
-    until: Instant,
 }
 
 /// Single datagrams to send before the window goes on.
@@ -126,48 +122,50 @@ impl<S: Source> Sender<S> {
         }
         let mut oack = Vec::new();
         let agreed = negotiate(request, source.len(), limits, &mut oack);
-        let byte_cap = if agreed.options {
-            UNPROVED_BYTES.min(request.wire_len * UNPROVED_FACTOR)
+        let unproved = Unproved::new(request, agreed.options, now);
+        let mut sender = Self::new(request, source, agreed, oack, limits, now);
+        sender.unproved = Some(unproved);
+        Ok(sender)
+    }
+
+    /// A transfer that sends `opening` first, or block 1 at once when that is empty.
+    fn new(
+        request: &Request,
+        source: S,
+        agreed: Agreed,
+        opening: Vec<u8>,
+        limits: &Limits,
+        now: Instant,
+    ) -> Self {
+        let (phase, pending) = if opening.is_empty() {
+            (Phase::Sending, Pending::None)
         } else {
-            UNPROVED_BYTES
+            (Phase::Offered, Pending::First)
         };
-        Ok(Self {
+        Self {
             name: request.name.clone(),
             mode: request.mode,
             limits: limits.clone(),
-            phase: if agreed.options {
-                Phase::Offered
-            } else {
-                Phase::Sending
-            },
-            pending: if agreed.options {
-                Pending::First
-            } else {
-                Pending::None
-            },
+            phase,
+            pending,
             timer: Timer::new(limits, agreed.interval, now),
             blocks: Blocks::new(request.mode),
             source,
             agreed,
-            oack,
+            opening,
             base: 0,
             next: 1,
             highest: 0,
             last: None,
             first_sent: false,
             recovery: Recovery::new(now),
-            unproved: Some(Unproved {
-                packets: 0,
-                bytes: 0,
-                byte_cap,
-                until: now + UNPROVED_LIFE,
-            }),
+            unproved: None,
             first_repeats: 0,
             acknowledged_bytes: 0,
             retransmits: 0,
             error: None,
             outcome: None,
-        })
+        }
     }
 
     /// Takes a datagram that came from the client's address and port to the transfer's own port. Everything
@@ -202,7 +200,7 @@ impl<S: Source> Sender<S> {
                 }
             }
             Phase::Offered | Phase::Sending => {
-                if self.unproved.as_ref().is_some_and(|u| now >= u.until) {
+                if self.unproved.as_ref().is_some_and(|u| now >= u.until()) {
                     self.close(OutcomeKind::TimedOut);
                     return;
                 }
@@ -270,7 +268,7 @@ impl<S: Source> Sender<S> {
                 Some(
                     self.unproved
                         .as_ref()
-                        .map_or(deadline, |unproved| deadline.min(unproved.until)),
+                        .map_or(deadline, |unproved| deadline.min(unproved.until())),
                 )
             }
         }
@@ -409,7 +407,7 @@ impl<S: Source> Sender<S> {
     /// The client repeated its request without options: it rejects the negotiation.
     fn fall_back(&mut self, now: Instant) {
         self.agreed = Agreed::default();
-        self.oack.clear();
+        self.opening.clear();
         self.phase = Phase::Sending;
         self.pending = Pending::None;
         self.recovery = Recovery::new(now);
@@ -450,8 +448,8 @@ impl<S: Source> Sender<S> {
     }
 
     fn write_first(&mut self, out: &mut Vec<u8>) -> bool {
-        if self.agreed.options {
-            out.extend_from_slice(&self.oack);
+        if !self.opening.is_empty() {
+            out.extend_from_slice(&self.opening);
         } else {
             encode_data_header(self.agreed.rollover.wire(1), out);
             let mut first = Blocks::new(self.mode);
@@ -508,16 +506,9 @@ impl<S: Source> Sender<S> {
 
     /// Whether a datagram of this size may go out: before the client proved its address there is a budget.
     fn spend(&mut self, size: usize) -> bool {
-        let Some(unproved) = &mut self.unproved else {
-            return true;
-        };
-        let fits = unproved.packets == 0
-            || (unproved.packets < UNPROVED_PACKETS && unproved.bytes + size <= unproved.byte_cap);
-        if fits {
-            unproved.packets += 1;
-            unproved.bytes += size;
-        }
-        fits
+        self.unproved
+            .as_mut()
+            .is_none_or(|unproved| unproved.spend(size))
     }
 
     fn fail(&mut self, error: &std::io::Error) {
