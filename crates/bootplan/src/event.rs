@@ -3,7 +3,8 @@
 
 use crate::timeline::{human_duration, human_size};
 use crate::{
-    Because, ClientClass, Decision, Intent, MacAddr, Outcome, Platform, ProfileName, Stage, menu,
+    Because, ClientClass, Decision, Intent, MacAddr, Outcome, Platform, ProfileName, Stage,
+    TransferStats, menu,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -26,7 +27,7 @@ impl From<SystemTime> for Timestamp {
 }
 
 /// Which transport a file left by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Transport {
     /// TFTP.
@@ -136,6 +137,9 @@ pub enum EventKind {
         bytes: u64,
         /// From request to last byte acknowledged or written, in milliseconds.
         millis: u64,
+        /// How the way to the client was; TFTP only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transfer: Option<TransferStats>,
     },
     /// A transfer ended early: the client aborted, vanished, or was refused.
     FileFailed {
@@ -148,6 +152,15 @@ pub enum EventKind {
         /// True for what firmware does in every healthy boot (a size probe, a look for an
         /// optional file that is absent): shown quietly.
         normal: bool,
+        /// Bytes acknowledged or written until then.
+        #[serde(default)]
+        bytes: u64,
+        /// From request to end, in milliseconds; 0 for a request that was refused at once.
+        #[serde(default)]
+        millis: u64,
+        /// How the way to the client was, when a TFTP transfer had begun.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transfer: Option<TransferStats>,
     },
     /// A machine asked for the first time.
     Discovered {
@@ -200,6 +213,19 @@ impl EventKind {
             profile: default.map(|p| p.name.clone()),
             files: menu::default_files(decision),
             because: decision.because.clone(),
+        }
+    }
+
+    /// The event of a request that got no transfer at all: absent, forbidden, nonsense.
+    pub fn refused(transport: Transport, path: String, reason: &str, normal: bool) -> EventKind {
+        EventKind::FileFailed {
+            transport,
+            path,
+            reason: reason.to_owned(),
+            normal,
+            bytes: 0,
+            millis: 0,
+            transfer: None,
         }
     }
 
@@ -257,6 +283,7 @@ impl EventKind {
                 path,
                 bytes,
                 millis,
+                ..
             } => format!(
                 "{transport} {} {} in {}",
                 printable(path),
@@ -353,6 +380,44 @@ y", "reason": "User aborted the transfer", "normal": true}),
         })
         .collect();
         insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn events_stored_before_transfers_were_measured_are_still_read() {
+        let read = |json: &str| -> EventKind { serde_json::from_str(json).expect("an event") };
+        let served =
+            r#"{"event":"file-served","transport":"tftp","path":"a","bytes":5,"millis":7}"#;
+        let EventKind::FileServed { transfer, .. } = read(served) else {
+            panic!("another kind of event");
+        };
+        assert_eq!(transfer, None);
+        let failed =
+            r#"{"event":"file-failed","transport":"tftp","path":"a","reason":"b","normal":true}"#;
+        let refused = EventKind::refused(Transport::Tftp, "a".to_owned(), "b", true);
+        assert_eq!(read(failed), refused);
+    }
+
+    #[test]
+    fn the_numbers_of_a_transfer_survive_the_store() {
+        let kind = EventKind::FileServed {
+            transport: Transport::Tftp,
+            path: "a".to_owned(),
+            bytes: 5,
+            millis: 7,
+            transfer: Some(TransferStats {
+                blksize: 1428,
+                windowsize: 16,
+                windows: 812,
+                windows_repeated: 43,
+                retransmits: 688,
+                round_trip_micros: Some(350),
+            }),
+        };
+        let json = serde_json::to_string(&kind).expect("JSON");
+        assert_eq!(
+            serde_json::from_str::<EventKind>(&json).expect("an event"),
+            kind
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod menu;
 mod profile;
 mod site;
 pub mod timeline;
+mod transfer;
 mod uuid;
 
 pub use boot_path::{BootPath, ClientKey, PathRefusal, RelPath};
@@ -30,4 +31,5 @@ pub use mac::{MacAddr, MacParseError};
 pub use machine::{Facts, Machine, MachineId, MachineState};
 pub use profile::{BootMethod, FileRef, Profile, ProfileError, ProfileName};
 pub use site::{Endpoint, Site, UnassignedPolicy};
+pub use transfer::TransferStats;
 pub use uuid::{SystemUuid, UuidParseError};

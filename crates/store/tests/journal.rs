@@ -290,6 +290,7 @@ fn served(path: &str) -> EventKind {
         path: path.to_owned(),
         bytes: 1,
         millis: 1,
+        transfer: None,
     }
 }
 

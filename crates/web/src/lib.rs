@@ -5,3 +5,4 @@ pub mod api;
 pub mod boot;
 pub mod listen;
 pub mod people;
+pub mod transfers;

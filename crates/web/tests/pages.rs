@@ -331,12 +331,7 @@ async fn hostile_names_are_text_on_every_page() {
         };
         let id = seen.machine.machine.id;
         let _ = site.store.update_machine(id, change, text).await;
-        let failed = EventKind::FileFailed {
-            transport: Transport::Tftp,
-            path: (*text).to_owned(),
-            reason: (*text).to_owned(),
-            normal: false,
-        };
+        let failed = EventKind::refused(Transport::Tftp, (*text).to_owned(), text, false);
         let event = support::event(mac, support::now(), failed);
         site.store.append(vec![event]).await.expect("stored");
     }

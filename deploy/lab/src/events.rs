@@ -157,6 +157,7 @@ pub(crate) fn tell(kind: &EventKind) -> Option<String> {
             path,
             bytes,
             millis,
+            ..
         } => {
             let size = match bytes {
                 0..=99_999 => format!("{:.1} kB", *bytes as f64 / 1e3),
@@ -216,6 +217,7 @@ mod tests {
                 path: path.to_owned(),
                 bytes: 1_500_000,
                 millis: 1200,
+                transfer: None,
             },
         }
     }

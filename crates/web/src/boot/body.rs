@@ -145,13 +145,15 @@ impl Drop for FileBody {
             return;
         }
         let path = std::mem::take(&mut self.transfer.path);
+        let millis = self.transfer.started.elapsed().as_millis();
+        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
         let kind = if self.sent == self.length {
             EventKind::FileServed {
                 transport: Transport::Http,
                 path,
                 bytes: self.sent,
-                millis: u64::try_from(self.transfer.started.elapsed().as_millis())
-                    .unwrap_or(u64::MAX),
+                millis,
+                transfer: None,
             }
         } else {
             let (sent, length) = (self.sent, self.length);
@@ -164,6 +166,9 @@ impl Drop for FileBody {
                 path,
                 reason,
                 normal: false,
+                bytes: sent,
+                millis,
+                transfer: None,
             }
         };
         let origin = std::mem::take(&mut self.transfer.origin);

@@ -173,12 +173,7 @@ impl Exchange {
         if method == Method::GET {
             self.state.events.emit(
                 self.origin(mac),
-                EventKind::FileFailed {
-                    transport: Transport::Http,
-                    path: name.to_owned(),
-                    reason: reason.to_owned(),
-                    normal: is_optional(name),
-                },
+                EventKind::refused(Transport::Http, name.to_owned(), reason, is_optional(name)),
             );
         }
         refusal(StatusCode::NOT_FOUND, "not found\n", method)

@@ -119,6 +119,7 @@ pub fn boot_of(mac: MacAddr, at: i64) -> Vec<Event> {
         path: path.to_owned(),
         bytes,
         millis,
+        transfer: None,
     };
     let menu = EventKind::MenuServed {
         stage: Stage::Ipxe,
@@ -132,12 +133,12 @@ pub fn boot_of(mac: MacAddr, at: i64) -> Vec<Event> {
         ],
         because: because.clone(),
     };
-    let probe = EventKind::FileFailed {
-        transport: Transport::Tftp,
-        path: "snponly.efi".to_owned(),
-        reason: "the client only asked for the size".to_owned(),
-        normal: true,
-    };
+    let probe = EventKind::refused(
+        Transport::Tftp,
+        "snponly.efi".to_owned(),
+        "the client only asked for the size",
+        true,
+    );
     let story = [
         (0, offered(Stage::Firmware, "snponly.efi")),
         (
@@ -186,6 +187,9 @@ fn waiting(mac: MacAddr, at: i64) -> Vec<Event> {
         path: "images/debian-12/initrd.gz".to_owned(),
         reason: "the connection was closed after 3.1 of 41.1 MB".to_owned(),
         normal: false,
+        bytes: 3_112_960,
+        millis: 4_210,
+        transfer: None,
     };
     let menu = EventKind::MenuServed {
         stage: Stage::Ipxe,

@@ -339,23 +339,25 @@ impl Shared {
         reason: &str,
         normal: bool,
     ) {
-        let kind = EventKind::FileFailed {
-            transport: Transport::Tftp,
-            path,
-            reason: reason.to_owned(),
-            normal,
-        };
+        let kind = EventKind::refused(Transport::Tftp, path, reason, normal);
         self.responder.events.emit(ask.origin(mac), kind);
     }
 
     fn tell(&self, ask: &Ask, story: &Story, ended: Ended, started: Instant) {
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let path = story.path.clone();
+        let bytes = match &ended {
+            Ended::As(outcome) => outcome.bytes,
+            Ended::PortClosed { .. } => 0,
+        };
         let failed = |reason: String, normal| EventKind::FileFailed {
             transport: Transport::Tftp,
             path: story.path.clone(),
             reason,
             normal,
+            bytes,
+            millis,
+            transfer: None,
         };
         let ended = match ended {
             Ended::As(outcome) => Ok((outcome.kind, outcome.bytes)),
@@ -369,6 +371,7 @@ impl Shared {
                     path,
                     bytes,
                     millis,
+                    transfer: None,
                 },
             },
             Ok((OutcomeKind::SizeProbe { .. }, _)) => {

@@ -191,6 +191,7 @@ fn tell(kind: &EventKind) -> Told {
             path,
             bytes,
             millis,
+            ..
         } => Told {
             class: transport_class(*transport),
             what: format!("Sent {path}"),
@@ -202,6 +203,7 @@ fn tell(kind: &EventKind) -> Told {
             path,
             reason,
             normal,
+            ..
         } => Told {
             class: transport_class(*transport),
             what: match normal {

@@ -1,0 +1,368 @@
+//! Transfers under way, and what became of those before: written by whoever moves the bytes
+//! (TFTP engine, HTTP boot plane, uploads), read by pages, API, `farrier status` and metrics.
+//!
+//! Between its begin and its end a transfer costs a few relaxed atomic stores and no lock, so
+//! that it may say how far it is after every acknowledgement.
+
+use bootplan::{MacAddr, Timestamp, Transport};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+/// The one list of transfers of a server. Cheap to clone: all clones are the same list.
+#[derive(Clone, Debug, Default)]
+pub struct Transfers(Arc<Mutex<Table>>);
+
+/// What is known of a transfer when it begins. One that never gets an answer from its client
+/// need not begin: begin when the client has proved that it is there.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    /// Which way the content goes.
+    pub direction: Direction,
+    /// By which protocol.
+    pub transport: Transport,
+    /// The client's end.
+    pub peer: SocketAddr,
+    /// The client's hardware address, when it is known.
+    pub mac: Option<MacAddr>,
+    /// The name asked for, escaped for printing.
+    pub path: String,
+    /// Bytes that will go over the wire, when that is known before.
+    pub total: Option<u64>,
+}
+
+/// Which way the content goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// From us to the client.
+    Read,
+    /// From the client to us.
+    Write,
+}
+
+/// How a transfer ended, as one of few words: these are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// Every byte went over and was acknowledged (TFTP) or taken (HTTP).
+    Completed,
+    /// The client only wanted to know the size: a normal end.
+    SizeProbe,
+    /// The client said that it stops.
+    Aborted,
+    /// The client fell silent, or its end was closed without a word.
+    Vanished,
+    /// Something on our side failed: a disk, a file changed while it was served, a full quota.
+    Failed,
+}
+
+/// One transfer under way, in the hands of who moves its bytes. Dropped without
+/// [`finish`](Running::finish) it counts as [`Ending::Failed`].
+#[derive(Debug)]
+pub struct Running {
+    list: Transfers,
+    id: u64,
+    live: Arc<Live>,
+    ending: Ending,
+}
+
+/// One transfer under way as people see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransferView {
+    /// Unique as long as the program runs; grows with every begin.
+    pub id: u64,
+    /// Which way the content goes.
+    pub direction: Direction,
+    /// By which protocol.
+    pub transport: Transport,
+    /// The client's end.
+    pub peer: SocketAddr,
+    /// The client's hardware address, when it is known.
+    pub mac: Option<MacAddr>,
+    /// The name asked for.
+    pub path: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// How long it has been going on.
+    pub elapsed: Duration,
+    /// Bytes acknowledged or taken so far.
+    pub bytes: u64,
+    /// Bytes in all, when known.
+    pub total: Option<u64>,
+    /// Windows sent again so far (TFTP).
+    pub windows_repeated: u64,
+    /// The smoothed round trip as last measured (TFTP).
+    pub round_trip: Option<Duration>,
+}
+
+/// Sums since the program started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Transfers that are over, by protocol, direction and how they ended.
+    pub ended: BTreeMap<(Transport, Direction, Ending), u64>,
+    /// What went over the wire, by protocol and direction; transfers under way are counted in.
+    pub flows: BTreeMap<(Transport, Direction), Flow>,
+}
+
+/// Sums of one protocol and direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flow {
+    /// Transfers under way now.
+    pub active: u64,
+    /// Content bytes acknowledged or taken.
+    pub bytes: u64,
+    /// Datagrams sent again.
+    pub retransmits: u64,
+    /// Windows sent again.
+    pub windows_repeated: u64,
+}
+
+impl Transfers {
+    /// Puts a transfer into the list.
+    pub fn begin(&self, beginning: Beginning) -> Running {
+        let live = Arc::new(Live {
+            beginning,
+            started: SystemTime::now().into(),
+            since: Instant::now(),
+            bytes: AtomicU64::new(0),
+            windows_repeated: AtomicU64::new(0),
+            retransmits: AtomicU64::new(0),
+            round_trip_micros: AtomicU64::new(UNKNOWN),
+        });
+        let mut table = self.table();
+        let id = table.next;
+        table.next += 1;
+        table.running.insert(id, Arc::clone(&live));
+        Running {
+            list: self.clone(),
+            id,
+            live,
+            ending: Ending::Failed,
+        }
+    }
+
+    /// Transfers under way, oldest first.
+    pub fn running(&self) -> Vec<TransferView> {
+        let running: Vec<(u64, Arc<Live>)> = {
+            let table = self.table();
+            let shared = table.running.iter();
+            shared.map(|(id, live)| (*id, Arc::clone(live))).collect()
+        };
+        running.iter().map(|(id, live)| live.view(*id)).collect()
+    }
+
+    /// Sums since the program started.
+    pub fn totals(&self) -> Totals {
+        let table = self.table();
+        let mut totals = table.over.clone();
+        for live in table.running.values() {
+            let flow = totals.flows.entry(live.key()).or_default();
+            flow.active += 1;
+            live.add_to(flow);
+        }
+        totals
+    }
+
+    /// Valid after any panic: every update is a single insertion, removal or addition.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Running {
+    /// Bytes acknowledged or taken so far, in all.
+    pub fn advance(&self, bytes: u64) {
+        self.live.bytes.store(bytes, Relaxed);
+    }
+
+    /// Windows and datagrams sent again so far, in all.
+    pub fn repeated(&self, windows: u64, datagrams: u64) {
+        self.live.windows_repeated.store(windows, Relaxed);
+        self.live.retransmits.store(datagrams, Relaxed);
+    }
+
+    /// The smoothed round trip as just measured.
+    pub fn round_trip(&self, smoothed: Duration) {
+        let micros = u64::try_from(smoothed.as_micros()).unwrap_or(UNKNOWN);
+        self.live.round_trip_micros.store(micros, Relaxed);
+    }
+
+    /// Takes the transfer out of the list and counts it.
+    pub fn finish(mut self, ending: Ending) {
+        self.ending = ending;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let (transport, direction) = self.live.key();
+        let mut table = self.list.table();
+        table.running.remove(&self.id);
+        let ended = table
+            .over
+            .ended
+            .entry((transport, direction, self.ending))
+            .or_default();
+        *ended += 1;
+        let flow = table.over.flows.entry((transport, direction)).or_default();
+        self.live.add_to(flow);
+    }
+}
+
+impl Direction {
+    /// As it stands in the API and in metrics.
+    pub fn slug(self) -> &'static str {
+        match self {
+            Direction::Read => "read",
+            Direction::Write => "write",
+        }
+    }
+}
+
+impl Ending {
+    /// As it stands in metrics.
+    pub fn slug(self) -> &'static str {
+        match self {
+            Ending::Completed => "completed",
+            Ending::SizeProbe => "size_probe",
+            Ending::Aborted => "aborted",
+            Ending::Vanished => "vanished",
+            Ending::Failed => "failed",
+        }
+    }
+
+    /// Every way to end.
+    pub const ALL: [Ending; 5] = [
+        Ending::Completed,
+        Ending::SizeProbe,
+        Ending::Aborted,
+        Ending::Vanished,
+        Ending::Failed,
+    ];
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    running: BTreeMap<u64, Arc<Live>>,
+    /// Of transfers that are over; `active` stays 0 here.
+    over: Totals,
+}
+
+#[derive(Debug)]
+struct Live {
+    beginning: Beginning,
+    started: Timestamp,
+    since: Instant,
+    bytes: AtomicU64,
+    windows_repeated: AtomicU64,
+    retransmits: AtomicU64,
+    /// [`UNKNOWN`] before the first measurement.
+    round_trip_micros: AtomicU64,
+}
+
+impl Live {
+    fn key(&self) -> (Transport, Direction) {
+        (self.beginning.transport, self.beginning.direction)
+    }
+
+    fn add_to(&self, flow: &mut Flow) {
+        flow.bytes += self.bytes.load(Relaxed);
+        flow.retransmits += self.retransmits.load(Relaxed);
+        flow.windows_repeated += self.windows_repeated.load(Relaxed);
+    }
+
+    fn view(&self, id: u64) -> TransferView {
+        let micros = self.round_trip_micros.load(Relaxed);
+        TransferView {
+            id,
+            direction: self.beginning.direction,
+            transport: self.beginning.transport,
+            peer: self.beginning.peer,
+            mac: self.beginning.mac,
+            path: self.beginning.path.clone(),
+            started: self.started,
+            elapsed: self.since.elapsed(),
+            bytes: self.bytes.load(Relaxed),
+            total: self.beginning.total,
+            windows_repeated: self.windows_repeated.load(Relaxed),
+            round_trip: (micros != UNKNOWN).then(|| Duration::from_micros(micros)),
+        }
+    }
+}
+
+const UNKNOWN: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn beginning(direction: Direction, path: &str) -> Beginning {
+        Beginning {
+            direction,
+            transport: Transport::Tftp,
+            peer: ([10, 0, 0, 7], 2070).into(),
+            mac: None,
+            path: path.to_owned(),
+            total: Some(1000),
+        }
+    }
+
+    #[test]
+    fn a_transfer_is_listed_until_it_ends() {
+        let transfers = Transfers::default();
+        let first = transfers.begin(beginning(Direction::Read, "a"));
+        let second = transfers.clone().begin(beginning(Direction::Read, "b"));
+        second.advance(400);
+        second.advance(700);
+        second.repeated(2, 8);
+        second.round_trip(Duration::from_micros(350));
+        let listed = transfers.running();
+        let paths: Vec<&str> = listed.iter().map(|view| view.path.as_str()).collect();
+        assert_eq!(paths, ["a", "b"]);
+        assert_eq!((listed[0].bytes, listed[0].round_trip), (0, None));
+        assert_eq!((listed[1].bytes, listed[1].windows_repeated), (700, 2));
+        assert_eq!(listed[1].round_trip, Some(Duration::from_micros(350)));
+        first.finish(Ending::Completed);
+        drop(second);
+        assert!(transfers.running().is_empty());
+    }
+
+    #[test]
+    fn totals_count_what_is_over_and_what_is_under_way() {
+        let transfers = Transfers::default();
+        let read = (Transport::Tftp, Direction::Read);
+        let done = transfers.begin(beginning(Direction::Read, "a"));
+        done.advance(1000);
+        done.repeated(1, 4);
+        let before = transfers.totals();
+        done.finish(Ending::Completed);
+        let after = transfers.totals();
+        let flow = |active| Flow {
+            active,
+            bytes: 1000,
+            retransmits: 4,
+            windows_repeated: 1,
+        };
+        // A counter that went back when a transfer ends would be a reset to Prometheus.
+        assert_eq!(
+            (before.flows[&read], after.flows[&read]),
+            (flow(1), flow(0))
+        );
+        assert!(before.ended.is_empty());
+        let key = (Transport::Tftp, Direction::Read, Ending::Completed);
+        assert_eq!(after.ended, BTreeMap::from([(key, 1)]));
+    }
+
+    #[test]
+    fn what_is_dropped_on_the_way_counts_as_failed() {
+        let transfers = Transfers::default();
+        drop(transfers.begin(beginning(Direction::Write, "a")));
+        let key = (Transport::Tftp, Direction::Write, Ending::Failed);
+        assert_eq!(transfers.totals().ended, BTreeMap::from([(key, 1)]));
+    }
+}
