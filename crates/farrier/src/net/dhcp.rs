@@ -69,7 +69,7 @@ pub(crate) fn bind_overhear() -> Result<PktInfoSocket, BindError> {
 
 impl Responder {
     /// Answers what comes in on one port, until the socket fails.
-    pub(crate) async fn serve(self, socket: PktInfoSocket, port: Port) -> std::io::Result<()> {
+    pub(crate) async fn serve(self, mut socket: PktInfoSocket, port: Port) -> std::io::Result<()> {
         // The largest datagram there is: a longer one does not exist, a shorter buffer would
         // make us read half a packet.
         let mut buffer = vec![0u8; 65_535];
@@ -223,7 +223,7 @@ impl Responder {
     }
 
     /// Listens to other servers' broadcast answers on port 68 and remembers who they are.
-    pub(crate) async fn overhear(self, socket: PktInfoSocket) -> std::io::Result<()> {
+    pub(crate) async fn overhear(self, mut socket: PktInfoSocket) -> std::io::Result<()> {
         let mut buffer = vec![0u8; 65_535];
         loop {
             let arrival = socket.recv(&mut buffer).await?;

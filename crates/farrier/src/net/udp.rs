@@ -12,14 +12,23 @@ use nix::sys::socket::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::AsRawFd;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use tokio::io::Interest;
-use tokio::net::UdpSocket;
 
-/// A UDP socket on the wildcard address that reports and sets interface and address.
-pub(crate) struct PktInfoSocket {
+/// A UDP socket on the wildcard address that reports and sets interface and address. Never
+/// blocks: for threads that wait by themselves (epoll); [`PktInfoSocket`] waits in tokio.
+pub(crate) struct PktInfo {
     socket: UdpSocket,
+    /// Room for the control message of one datagram.
+    control: Vec<u8>,
+}
+
+/// A [`PktInfo`] that tokio waits for.
+pub(crate) struct PktInfoSocket {
+    socket: PktInfo,
+    /// The same socket once more, as tokio wants it.
+    watched: tokio::net::UdpSocket,
 }
 
 /// Where a datagram came from and how it reached us.
@@ -66,18 +75,15 @@ pub(crate) enum BindError {
     },
 }
 
-impl PktInfoSocket {
+impl PktInfo {
     /// Opens `0.0.0.0:port`. `SO_REUSEADDR` stays off on purpose: with it Linux would hand
     /// relayed (unicast) requests to only one of two servers and neither would notice (F.3).
     ///
     /// # Errors
     /// Names the holder of a taken port and what to do.
     pub(crate) fn bind(port: u16, advice: &'static str) -> Result<Self, BindError> {
-        Self::open(
-            SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port),
-            false,
-            advice,
-        )
+        let everywhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
+        PktInfo::open(everywhere, false, advice)
     }
 
     /// Opens a port for broadcasts alone, beside whoever else has it or wants it later: unicast
@@ -86,7 +92,7 @@ impl PktInfoSocket {
     /// # Errors
     /// When the other one does not share.
     pub(crate) fn bind_beside(port: u16, advice: &'static str) -> Result<Self, BindError> {
-        Self::open(SocketAddrV4::new(Ipv4Addr::BROADCAST, port), true, advice)
+        PktInfo::open(SocketAddrV4::new(Ipv4Addr::BROADCAST, port), true, advice)
     }
 
     fn open(address: SocketAddrV4, shared: bool, advice: &'static str) -> Result<Self, BindError> {
@@ -96,12 +102,15 @@ impl PktInfoSocket {
             socket.set_nonblocking(true)?;
             socket.set_broadcast(true)?;
             // A boot storm fills the default 208 KiB queue within milliseconds; each datagram
-            // lost there costs a machine a whole retry. The kernel caps this at rmem_max.
-            socket.set_recv_buffer_size(RECEIVE_QUEUE)?;
+            // lost there costs a machine a whole retry. Beyond the host's rmem_max this takes
+            // CAP_NET_ADMIN; without it the kernel gives what it may.
+            if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_QUEUE).is_err() {
+                socket.set_recv_buffer_size(RECEIVE_QUEUE)?;
+            }
             setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
             socket.set_reuse_address(shared)?;
             socket.bind(&address.into())?;
-            UdpSocket::from_std(socket.into())
+            Ok(socket.into())
         };
         let socket = open().map_err(|cause| match cause.kind() {
             io::ErrorKind::AddrInUse => {
@@ -116,7 +125,10 @@ impl PktInfoSocket {
             io::ErrorKind::PermissionDenied => BindError::NotPermitted { port },
             _ => BindError::Other { port, cause },
         })?;
-        Ok(PktInfoSocket { socket })
+        Ok(PktInfo {
+            socket,
+            control: nix::cmsg_space!(libc::in_pktinfo),
+        })
     }
 
     /// The port really bound.
@@ -125,20 +137,17 @@ impl PktInfoSocket {
         self.socket.local_addr().map_or(0, |a| a.port())
     }
 
-    /// Waits for the next datagram.
+    /// Takes the next datagram that is there; `None` when there is none now.
     ///
     /// # Errors
-    /// Only when the socket itself is unusable; per-packet errors are retried.
-    pub(crate) async fn recv(&self, buffer: &mut [u8]) -> io::Result<Arrival> {
+    /// Only when the socket itself is unusable; per-packet errors are passed over.
+    pub(crate) fn recv(&mut self, buffer: &mut [u8]) -> io::Result<Option<Arrival>> {
         loop {
-            let received = self
-                .socket
-                .async_io(Interest::READABLE, || self.try_recv(buffer))
-                .await;
-            match received {
-                Ok(Some(arrival)) => return Ok(arrival),
+            match self.recv_one(buffer) {
+                Ok(Some(arrival)) => return Ok(Some(arrival)),
                 // No pktinfo or not IPv4: nothing we could answer.
                 Ok(None) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 // An ICMP error for something we sent earlier is reported here; it concerns
                 // that client only.
                 Err(e) if is_passing(&e) => {}
@@ -147,12 +156,11 @@ impl PktInfoSocket {
         }
     }
 
-    fn try_recv(&self, buffer: &mut [u8]) -> io::Result<Option<Arrival>> {
-        let mut control = nix::cmsg_space!(libc::in_pktinfo);
+    fn recv_one(&mut self, buffer: &mut [u8]) -> io::Result<Option<Arrival>> {
         let mut slices = [IoSliceMut::new(buffer)];
         let fd = self.socket.as_raw_fd();
-        let message =
-            recvmsg::<SockaddrIn>(fd, &mut slices, Some(&mut control), MsgFlags::empty())?;
+        let control = Some(&mut self.control[..]);
+        let message = recvmsg::<SockaddrIn>(fd, &mut slices, control, MsgFlags::empty())?;
         let info = message.cmsgs()?.find_map(|c| match c {
             ControlMessageOwned::Ipv4PacketInfo(info) => Some(info),
             _ => None,
@@ -171,8 +179,8 @@ impl PktInfoSocket {
     /// Sends one datagram out of `interface` with `source` as our address.
     ///
     /// # Errors
-    /// The system's answer; the caller counts it and goes on.
-    pub(crate) async fn send(
+    /// The system's answer, `WouldBlock` when the queue is full; the caller counts it and goes on.
+    pub(crate) fn send(
         &self,
         datagram: &[u8],
         to: SocketAddrV4,
@@ -186,20 +194,80 @@ impl PktInfoSocket {
             },
             ipi_addr: libc::in_addr { s_addr: 0 },
         };
-        let send = || {
-            let control = [ControlMessage::Ipv4PacketInfo(&info)];
-            let slices = [IoSlice::new(datagram)];
-            let fd = self.socket.as_raw_fd();
-            sendmsg(
-                fd,
-                &slices,
-                &control,
-                MsgFlags::empty(),
-                Some(&SockaddrIn::from(to)),
-            )?;
-            Ok(())
-        };
-        self.socket.async_io(Interest::WRITABLE, send).await
+        let control = [ControlMessage::Ipv4PacketInfo(&info)];
+        let slices = [IoSlice::new(datagram)];
+        let to = SockaddrIn::from(to);
+        let fd = self.socket.as_raw_fd();
+        sendmsg(fd, &slices, &control, MsgFlags::empty(), Some(&to))?;
+        Ok(())
+    }
+}
+
+impl AsFd for PktInfo {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for PktInfo {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl PktInfoSocket {
+    /// [`PktInfo::bind`] for tokio.
+    ///
+    /// # Errors
+    /// Names the holder of a taken port and what to do.
+    pub(crate) fn bind(port: u16, advice: &'static str) -> Result<Self, BindError> {
+        PktInfoSocket::watched(PktInfo::bind(port, advice)?, port)
+    }
+
+    /// [`PktInfo::bind_beside`] for tokio.
+    ///
+    /// # Errors
+    /// When the other one does not share.
+    pub(crate) fn bind_beside(port: u16, advice: &'static str) -> Result<Self, BindError> {
+        PktInfoSocket::watched(PktInfo::bind_beside(port, advice)?, port)
+    }
+
+    fn watched(socket: PktInfo, port: u16) -> Result<Self, BindError> {
+        let watched = socket.socket.try_clone();
+        let watched = watched.and_then(tokio::net::UdpSocket::from_std);
+        let watched = watched.map_err(|cause| BindError::Other { port, cause })?;
+        Ok(PktInfoSocket { socket, watched })
+    }
+
+    /// The port really bound.
+    #[cfg(test)]
+    pub(crate) fn port(&self) -> u16 {
+        self.socket.port()
+    }
+
+    /// Waits for the next datagram.
+    ///
+    /// # Errors
+    /// Only when the socket itself is unusable; per-packet errors are retried.
+    pub(crate) async fn recv(&mut self, buffer: &mut [u8]) -> io::Result<Arrival> {
+        let socket = &mut self.socket;
+        let next = || socket.recv(buffer)?.ok_or(NOTHING_YET.into());
+        self.watched.async_io(Interest::READABLE, next).await
+    }
+
+    /// Sends one datagram out of `interface` with `source` as our address.
+    ///
+    /// # Errors
+    /// The system's answer; the caller counts it and goes on.
+    pub(crate) async fn send(
+        &self,
+        datagram: &[u8],
+        to: SocketAddrV4,
+        interface: u32,
+        source: Ipv4Addr,
+    ) -> io::Result<()> {
+        let send = || self.socket.send(datagram, to, interface, source);
+        self.watched.async_io(Interest::WRITABLE, send).await
     }
 }
 
@@ -213,7 +281,8 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
-/// Bytes asked for as receive queue; see [`PktInfoSocket::bind`].
+const NOTHING_YET: io::ErrorKind = io::ErrorKind::WouldBlock;
+/// Bytes asked for as receive queue; see [`PktInfo::open`].
 const RECEIVE_QUEUE: usize = 4 << 20;
 
 #[cfg(test)]
@@ -222,8 +291,10 @@ mod tests {
 
     #[tokio::test]
     async fn tells_where_a_datagram_was_sent_and_answers_from_there() {
-        let server = PktInfoSocket::bind(0, "").expect("a free port");
-        let client = UdpSocket::bind("127.0.0.1:0").await.expect("loopback");
+        let mut server = PktInfoSocket::bind(0, "").expect("a free port");
+        let client = tokio::net::UdpSocket::bind("127.0.0.1:0")
+            .await
+            .expect("loopback");
         let asked = Ipv4Addr::new(127, 0, 0, 2);
         client
             .send_to(b"hello", (asked, server.port()))
@@ -242,6 +313,25 @@ mod tests {
             .expect("sent");
         let (len, from) = client.recv_from(&mut buffer).await.expect("answered");
         assert_eq!((&buffer[..len], from.ip()), (&b"hi"[..], asked.into()));
+    }
+
+    #[test]
+    fn a_bound_socket_takes_what_is_there_and_never_waits() {
+        let mut server = PktInfo::bind(0, "").expect("a free port");
+        let mut buffer = [0; 64];
+        assert_eq!(server.recv(&mut buffer).expect("usable"), None);
+        let client = UdpSocket::bind("127.0.0.1:0").expect("loopback");
+        for n in [b'a', b'b'] {
+            client
+                .send_to(&[n], (Ipv4Addr::LOCALHOST, server.port()))
+                .expect("sent");
+        }
+        // Loopback delivers before `send_to` returns.
+        for n in [b'a', b'b'] {
+            let arrival = server.recv(&mut buffer).expect("usable").expect("there");
+            assert_eq!(&buffer[..arrival.len], [n]);
+        }
+        assert_eq!(server.recv(&mut buffer).expect("usable"), None);
     }
 
     #[tokio::test]

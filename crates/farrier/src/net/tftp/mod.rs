@@ -105,7 +105,7 @@ impl TftpServer {
     }
 
     /// Serves until `shutdown` resolves; transfers under way then get [`GRACE`].
-    pub(crate) async fn serve(self, shutdown: impl Future<Output = ()>) {
+    pub(crate) async fn serve(mut self, shutdown: impl Future<Output = ()>) {
         let mut transfers = JoinSet::new();
         let mut buffer = vec![0u8; 65_535];
         tokio::pin!(shutdown);
