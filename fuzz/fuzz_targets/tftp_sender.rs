@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use tftp::limits::{UNPROVED_BYTES, UNPROVED_PACKETS};
 use tftp::options::Rollover;
@@ -21,12 +22,17 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let source = content();
-    let Ok(mut sender) = Sender::start(&request, source.clone(), &Limits::default(), now) else {
+    let Ok(mut sender) = Sender::start(
+        &request,
+        Bytes::from(source.clone()),
+        &Limits::default(),
+        now,
+    ) else {
         return;
     };
     let octets = (request.mode == Mode::Octet).then_some(source.as_slice());
     let mut unproved = (0, 0);
-    check(&mut sender, octets, &mut unproved);
+    check(&mut sender, now, octets, &mut unproved);
     while let Some((&kind, after)) = rest.split_first() {
         rest = after;
         match kind % 4 {
@@ -43,13 +49,13 @@ fuzz_target!(|data: &[u8]| {
             }
             _ => sender.handle_datagram(now, take(&mut rest)),
         }
-        check(&mut sender, octets, &mut unproved);
+        check(&mut sender, now, octets, &mut unproved);
     }
     let mut turns = 0;
     while let Some(due) = sender.poll_timeout() {
         now = now.max(due);
         sender.handle_timeout(now);
-        check(&mut sender, octets, &mut unproved);
+        check(&mut sender, now, octets, &mut unproved);
         turns += 1;
         assert!(turns < 100, "left alone it does not end");
     }
@@ -68,11 +74,16 @@ fn take<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
 }
 
 /// Takes all there is to send and checks it; `octets` is what DATA must hold, where blocks are plain pieces of it.
-fn check(sender: &mut Sender<Vec<u8>>, octets: Option<&[u8]>, unproved: &mut (u32, usize)) {
+fn check(
+    sender: &mut Sender<Bytes>,
+    now: Instant,
+    octets: Option<&[u8]>,
+    unproved: &mut (u32, usize),
+) {
     let (base, agreed) = (sender.acknowledged(), sender.agreed().clone());
     let (window, size) = (u64::from(agreed.windowsize), usize::from(agreed.blksize));
     let (mut datagram, mut count) = (Vec::new(), 0);
-    while sender.poll_transmit(&mut datagram) {
+    while sender.poll_transmit(now, &mut datagram) {
         count += 1;
         assert!(count <= window + 1, "more than a window at once");
         if !sender.is_proved() {
@@ -98,8 +109,8 @@ fn check(sender: &mut Sender<Vec<u8>>, octets: Option<&[u8]>, unproved: &mut (u3
         && outcome.kind == OutcomeKind::Completed
         && octets.is_some()
     {
-        assert_eq!(outcome.bytes, LEN as u64);
-        assert_eq!(outcome.blocks, (LEN / size) as u64 + 1);
+        assert_eq!(outcome.stats.bytes, LEN as u64);
+        assert_eq!(outcome.stats.blocks, (LEN / size) as u64 + 1);
     }
     assert!(agreed.rollover == Rollover::Zero || agreed.options);
 }

@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::io;
 
+use bytes::Bytes;
+
+use crate::batch::Batch;
 use crate::netascii;
 use crate::packet::Mode;
 use crate::source::Source;
@@ -11,37 +14,56 @@ use crate::source::Source;
 #[derive(Debug)]
 pub(crate) enum Blocks {
     /// Block n starts at (n - 1) * blksize.
-    Octet,
+    Octet(Held),
     /// Where a block starts depends on what was converted before it: starts of the blocks in flight are kept.
     Netascii(Converter),
+}
+
+/// What came of filling a batch.
+#[derive(Debug)]
+pub(crate) struct Filled {
+    /// Whole blocks that were added.
+    pub(crate) blocks: usize,
+    /// Why there are no more; [`io::ErrorKind::WouldBlock`] stands for content to wait for.
+    pub(crate) stopped: Option<Stopped>,
+}
+
+/// The source had no more to give.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    /// Where it ended.
+    pub(crate) offset: u64,
+    pub(crate) error: io::Error,
 }
 
 impl Blocks {
     pub(crate) fn new(mode: Mode) -> Self {
         match mode {
             Mode::Netascii => Self::Netascii(Converter::default()),
-            Mode::Octet | Mode::Mail | Mode::Unknown => Self::Octet,
+            Mode::Octet | Mode::Mail | Mode::Unknown => Self::Octet(Held::default()),
         }
     }
 
-    /// Writes the content of `block` to the end of `out`: less than `blksize` octets means it is the last.
-    /// Only blocks not yet [released](Self::release) can be asked for, and the first of them never asked for
-    /// before at most one step ahead.
-    pub(crate) fn write<S: Source>(
+    /// The last block and its octets, where that is known before it was produced.
+    pub(crate) fn last(&self, len: u64, blksize: u16) -> Option<(u64, u64)> {
+        let blksize = u64::from(blksize);
+        matches!(self, Self::Octet(_)).then_some((len / blksize + 1, len % blksize))
+    }
+
+    /// Adds the content of up to `count` blocks from `first` on to `batch`, which was begun and is empty. A block
+    /// of less than `blksize` octets is the last, and none may be asked for behind it. Only blocks not yet
+    /// [released](Self::release) can be asked for, and of those never asked for before only the next ones.
+    pub(crate) fn fill<S: Source>(
         &mut self,
         source: &S,
-        block: u64,
+        first: u64,
+        count: usize,
         blksize: u16,
-        out: &mut Vec<u8>,
-    ) -> io::Result<()> {
+        batch: &mut Batch,
+    ) -> Filled {
         match self {
-            Self::Octet => {
-                let offset = (block - 1) * u64::from(blksize);
-                let left = source.len().saturating_sub(offset);
-                let count = usize::from(blksize).min(usize::try_from(left).unwrap_or(usize::MAX));
-                read_exactly(source, offset, count, out)
-            }
-            Self::Netascii(converter) => converter.write(source, block, blksize, out),
+            Self::Octet(held) => held.fill(source, first, count, blksize, batch),
+            Self::Netascii(converter) => converter.fill(source, first, count, blksize, batch),
         }
     }
 
@@ -53,12 +75,61 @@ impl Blocks {
     }
 }
 
+/// The beginning of a block whose rest has to be waited for. Kept here, so that a source that has room for only one
+/// piece gets past the border of two.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    offset: u64,
+    runs: Vec<Bytes>,
+}
+
+impl Held {
+    fn fill<S: Source>(
+        &mut self,
+        source: &S,
+        first: u64,
+        count: usize,
+        blksize: u16,
+        batch: &mut Batch,
+    ) -> Filled {
+        let offset = (first - 1) * u64::from(blksize);
+        let wanted = at_most(count * usize::from(blksize), source.len(), offset);
+        if self.offset == offset {
+            self.runs.drain(..).for_each(|run| batch.push_run(run));
+        } else {
+            self.runs.clear();
+        }
+        while batch.content() < wanted {
+            let at = offset + batch.content() as u64;
+            match read(source, at, wanted - batch.content()) {
+                Ok(run) => batch.push_run(run),
+                Err(error) => {
+                    let blocks = batch.content() / usize::from(blksize);
+                    let keep = blocks * usize::from(blksize);
+                    batch.cut_runs(keep, &mut self.runs);
+                    self.offset = offset + keep as u64;
+                    return Filled {
+                        blocks,
+                        stopped: Some(Stopped { offset: at, error }),
+                    };
+                }
+            }
+        }
+        Filled {
+            blocks: count,
+            stopped: None,
+        }
+    }
+}
+
 /// Starts of the netascii blocks from `first` on.
 #[derive(Debug)]
 pub(crate) struct Converter {
     first: u64,
     starts: VecDeque<Start>,
+    /// Octets to convert, from `offset` on.
     input: Vec<u8>,
+    offset: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -73,27 +144,67 @@ impl Default for Converter {
             first: 1,
             starts: VecDeque::from([Start::default()]),
             input: Vec::new(),
+            offset: 0,
         }
     }
 }
 
 impl Converter {
+    fn fill<S: Source>(
+        &mut self,
+        source: &S,
+        first: u64,
+        count: usize,
+        blksize: u16,
+        batch: &mut Batch,
+    ) -> Filled {
+        for (blocks, block) in (first..).take(count).enumerate() {
+            let before = batch.content();
+            if let Err(stopped) = self.write(source, block, blksize, batch) {
+                return Filled {
+                    blocks,
+                    stopped: Some(stopped),
+                };
+            }
+            if batch.content() - before < usize::from(blksize) {
+                return Filled {
+                    blocks: blocks + 1,
+                    stopped: None,
+                };
+            }
+        }
+        Filled {
+            blocks: count,
+            stopped: None,
+        }
+    }
+
     fn write<S: Source>(
         &mut self,
         source: &S,
         block: u64,
         blksize: u16,
-        out: &mut Vec<u8>,
-    ) -> io::Result<()> {
+        batch: &mut Batch,
+    ) -> Result<(), Stopped> {
         let index = usize::try_from(block - self.first).expect("a window is short");
         let start = self.starts[index];
-        let left = source.len().saturating_sub(start.offset);
         // Every octet becomes one or two, so blksize octets are always enough.
-        let count = usize::from(blksize).min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.input.clear();
-        read_exactly(source, start.offset, count, &mut self.input)?;
+        let wanted = at_most(usize::from(blksize), source.len(), start.offset);
+        if self.offset != start.offset {
+            self.input.clear();
+            self.offset = start.offset;
+        }
+        while self.input.len() < wanted {
+            let offset = self.offset + self.input.len() as u64;
+            let run = read(source, offset, wanted - self.input.len())
+                .map_err(|error| Stopped { offset, error })?;
+            self.input.extend_from_slice(&run);
+        }
         let mut pending = start.pending;
-        let used = netascii::encode(&self.input, &mut pending, usize::from(blksize), out);
+        let mut used = 0;
+        batch.push_copied(|out| {
+            used = netascii::encode(&self.input, &mut pending, usize::from(blksize), out);
+        });
         if index + 1 == self.starts.len() {
             self.starts.push_back(Start {
                 offset: start.offset + used as u64,
@@ -111,33 +222,21 @@ impl Converter {
     }
 }
 
-/// Appends exactly `count` octets; a source that got shorter is an error and never a short block, which the
-/// client would take for the end of the file.
-fn read_exactly<S: Source>(
-    source: &S,
-    offset: u64,
-    count: usize,
-    out: &mut Vec<u8>,
-) -> io::Result<()> {
-    let start = out.len();
-    out.resize(start + count, 0);
-    let mut done = 0;
-    while done < count {
-        match source.read_at(offset + done as u64, &mut out[start + done..]) {
-            Ok(0) => {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    format!(
-                        "content ends at octet {} of {}",
-                        offset + done as u64,
-                        source.len()
-                    ),
-                ));
-            }
-            Ok(read) => done += read.min(count - done),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+/// `count`, or what is left from `offset` on.
+fn at_most(count: usize, len: u64, offset: u64) -> usize {
+    count.min(usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX))
+}
+
+/// At least one octet. A source that got shorter is an error and never a short block, which the client would take
+/// for the end of the file.
+fn read<S: Source>(source: &S, offset: u64, max: usize) -> io::Result<Bytes> {
+    let mut run = source.bytes_at(offset, max)?;
+    if run.is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            format!("content ends at octet {offset} of {}", source.len()),
+        ));
     }
-    Ok(())
+    run.truncate(max);
+    Ok(run)
 }

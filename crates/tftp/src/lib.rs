@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! Sender::start(request, source, limits, now)
-//! loop { while poll_transmit(&mut buf) { send(buf) }
+//! loop { while poll_transmit(now, &mut buf) { send(buf) }     or poll_batch, for a window in one send
+//!        if wants() is some { have it read; source_ready() }
 //!        if is_closed() { break }
 //!        wait for a datagram of this peer, or for poll_timeout()
 //!        handle_datagram(now, bytes) | handle_timeout(now) }
@@ -25,6 +26,7 @@
 //! 1123 section 4.2.3 (Sorcerer's Apprentice, retransmission).
 
 pub mod admission;
+pub mod batch;
 pub mod limits;
 pub mod options;
 pub mod outcome;
@@ -42,11 +44,12 @@ mod timer;
 mod unproved;
 
 pub use ask::{Ask, Get};
+pub use batch::Batch;
 pub use limits::Limits;
 pub use options::Agreed;
-pub use outcome::{Outcome, OutcomeKind};
+pub use outcome::{Outcome, OutcomeKind, Stats};
 pub use packet::{ErrorCode, ErrorPacket, Malformed, Mode, Request, RequestKind, parse_request};
 pub use receiver::Receiver;
-pub use sender::{Batch, Put, Sender};
+pub use sender::{Put, Sender};
 pub use source::Source;
 pub use writer::Writer;

@@ -70,6 +70,10 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// so that at least one repeat happens).
 pub const IDLE_CAP: Duration = Duration::from_secs(60);
 
+/// Longest time to wait for content to be read: a disk that wakes up takes ten seconds, a client's patience ends
+/// at about a minute.
+pub const SOURCE_PATIENCE: Duration = Duration::from_secs(60);
+
 /// Datagrams sent to an address that has not answered from the transfer's port yet. A request's source is
 /// easily forged; with this a reflected 12-octet request yields 3 packets where common servers give 7
 /// (301 times the octets).

@@ -1,5 +1,7 @@
 //! How a transfer ended.
 
+use std::time::Duration;
+
 use crate::options::Agreed;
 use crate::packet::ErrorCode;
 
@@ -8,14 +10,28 @@ use crate::packet::ErrorCode;
 pub struct Outcome {
     /// Why it ended.
     pub kind: OutcomeKind,
+    /// The numbers.
+    pub stats: Stats,
+    /// What was agreed on.
+    pub agreed: Agreed,
+}
+
+/// What a transfer did so far, or in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
     /// Content octets acknowledged (sender) or received in order (receiver), as on the wire.
     pub bytes: u64,
     /// Blocks acknowledged or received in order.
     pub blocks: u64,
+    /// Windows sent (sender), not counting repetitions; 0 for a receiver.
+    pub windows: u64,
+    /// Times a window, or the rest of one, was sent again.
+    pub windows_repeated: u64,
     /// Datagrams sent more than once.
     pub retransmits: u64,
-    /// What was agreed on.
-    pub agreed: Agreed,
+    /// Time from sending a window to its acknowledgement, smoothed; `None` before the first was measured, and for
+    /// a receiver.
+    pub round_trip: Option<Duration>,
 }
 
 impl Outcome {

@@ -9,7 +9,7 @@ use crate::ask::Ask;
 use crate::incoming::{Arrived, Incoming};
 use crate::limits::{DALLY, Limits};
 use crate::options::Agreed;
-use crate::outcome::{Outcome, OutcomeKind};
+use crate::outcome::{Outcome, OutcomeKind, Stats};
 use crate::packet::{ErrorCode, ErrorPacket, OptionPair, Packet, RequestKind, encode_ack};
 use crate::timer::{Fired, Timer};
 
@@ -130,9 +130,12 @@ impl Receiver {
     pub fn outcome(&self) -> Option<Outcome> {
         self.outcome.as_ref().map(|kind| Outcome {
             kind: kind.clone(),
-            bytes: self.incoming.bytes(),
-            blocks: self.incoming.blocks(),
-            retransmits: self.retransmits,
+            stats: Stats {
+                bytes: self.incoming.bytes(),
+                blocks: self.incoming.blocks(),
+                retransmits: self.retransmits,
+                ..Stats::default()
+            },
             agreed: self.incoming.agreed().clone(),
         })
     }

@@ -8,15 +8,15 @@
 //! Loss is repaired by going back to the first block not acknowledged: by the timer, and with windows once per
 //! acknowledged block when the client shows that it saw a gap.
 
+use std::io;
 use std::time::{Duration, Instant};
 
-use crate::blocks::Blocks;
-use crate::limits::{DALLY, FIRST_REPEATS, Limits};
+use crate::batch::Batch;
+use crate::blocks::{Blocks, Stopped};
+use crate::limits::{DALLY, FIRST_REPEATS, Limits, SOURCE_PATIENCE};
 use crate::options::{Agreed, negotiate};
-use crate::outcome::{Outcome, OutcomeKind};
-use crate::packet::{
-    ErrorCode, ErrorPacket, Mode, Packet, Request, RequestKind, encode_data_header,
-};
+use crate::outcome::{Outcome, OutcomeKind, Stats};
+use crate::packet::{ErrorCode, ErrorPacket, Mode, Packet, Request, RequestKind};
 use crate::source::Source;
 use crate::timer::{Fired, Timer};
 use crate::unproved::Unproved;
@@ -51,9 +51,14 @@ pub struct Sender<S> {
     /// `Some` until the client proved that it receives what we send to its address.
     unproved: Option<Unproved>,
     first_repeats: u32,
-    pending: Pending,
-    acknowledged_bytes: u64,
-    retransmits: u64,
+    /// The OACK, or block 1 again, goes out before the window goes on.
+    first_due: bool,
+    waiting: Option<Waiting>,
+    /// The window in flight is already counted.
+    counted: bool,
+    stats: Stats,
+    /// Takes the datagrams that are asked for one by one.
+    single: Batch,
     error: Option<ErrorPacket>,
     outcome: Option<OutcomeKind>,
 }
@@ -88,21 +93,13 @@ struct Recovery {
     sent_at: Option<Instant>,
 }
 
-/// Single datagrams to send before the window goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pending {
-    None,
-    /// The OACK, or block 1 again.
-    First,
-}
-
-/// Datagrams of one window that lie one behind the other, for segmentation offload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Batch {
-    /// Octets of each datagram; only the last may be shorter.
-    pub segment_size: usize,
-    /// Datagrams.
-    pub count: usize,
+/// The source does not have the next octets in memory.
+#[derive(Debug)]
+struct Waiting {
+    offset: u64,
+    since: Instant,
+    /// It may have them now.
+    again: bool,
 }
 
 impl<S: Source> Sender<S> {
@@ -137,32 +134,35 @@ impl<S: Source> Sender<S> {
         limits: &Limits,
         now: Instant,
     ) -> Self {
-        let (phase, pending) = if opening.is_empty() {
-            (Phase::Sending, Pending::None)
+        let blocks = Blocks::new(request.mode);
+        let (phase, first_due) = if opening.is_empty() {
+            (Phase::Sending, false)
         } else {
-            (Phase::Offered, Pending::First)
+            (Phase::Offered, true)
         };
         Self {
             name: request.name.clone(),
             mode: request.mode,
             limits: limits.clone(),
             phase,
-            pending,
+            first_due,
             timer: Timer::new(limits, agreed.interval, now),
-            blocks: Blocks::new(request.mode),
+            last: blocks.last(source.len(), agreed.blksize),
+            blocks,
             source,
             agreed,
             opening,
             base: 0,
             next: 1,
             highest: 0,
-            last: None,
             first_sent: false,
             recovery: Recovery::new(now),
             unproved: None,
             first_repeats: 0,
-            acknowledged_bytes: 0,
-            retransmits: 0,
+            waiting: None,
+            counted: false,
+            stats: Stats::default(),
+            single: Batch::new(),
             error: None,
             outcome: None,
         }
@@ -204,12 +204,18 @@ impl<S: Source> Sender<S> {
                     self.close(OutcomeKind::TimedOut);
                     return;
                 }
+                if let Some(waiting) = &self.waiting {
+                    if now >= waiting.since + SOURCE_PATIENCE {
+                        self.fail(&io::ErrorKind::TimedOut.into());
+                    }
+                    return;
+                }
                 match self.timer.fire(now) {
                     Fired::No => {}
                     Fired::GiveUp => self.close(OutcomeKind::TimedOut),
                     Fired::Resend if self.phase == Phase::Offered => {
                         self.recovery.go_back(now);
-                        self.pending = Pending::First;
+                        self.first_due = true;
                     }
                     Fired::Resend => {
                         self.go_back(now);
@@ -222,39 +228,64 @@ impl<S: Source> Sender<S> {
 
     /// Clears `out` and writes the next datagram into it; `false` when there is none to send now. Nothing is
     /// allocated once `out` has grown to a datagram.
-    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
-        out.clear();
-        self.write_datagram(out)
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
+        let mut single = std::mem::take(&mut self.single);
+        let some = self.poll_batch(now, &mut single, 1);
+        single.copy_datagram(0, out);
+        single.clear();
+        self.single = single;
+        some
     }
 
-    /// Clears `out` and writes the datagrams that can go together, one behind the other, at most `max_count`
-    /// of them and 65,507 octets in all, as one segmented send wants them; `None` when there is nothing to send now.
-    pub fn poll_batch(&mut self, out: &mut Vec<u8>, max_count: usize) -> Option<Batch> {
-        const DATAGRAM_CAP: usize = 65_507;
-        out.clear();
-        if max_count == 0 || !self.write_datagram(out) {
-            return None;
+    /// Clears `batch` and fills it with the datagrams that can go out in one segmented send: at most `max_count`, and
+    /// 65,507 octets in all. `false` when there is nothing to send now. Content is not copied (but converted
+    /// in netascii), and nothing is allocated after the first windows.
+    pub fn poll_batch(&mut self, now: Instant, batch: &mut Batch, max_count: usize) -> bool {
+        batch.clear();
+        if max_count == 0 {
+            return false;
         }
-        let segment_size = out.len();
-        let full = usize::from(self.agreed.blksize) + 4;
-        let mut count = 1;
-        while count < max_count
-            && segment_size == full
-            && out.len() == count * full
-            && out.len() + full <= DATAGRAM_CAP
-            && self.pending == Pending::None
-            && self.error.is_none()
-            && self.outcome.is_none()
-        {
-            if !self.write_block(out) {
-                break;
-            }
-            count += 1;
+        if let Some(error) = self.error.take() {
+            batch.set_packet(|out| error.encode(out));
+        } else if self.first_due {
+            self.first_due = false;
+            self.fill_first(batch);
+        } else {
+            self.fill_window(now, batch, max_count);
         }
-        Some(Batch {
-            segment_size,
-            count,
-        })
+        match self.error.take() {
+            // The content ended in an error before the first octet.
+            Some(error) if batch.count() == 0 => batch.set_packet(|out| error.encode(out)),
+            error => self.error = error,
+        }
+        batch.count() > 0
+    }
+
+    /// Offset of content that the source did not have in memory; `None` when nothing is missing. While it is
+    /// missing the client's silence is not counted against it.
+    #[must_use]
+    pub fn wants(&self) -> Option<u64> {
+        self.waiting
+            .as_ref()
+            .filter(|waiting| !waiting.again)
+            .map(|waiting| waiting.offset)
+    }
+
+    /// What the transfer [wants](Sender::wants) may be there now: it asks again.
+    pub fn source_ready(&mut self) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.again = true;
+        }
+    }
+
+    /// Where the content comes from.
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// The same, to give it what it misses.
+    pub fn source_mut(&mut self) -> &mut S {
+        &mut self.source
     }
 
     /// When [`Sender::handle_timeout`] is due; `None` when the transfer is closed.
@@ -264,7 +295,10 @@ impl<S: Source> Sender<S> {
             Phase::Closed => None,
             Phase::Dallying { until } => Some(until),
             Phase::Offered | Phase::Sending => {
-                let deadline = self.timer.deadline();
+                let deadline = match &self.waiting {
+                    Some(waiting) => waiting.since + SOURCE_PATIENCE,
+                    None => self.timer.deadline(),
+                };
                 Some(
                     self.unproved
                         .as_ref()
@@ -279,11 +313,19 @@ impl<S: Source> Sender<S> {
     pub fn outcome(&self) -> Option<Outcome> {
         self.outcome.as_ref().map(|kind| Outcome {
             kind: kind.clone(),
-            bytes: self.acknowledged_bytes,
-            blocks: self.base,
-            retransmits: self.retransmits,
+            stats: self.stats(),
             agreed: self.agreed.clone(),
         })
+    }
+
+    /// The numbers so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            blocks: self.base,
+            round_trip: self.recovery.round_trip,
+            ..self.stats
+        }
     }
 
     /// Whether the port can be given back: ended, dallied, and no ERROR left to send.
@@ -318,7 +360,7 @@ impl<S: Source> Sender<S> {
             Phase::Offered if number == 0 => {
                 self.unproved = None;
                 self.phase = Phase::Sending;
-                self.pending = Pending::None;
+                self.first_due = false;
                 self.recovery.next_window(now);
                 self.timer.progress(now);
             }
@@ -351,11 +393,16 @@ impl<S: Source> Sender<S> {
         self.base += delta;
         self.blocks.release(self.base);
         self.timer.progress(now);
-        self.acknowledged_bytes += delta * u64::from(self.agreed.blksize);
+        self.counted = false;
+        if let Some(waiting) = &mut self.waiting {
+            waiting.since = now;
+        }
+        self.stats.bytes += delta * u64::from(self.agreed.blksize);
         if let Some((last, octets)) = self.last.filter(|(last, _)| *last == self.base) {
-            self.acknowledged_bytes = (last - 1) * u64::from(self.agreed.blksize) + octets;
+            self.stats.bytes = (last - 1) * u64::from(self.agreed.blksize) + octets;
             self.outcome = Some(OutcomeKind::Completed);
-            self.pending = Pending::None;
+            self.first_due = false;
+            self.waiting = None;
             self.phase = Phase::Dallying { until: now + DALLY };
             return;
         }
@@ -406,12 +453,19 @@ impl<S: Source> Sender<S> {
 
     /// The client repeated its request without options: it rejects the negotiation.
     fn fall_back(&mut self, now: Instant) {
-        self.agreed = Agreed::default();
+        self.agree(now, Agreed::default());
         self.opening.clear();
         self.phase = Phase::Sending;
-        self.pending = Pending::None;
+        self.first_due = false;
+    }
+
+    /// Starts anew with what is agreed on now; no block was sent yet.
+    fn agree(&mut self, now: Instant, agreed: Agreed) {
+        self.timer = Timer::new(&self.limits, agreed.interval, now);
         self.recovery = Recovery::new(now);
-        self.timer = Timer::new(&self.limits, None, now);
+        self.blocks = Blocks::new(self.mode);
+        self.last = self.blocks.last(self.source.len(), agreed.blksize);
+        self.agreed = agreed;
     }
 
     fn queue_first(&mut self) {
@@ -419,84 +473,124 @@ impl<S: Source> Sender<S> {
             self.first_repeats += 1;
             self.recovery.copies += 1;
             self.recovery.sent_at = None;
-            self.pending = Pending::First;
+            self.first_due = true;
         }
     }
 
     fn go_back(&mut self, now: Instant) {
         self.recovery.go_back(now);
+        self.stats.windows_repeated += 1;
         self.next = self.base + 1;
     }
 
     fn close(&mut self, kind: OutcomeKind) {
         self.outcome.get_or_insert(kind);
-        self.pending = Pending::None;
+        self.first_due = false;
+        self.waiting = None;
         self.phase = Phase::Closed;
     }
 
-    /// Adds the datagram whose turn it is to `out`, which is empty.
-    fn write_datagram(&mut self, out: &mut Vec<u8>) -> bool {
-        if let Some(error) = self.error.take() {
-            error.encode(out);
-            return true;
-        }
-        if self.pending == Pending::First {
-            self.pending = Pending::None;
-            return self.write_first(out);
-        }
-        self.write_block(out)
-    }
-
-    fn write_first(&mut self, out: &mut Vec<u8>) -> bool {
+    /// Makes `batch` the opening, or block 1 again.
+    fn fill_first(&mut self, batch: &mut Batch) {
         if !self.opening.is_empty() {
-            out.extend_from_slice(&self.opening);
+            batch.set_packet(|out| out.extend_from_slice(&self.opening));
         } else {
-            encode_data_header(self.agreed.rollover.wire(1), out);
-            let mut first = Blocks::new(self.mode);
-            if let Err(error) = first.write(&self.source, 1, self.agreed.blksize, out) {
-                self.fail(&error);
-                out.clear();
-                return self.write_datagram(out);
+            let blksize = self.agreed.blksize;
+            batch.begin(blksize);
+            let first = Blocks::new(self.mode).fill(&self.source, 1, 1, blksize, batch);
+            match first.stopped {
+                None => batch.push_header(self.agreed.rollover.wire(1)),
+                Some(stopped) => {
+                    batch.clear();
+                    // One that has to be waited for is left to the next repetition.
+                    if stopped.error.kind() != io::ErrorKind::WouldBlock {
+                        self.fail(&stopped.error);
+                    }
+                    return;
+                }
             }
         }
-        if !self.spend(out.len()) {
-            out.clear();
-            return false;
+        if !self.spend(batch.octets()) {
+            batch.clear();
+            return;
         }
         if self.first_sent {
-            self.retransmits += 1;
+            self.stats.retransmits += 1;
         }
         self.first_sent = true;
-        true
     }
 
-    /// Adds the next block of the window to `out`.
-    fn write_block(&mut self, out: &mut Vec<u8>) -> bool {
-        if self.phase != Phase::Sending || self.next > self.window_end() {
-            return false;
+    /// Fills `batch` with the next blocks of the window.
+    fn fill_window(&mut self, now: Instant, batch: &mut Batch, max_count: usize) {
+        let may_send = self.phase == Phase::Sending
+            && self.next <= self.window_end()
+            && self.wants().is_none();
+        let full = HEADER + usize::from(self.agreed.blksize);
+        // Before the client proved its address there is one block at a time: see `spend`.
+        if !may_send || !self.fits(full) {
+            return;
         }
-        let (start, blksize) = (out.len(), self.agreed.blksize);
-        encode_data_header(self.agreed.rollover.wire(self.next), out);
-        if let Err(error) = self.blocks.write(&self.source, self.next, blksize, out) {
-            out.truncate(start);
-            self.fail(&error);
-            return start == 0 && self.write_datagram(out);
+        let window = usize::try_from(self.window_end() + 1 - self.next).unwrap_or(usize::MAX);
+        let count = window.min(max_count).min((DATAGRAM_CAP / full).max(1));
+        batch.begin(self.agreed.blksize);
+        let blksize = self.agreed.blksize;
+        let filled = self
+            .blocks
+            .fill(&self.source, self.next, count, blksize, batch);
+        self.add_headers(batch, filled.blocks);
+        match filled.stopped {
+            None => self.end_waiting(now),
+            Some(stopped) if stopped.error.kind() == io::ErrorKind::WouldBlock => {
+                if filled.blocks > 0 {
+                    self.end_waiting(now);
+                }
+                self.wait(now, &stopped);
+            }
+            Some(stopped) => self.fail(&stopped.error),
         }
-        if !self.spend(out.len() - start) {
-            out.truncate(start);
-            return false;
+    }
+
+    /// The next `count` blocks go out, their content is in `batch`.
+    fn add_headers(&mut self, batch: &mut Batch, count: usize) {
+        if count == 0 {
+            return;
         }
-        let content = out.len() - start - 4;
-        if content < usize::from(blksize) {
-            self.last = Some((self.next, content as u64));
+        for _ in 0..count {
+            batch.push_header(self.agreed.rollover.wire(self.next));
+            if self.next <= self.highest {
+                self.stats.retransmits += 1;
+            } else if !self.counted {
+                self.counted = true;
+                self.stats.windows += 1;
+            }
+            self.next += 1;
         }
-        if self.next <= self.highest {
-            self.retransmits += 1;
+        self.highest = self.highest.max(self.next - 1);
+        let before = (count - 1) * usize::from(self.agreed.blksize);
+        let content = batch.content() - before;
+        if content < usize::from(self.agreed.blksize) {
+            self.last = Some((self.next - 1, content as u64));
         }
-        self.highest = self.highest.max(self.next);
         self.first_sent = true;
-        self.next += 1;
-        true
+        self.spend(batch.octets());
+    }
+
+    fn wait(&mut self, now: Instant, stopped: &Stopped) {
+        let since = self.waiting.take().map_or(now, |waiting| waiting.since);
+        self.waiting = Some(Waiting {
+            offset: stopped.offset,
+            since,
+            again: false,
+        });
+    }
+
+    /// The content is there: the time that passed was not the client's.
+    fn end_waiting(&mut self, now: Instant) {
+        if let Some(waiting) = self.waiting.take() {
+            self.timer
+                .forgive(now.saturating_duration_since(waiting.since));
+            self.recovery.sent_at = None;
+        }
     }
 
     fn window_end(&self) -> u64 {
@@ -505,6 +599,13 @@ impl<S: Source> Sender<S> {
     }
 
     /// Whether a datagram of this size may go out: before the client proved its address there is a budget.
+    fn fits(&self, size: usize) -> bool {
+        self.unproved
+            .as_ref()
+            .is_none_or(|unproved| unproved.fits(size))
+    }
+
+    /// Takes a datagram from that budget, if it fits.
     fn spend(&mut self, size: usize) -> bool {
         self.unproved
             .as_mut()
@@ -572,3 +673,9 @@ impl Recovery {
         self.went_back = false;
     }
 }
+
+/// Octets in front of a block's content.
+const HEADER: usize = 4;
+
+/// Most octets that one send takes: what UDP over IPv4 carries.
+const DATAGRAM_CAP: usize = 65_507;

@@ -61,6 +61,12 @@ impl Timer {
         self.deadline = now + self.first;
     }
 
+    /// So much of the time was not the peer's.
+    pub(crate) fn forgive(&mut self, time: Duration) {
+        self.progress += time;
+        self.deadline += time;
+    }
+
     /// When [`Timer::fire`] is due.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline

@@ -30,10 +30,14 @@ impl Unproved {
         }
     }
 
-    /// Whether a datagram of this size may go out; it is counted. The first always may.
+    /// Whether a datagram of this size may go out. The first always may.
+    pub(crate) fn fits(&self, size: usize) -> bool {
+        self.packets == 0 || (self.packets < UNPROVED_PACKETS && self.bytes + size <= self.byte_cap)
+    }
+
+    /// The same; if it may, it is counted.
     pub(crate) fn spend(&mut self, size: usize) -> bool {
-        let fits = self.packets == 0
-            || (self.packets < UNPROVED_PACKETS && self.bytes + size <= self.byte_cap);
+        let fits = self.fits(size);
         if fits {
             self.packets += 1;
             self.bytes += size;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::incoming::{Arrived, Incoming};
 use crate::limits::{FIRST_REPEATS, Limits};
 use crate::options::{Agreed, negotiate, parse_number};
-use crate::outcome::{Outcome, OutcomeKind};
+use crate::outcome::{Outcome, OutcomeKind, Stats};
 use crate::packet::{ErrorCode, ErrorPacket, Mode, Packet, Request, RequestKind, encode_ack};
 use crate::receiver::DALLY_OF_RECEIVER;
 use crate::timer::{Fired, Timer};
@@ -260,9 +260,12 @@ impl Writer {
     pub fn outcome(&self) -> Option<Outcome> {
         self.outcome.as_ref().map(|kind| Outcome {
             kind: kind.clone(),
-            bytes: self.incoming.bytes(),
-            blocks: self.incoming.blocks(),
-            retransmits: self.retransmits,
+            stats: Stats {
+                bytes: self.incoming.bytes(),
+                blocks: self.incoming.blocks(),
+                retransmits: self.retransmits,
+                ..Stats::default()
+            },
             agreed: self.agreed().clone(),
         })
     }

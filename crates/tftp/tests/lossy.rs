@@ -5,6 +5,7 @@ mod common;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use common::firmware::{Firmware, Habit};
 use common::network::{Exchange, Random, Weather, exchange};
 use common::{Pattern, beginning};
@@ -92,7 +93,7 @@ fn a_good_network_repeats_nothing() {
         );
         let server = exchange.server.expect("it was asked");
         assert_eq!(server.kind, OutcomeKind::Completed, "seed {seed}");
-        assert_eq!(server.retransmits, 0, "seed {seed}");
+        assert_eq!(server.stats.retransmits, 0, "seed {seed}");
     }
 }
 
@@ -204,7 +205,7 @@ fn block_numbers_wrap_on_both_sides() {
     };
     let exchange = exchange(receiver(&get), &source, &Limits::default(), weather, 1);
     assert_eq!(outcome(&exchange).kind, OutcomeKind::Completed);
-    assert_eq!(outcome(&exchange).blocks, 66_001);
+    assert_eq!(outcome(&exchange).stats.blocks, 66_001);
     assert!(exchange.received == source.octets(0, 8 * 66_000 + 3));
 }
 
@@ -228,7 +229,13 @@ fn netascii_arrives_as_it_was() {
             tsize: true,
             ..Get::plain("file")
         };
-        let exchange = exchange(receiver(&get), &text, &Limits::default(), weather, seed);
+        let exchange = exchange(
+            receiver(&get),
+            &Bytes::from(text.clone()),
+            &Limits::default(),
+            weather,
+            seed,
+        );
         assert_eq!(
             outcome(&exchange).kind,
             OutcomeKind::Completed,

@@ -4,6 +4,7 @@ mod common;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use common::{Pattern, Served, ack, data, rrq};
 use proptest::prelude::*;
 use tftp::limits::{UNPROVED_BYTES, UNPROVED_PACKETS};
@@ -112,8 +113,8 @@ proptest! {
             }
             if let Some(outcome) = served.sender.outcome() {
                 let complete = outcome.kind == OutcomeKind::Completed;
-                prop_assert_eq!(complete, outcome.blocks == len / u64::from(agreed.blksize) + 1);
-                prop_assert!(!complete || outcome.bytes == len);
+                prop_assert_eq!(complete, outcome.stats.blocks == len / u64::from(agreed.blksize) + 1);
+                prop_assert!(!complete || outcome.stats.bytes == len);
             }
         }
         // Left alone it ends.
@@ -245,7 +246,10 @@ fn a_receiver_notices_a_wrong_length_and_a_refusal() {
 #[test]
 fn netascii_blocks_can_be_sent_again() {
     let text = b"\n\r\nline\n\n\r\rx".repeat(40);
-    let mut served = Served::start(&rrq("f", "netascii", "blksize=8 windowsize=4"), text);
+    let mut served = Served::start(
+        &rrq("f", "netascii", "blksize=8 windowsize=4"),
+        Bytes::from(text),
+    );
     served.transmit();
     let first = served.receive(&ack(0));
     assert_eq!(first.len(), 4);

@@ -30,7 +30,11 @@ fn h31_plain_read() {
     let outcome = served.sender.outcome().expect("it is over");
     assert_eq!(outcome.kind, OutcomeKind::Completed);
     assert_eq!(
-        (outcome.bytes, outcome.blocks, outcome.retransmits),
+        (
+            outcome.stats.bytes,
+            outcome.stats.blocks,
+            outcome.stats.retransmits
+        ),
         (1500, 3, 0)
     );
     assert!(served.wait(Duration::from_secs(60)).is_empty());
@@ -79,7 +83,7 @@ fn h34_exact_multiple_ends_in_an_empty_block() {
     assert_eq!(served.receive(&ack(2)), [vec![0, 3, 0, 3]]);
     assert!(served.receive(&ack(3)).is_empty());
     let outcome = served.sender.outcome().expect("it is over");
-    assert_eq!((outcome.bytes, outcome.blocks), (1024, 3));
+    assert_eq!((outcome.stats.bytes, outcome.stats.blocks), (1024, 3));
 
     let mut empty = Served::start(&rrq("f0", "octet", ""), Pattern(0));
     assert_eq!(empty.transmit(), [vec![0, 3, 0, 1]]);
@@ -196,7 +200,7 @@ fn h43_block_numbers_wrap_to_0() {
     let outcome = served.sender.outcome().expect("it is over");
     assert_eq!(outcome.kind, OutcomeKind::Completed);
     assert_eq!(
-        (outcome.bytes, outcome.blocks),
+        (outcome.stats.bytes, outcome.stats.blocks),
         (BIG.len(), BIG.len() / 1468 + 1)
     );
 }

@@ -67,11 +67,11 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
     let agreed = &outcome.agreed;
     eprintln!(
         "{} bytes in {elapsed:.2} s ({:.1} MB/s), block size {}, window {}, {} repeated",
-        outcome.bytes,
-        outcome.bytes as f64 / 1e6 / elapsed.max(1e-6),
+        outcome.stats.bytes,
+        outcome.stats.bytes as f64 / 1e6 / elapsed.max(1e-6),
         agreed.blksize,
         agreed.windowsize,
-        outcome.retransmits,
+        outcome.stats.retransmits,
     );
     Ok(())
 }
@@ -129,14 +129,14 @@ async fn fetch(server: SocketAddr, get: Get, sink: &mut Sink) -> anyhow::Result<
 fn explain(outcome: &Outcome) -> String {
     match &outcome.kind {
         OutcomeKind::ClientAborted { code, text } => format!("the server refused: {text} ({code:?})"),
-        OutcomeKind::TimedOut if outcome.blocks == 0 => {
+        OutcomeKind::TimedOut if outcome.stats.blocks == 0 => {
             "no answer; is a TFTP server there, and do firewalls let UDP 69 and its answers from other ports through?".to_owned()
         }
-        OutcomeKind::TimedOut => format!("the server fell silent after {} bytes", outcome.bytes),
+        OutcomeKind::TimedOut => format!("the server fell silent after {} bytes", outcome.stats.bytes),
         OutcomeKind::WrongLength { announced } => {
-            format!("{} bytes came, {announced} were announced", outcome.bytes)
+            format!("{} bytes came, {announced} were announced", outcome.stats.bytes)
         }
-        other => format!("{} after {} bytes", other.slug(), outcome.bytes),
+        other => format!("{} after {} bytes", other.slug(), outcome.stats.bytes),
     }
 }
 

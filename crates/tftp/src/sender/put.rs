@@ -5,14 +5,13 @@
 
 use std::time::Instant;
 
-use super::{Phase, Recovery, Sender};
+use super::{Phase, Sender};
 use crate::ask::Ask;
 use crate::limits::Limits;
 use crate::options::Agreed;
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::packet::{ErrorCode, ErrorPacket, OptionPair, Packet, RequestKind};
 use crate::source::Source;
-use crate::timer::Timer;
 
 /// The state of one `put`.
 #[derive(Debug)]
@@ -52,8 +51,8 @@ impl<S: Source> Put<S> {
     }
 
     /// Clears `out` and writes the next datagram into it; `false` when there is none to send now.
-    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
-        self.sender.poll_transmit(out)
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
+        self.sender.poll_transmit(now, out)
     }
 
     /// When [`Put::handle_timeout`] is due; `None` when closed.
@@ -91,9 +90,7 @@ impl<S: Source> Put<S> {
         let sender = &mut self.sender;
         match self.ask.check_oack(pairs) {
             Ok(agreed) => {
-                sender.timer = Timer::new(&sender.limits, agreed.interval, now);
-                sender.recovery = Recovery::new(now);
-                sender.agreed = agreed;
+                sender.agree(now, agreed);
                 sender.handle_ack(now, 0);
             }
             Err(reason) => {

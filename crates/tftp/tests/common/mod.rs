@@ -12,6 +12,7 @@ pub mod network;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tftp::{Limits, Sender, Source, parse_request};
 
 /// Some beginning of time. The only look at a real clock.
@@ -27,8 +28,8 @@ pub struct Pattern(pub u64);
 
 const PERIOD: u64 = 65_521;
 
-fn sequence() -> &'static [u8] {
-    static SEQUENCE: OnceLock<Vec<u8>> = OnceLock::new();
+fn sequence() -> &'static Bytes {
+    static SEQUENCE: OnceLock<Bytes> = OnceLock::new();
     SEQUENCE.get_or_init(|| {
         let mut state = 0x9e37_79b9_u32;
         (0..PERIOD)
@@ -45,29 +46,27 @@ impl Source for Pattern {
         self.0
     }
 
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<usize> {
-        let count = usize::try_from(self.0.saturating_sub(offset))
-            .unwrap_or(usize::MAX)
-            .min(buf.len());
-        let mut done = 0;
-        while done < count {
-            let at = usize::try_from((offset + done as u64) % PERIOD).expect("below the period");
-            let piece = (sequence().len() - at).min(count - done);
-            buf[done..done + piece].copy_from_slice(&sequence()[at..at + piece]);
-            done += piece;
-        }
-        Ok(count)
+    /// Ends at the ends of periods, as a file does at those of its pieces.
+    fn bytes_at(&self, offset: u64, max: usize) -> std::io::Result<Bytes> {
+        let at = usize::try_from(offset % PERIOD).expect("below the period");
+        let left = usize::try_from(self.0.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let end = sequence().len().min(at.saturating_add(left.min(max)));
+        Ok(sequence().slice(at..end))
     }
 }
 
 impl Pattern {
     /// The octets from `offset` on.
     pub fn octets(&self, offset: u64, count: usize) -> Vec<u8> {
-        let mut octets = vec![0; count];
-        let read = self
-            .read_at(offset, &mut octets)
-            .expect("memory is readable");
-        octets.truncate(read);
+        let mut octets = Vec::new();
+        while octets.len() < count {
+            let (at, left) = (offset + octets.len() as u64, count - octets.len());
+            let piece = self.bytes_at(at, left).expect("memory is readable");
+            if piece.is_empty() {
+                break;
+            }
+            octets.extend_from_slice(&piece);
+        }
         octets
     }
 }
@@ -153,7 +152,7 @@ impl<S: Source> Served<S> {
     /// Everything there is to send now.
     pub fn transmit(&mut self) -> Vec<Vec<u8>> {
         let (mut all, mut datagram) = (Vec::new(), Vec::new());
-        while self.sender.poll_transmit(&mut datagram) {
+        while self.sender.poll_transmit(self.now, &mut datagram) {
             all.push(datagram.clone());
             assert!(all.len() < 1_000, "it never stops sending");
         }

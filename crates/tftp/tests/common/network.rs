@@ -135,7 +135,7 @@ pub fn exchange<C: Client, S: Source + Clone>(
             network.send(now, Side::Server, &datagram);
         }
         if let Some(server) = &mut server {
-            while server.poll_transmit(&mut datagram) {
+            while server.poll_transmit(now, &mut datagram) {
                 sent_bytes += datagram.len() as u64;
                 network.send(now, Side::Client, &datagram);
             }

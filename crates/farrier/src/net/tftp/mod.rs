@@ -273,7 +273,7 @@ impl Shared {
                     menu,
                     mac,
                 };
-                Ok((Content::Text(rendered.body.into_bytes()), story))
+                Ok((Content::Text(rendered.body.into_bytes().into()), story))
             }
             Found::File(open) => Ok((
                 Content::file(open),
@@ -347,7 +347,7 @@ impl Shared {
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let path = story.path.clone();
         let bytes = match &ended {
-            Ended::As(outcome) => outcome.bytes,
+            Ended::As(outcome) => outcome.stats.bytes,
             Ended::PortClosed { .. } => 0,
         };
         let failed = |reason: String, normal| EventKind::FileFailed {
@@ -360,7 +360,7 @@ impl Shared {
             transfer: None,
         };
         let ended = match ended {
-            Ended::As(outcome) => Ok((outcome.kind, outcome.bytes)),
+            Ended::As(outcome) => Ok((outcome.kind, outcome.stats.bytes)),
             Ended::PortClosed { blocks } => Err(blocks),
         };
         let kind = match ended {

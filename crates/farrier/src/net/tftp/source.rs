@@ -1,6 +1,7 @@
 //! What a transfer reads: a rendered text, or an open file in large pieces.
 
 use bootfiles::OpenFile;
+use bytes::Bytes;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
@@ -11,7 +12,7 @@ use tftp::Source;
 /// Content of one transfer.
 pub(super) enum Content {
     /// A menu or script.
-    Text(Vec<u8>),
+    Text(Bytes),
     /// A loader or a file of an image.
     File(FileContent),
 }
@@ -27,7 +28,7 @@ pub(super) struct FileContent {
 #[derive(Default)]
 struct Piece {
     offset: u64,
-    bytes: Vec<u8>,
+    bytes: Bytes,
     /// Whether something was read before: then the client has answered.
     begun: bool,
 }
@@ -57,28 +58,23 @@ impl Source for Content {
         }
     }
 
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+    fn bytes_at(&self, offset: u64, max: usize) -> io::Result<Bytes> {
         match self {
-            Content::Text(text) => text.read_at(offset, buf),
-            Content::File(file) => file.read_at(offset, buf),
+            Content::Text(text) => text.bytes_at(offset, max),
+            Content::File(file) => file.bytes_at(offset, max),
         }
     }
 }
 
 impl FileContent {
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+    fn bytes_at(&self, offset: u64, max: usize) -> io::Result<Bytes> {
         let mut piece = self.piece.borrow_mut();
         let end = piece.offset + piece.bytes.len() as u64;
-        let needed = offset + buf.len() as u64;
-        if offset < piece.offset || (needed > end && end < self.len) || offset > end {
+        if offset < piece.offset || (offset >= end && end < self.len) || offset > end {
             // Reading blocks as the disk does; others go on meanwhile.
-            tokio::task::block_in_place(|| self.refill(&mut piece, offset, buf.len()))?;
+            tokio::task::block_in_place(|| self.refill(&mut piece, offset, max))?;
         }
-        let start = usize::try_from(offset - piece.offset).unwrap_or(usize::MAX);
-        let rest = piece.bytes.get(start..).unwrap_or_default();
-        let count = rest.len().min(buf.len());
-        buf[..count].copy_from_slice(&rest[..count]);
-        Ok(count)
+        piece.bytes.bytes_at(offset - piece.offset, max)
     }
 
     fn refill(&self, piece: &mut Piece, offset: u64, wanted: usize) -> io::Result<()> {
@@ -98,20 +94,19 @@ impl FileContent {
         piece.begun = true;
         let rest = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
         let size = ahead.min(rest);
-        piece.bytes.clear();
-        piece.bytes.reserve_exact(size);
-        piece.bytes.resize(size, 0);
+        let mut bytes = vec![0; size];
         let mut filled = 0;
         while filled < size {
             match self
                 .file
-                .read_at(&mut piece.bytes[filled..], offset + filled as u64)?
+                .read_at(&mut bytes[filled..], offset + filled as u64)?
             {
                 0 => break,
                 n => filled += n,
             }
         }
-        piece.bytes.truncate(filled);
+        bytes.truncate(filled);
+        piece.bytes = bytes.into();
         piece.offset = offset;
         Ok(())
     }
@@ -144,38 +139,35 @@ mod tests {
     fn reads_forwards_backwards_and_over_the_end() {
         let bytes: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
         let (_named, content) = opened(&bytes);
-        let mut buf = [0u8; 1468];
         for offset in [0, 1468, 131_000, 131_072, 5, 299_000, 298_999, 300_000] {
-            let count = content.read_at(offset, &mut buf).expect("readable");
-            let expected = &bytes[offset as usize..][..count];
-            assert_eq!(&buf[..count], expected, "at {offset}");
-            assert_eq!(
-                count,
-                1468.min(bytes.len() - offset as usize),
-                "at {offset}"
-            );
+            let mut got = Vec::new();
+            let expected = &bytes[offset as usize..][..1468.min(bytes.len() - offset as usize)];
+            while got.len() < expected.len() {
+                let left = expected.len() - got.len();
+                let run = content.bytes_at(offset + got.len() as u64, left);
+                got.extend_from_slice(&run.expect("readable"));
+            }
+            assert_eq!(got, expected, "at {offset}");
         }
     }
 
     #[test]
     fn a_client_that_has_not_answered_costs_one_block() {
         let (_named, content) = opened(&vec![7; 300_000]);
-        let mut buf = [0u8; 512];
-        content.read_at(0, &mut buf).expect("readable");
+        content.bytes_at(0, 512).expect("readable");
         let Content::File(file) = &content else {
             panic!("a file");
         };
-        assert_eq!(file.piece.borrow().bytes.capacity(), 512);
-        content.read_at(512, &mut buf).expect("readable");
-        assert_eq!(file.piece.borrow().bytes.capacity(), PIECE);
+        assert_eq!(file.piece.borrow().bytes.len(), 512);
+        content.bytes_at(512, 512).expect("readable");
+        assert_eq!(file.piece.borrow().bytes.len(), PIECE);
     }
 
     #[test]
     fn a_file_changed_in_place_is_an_error_and_never_a_mixture() {
         let (mut named, content) = opened(&vec![1; 300_000]);
-        let mut buf = [0u8; 512];
-        assert_eq!(content.read_at(0, &mut buf).expect("readable"), 512);
+        assert_eq!(content.bytes_at(0, 512).expect("readable").len(), 512);
         named.as_file_mut().set_len(200_000).expect("truncated");
-        assert!(content.read_at(200_000, &mut buf).is_err());
+        assert!(content.bytes_at(200_000, 512).is_err());
     }
 }

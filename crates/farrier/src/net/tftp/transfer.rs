@@ -50,7 +50,7 @@ pub(super) async fn run(
     let mut on_outcome = Some(on_outcome);
     loop {
         let mut gone = false;
-        while sender.poll_transmit(&mut datagram) {
+        while sender.poll_transmit(Instant::now(), &mut datagram) {
             match socket.send(&datagram).await {
                 Ok(_) => {}
                 // The client's port is closed: it is gone, or has moved on to another request.
