@@ -91,7 +91,7 @@ impl Incoming {
         let ahead = rollover
             .distance(self.base, block)
             .is_some_and(|distance| (1..=u64::from(self.agreed.windowsize)).contains(&distance));
-        let repeated_end = self.unacknowledged == 0 && self.is_newest(block);
+        let repeated_end = self.base > 0 && self.unacknowledged == 0 && self.is_newest(block);
         if (!ahead && !repeated_end) || self.complained {
             return Arrived::Useless;
         }

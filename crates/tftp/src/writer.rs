@@ -36,6 +36,8 @@ pub struct Writer {
     phase: Phase,
     /// The caller cannot take more for now: no ACK goes out that asks for it.
     held: bool,
+    /// When the client was last due to hear from us: its timer runs, and doubles, since then.
+    due_since: Instant,
     first_sent: bool,
     first_repeats: u32,
     /// `Some` until the client proved that it receives what we send to its address.
@@ -113,6 +115,7 @@ impl Writer {
             stored: 0,
             phase: Phase::Receiving,
             held: false,
+            due_since: now,
             first_sent: false,
             first_repeats: 0,
             pending: Pending::Ack,
@@ -222,6 +225,9 @@ impl Writer {
     /// The caller takes content again. The time in between does not count as the client's silence.
     pub fn release(&mut self, now: Instant) {
         if std::mem::take(&mut self.held) {
+            if self.pending == Pending::Ack {
+                self.due_since = now;
+            }
             self.timer.progress(now);
         }
     }
@@ -239,7 +245,7 @@ impl Writer {
             self.pending = Pending::Ack;
             self.held = false;
             self.phase = Phase::Dallying {
-                until: now + self.dally(),
+                until: now + self.dally(now),
             };
         }
     }
@@ -321,7 +327,12 @@ impl Writer {
                 return;
             }
             Arrived::Next => {}
-            Arrived::WindowEnd => self.pending = Pending::Ack,
+            Arrived::WindowEnd => {
+                self.pending = Pending::Ack;
+                if !self.held {
+                    self.due_since = now;
+                }
+            }
             Arrived::Last => self.pending = Pending::None, // not before it is durable
         }
         self.unproved = None;
@@ -382,7 +393,7 @@ impl Writer {
         self.outcome = Some(kind);
         self.pending = Pending::Error(error.clone());
         self.phase = Phase::Refusing {
-            until: now + self.dally(),
+            until: now + self.dally(now),
             error,
             left: ERROR_REPEATS,
         };
@@ -394,10 +405,12 @@ impl Writer {
         self.phase = Phase::Closed;
     }
 
-    /// RFC 1350 asks for more than one timer of the other side; one that was negotiated may be long.
-    fn dally(&self) -> Duration {
+    /// RFC 1350 asks for more than one timer of the other side. That is long when it was negotiated so, or when
+    /// the disk was slow: the client's timer doubled meanwhile.
+    fn dally(&self, now: Instant) -> Duration {
         let interval = self.agreed().interval.unwrap_or_default();
-        DALLY_OF_RECEIVER.max(2 * interval)
+        let waited = now.saturating_duration_since(self.due_since);
+        (DALLY_OF_RECEIVER + 2 * waited.max(interval)).min(self.limits.idle_cap)
     }
 }
 

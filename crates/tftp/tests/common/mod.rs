@@ -8,6 +8,7 @@
 
 pub mod firmware;
 pub mod network;
+pub mod upload;
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -88,6 +89,18 @@ pub fn rrq(name: &str, mode: &str, options: &str) -> Vec<u8> {
         put(value);
     }
     datagram
+}
+
+/// A write request as a datagram, options as for [`rrq`].
+pub fn wrq(name: &str, mode: &str, options: &str) -> Vec<u8> {
+    let mut datagram = rrq(name, mode, options);
+    datagram[1] = 2;
+    datagram
+}
+
+/// A block as a datagram.
+pub fn block(number: u16, content: &[u8]) -> Vec<u8> {
+    [&[0, 3], &number.to_be_bytes()[..], content].concat()
 }
 
 /// An OACK as a datagram, options as for [`rrq`].

@@ -40,22 +40,31 @@ pub struct Weather {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Side {
+pub(super) enum Side {
     Server,
     Client,
 }
 
-type Flight = Reverse<(Instant, u64, Side, Vec<u8>)>;
+pub(super) type Flight = Reverse<(Instant, u64, Side, Vec<u8>)>;
 
-struct Network {
+pub(super) struct Network {
     weather: Weather,
     random: Random,
-    flights: BinaryHeap<Flight>,
+    pub(super) flights: BinaryHeap<Flight>,
     count: u64,
 }
 
 impl Network {
-    fn send(&mut self, now: Instant, to: Side, datagram: &[u8]) {
+    pub(super) fn new(weather: Weather, seed: u64) -> Self {
+        Self {
+            weather,
+            random: Random(seed),
+            flights: BinaryHeap::new(),
+            count: 0,
+        }
+    }
+
+    pub(super) fn send(&mut self, now: Instant, to: Side, datagram: &[u8]) {
         let copies = 1 + u64::from(self.random.percent(self.weather.duplicates));
         for _ in 0..copies {
             if self.random.percent(self.weather.loss) {
@@ -122,12 +131,7 @@ pub fn exchange<C: Client, S: Source + Clone>(
 ) -> Exchange<C> {
     let from = beginning();
     let mut now = from;
-    let mut network = Network {
-        weather,
-        random: Random(seed),
-        flights: BinaryHeap::new(),
-        count: 0,
-    };
+    let mut network = Network::new(weather, seed);
     let mut server: Option<Sender<S>> = None;
     let (mut received, mut datagram, mut sent_bytes) = (Vec::new(), Vec::new(), 0);
     for _ in 0..5_000_000_u64 {
