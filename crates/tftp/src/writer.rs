@@ -266,12 +266,7 @@ impl Writer {
     pub fn outcome(&self) -> Option<Outcome> {
         self.outcome.as_ref().map(|kind| Outcome {
             kind: kind.clone(),
-            stats: Stats {
-                bytes: self.incoming.bytes(),
-                blocks: self.incoming.blocks(),
-                retransmits: self.retransmits,
-                ..Stats::default()
-            },
+            stats: self.stats(),
             agreed: self.agreed().clone(),
         })
     }
@@ -294,10 +289,15 @@ impl Writer {
         self.incoming.agreed()
     }
 
-    /// Content octets received in order so far, as on the wire.
+    /// The numbers so far; `bytes` and `blocks` are those received in order.
     #[must_use]
-    pub fn received(&self) -> u64 {
-        self.incoming.bytes()
+    pub fn stats(&self) -> Stats {
+        Stats {
+            bytes: self.incoming.bytes(),
+            blocks: self.incoming.blocks(),
+            retransmits: self.retransmits,
+            ..Stats::default()
+        }
     }
 
     fn handle_data(&mut self, now: Instant, block: u16, data: &[u8], received: &mut Vec<u8>) {

@@ -5,6 +5,7 @@ mod common;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use common::network::{Random, Weather};
 use common::upload::{Disk, Upload, upload};
 use common::{Pattern, beginning};
@@ -70,11 +71,11 @@ fn a_good_network_repeats_nothing() {
     for seed in 0..300 {
         let upload = run(seed, Weather::default(), Disk::default());
         assert_eq!(upload.client.kind, OutcomeKind::Completed, "seed {seed}");
-        assert_eq!(upload.client.retransmits, 0, "seed {seed}");
+        assert_eq!(upload.client.stats.retransmits, 0, "seed {seed}");
         let server = upload.server.expect("it was asked");
         assert_eq!(server.kind, OutcomeKind::Completed, "seed {seed}");
-        assert_eq!(server.retransmits, 0, "seed {seed}");
-        assert_eq!(server.bytes, upload.client.bytes, "seed {seed}");
+        assert_eq!(server.stats.retransmits, 0, "seed {seed}");
+        assert_eq!(server.stats.bytes, upload.client.stats.bytes, "seed {seed}");
     }
 }
 
@@ -196,7 +197,7 @@ fn block_numbers_wrap_on_both_sides() {
     let client = Put::start(ask, source, &limits, beginning());
     let upload = upload(client, Disk::default(), &limits, Weather::default(), 1);
     assert_eq!(upload.client.kind, OutcomeKind::Completed);
-    assert_eq!(upload.server.expect("it was asked").blocks, 66_001);
+    assert_eq!(upload.server.expect("it was asked").stats.blocks, 66_001);
     assert!(upload.kept == Some(source.octets(0, 8 * 66_000)));
 }
 
@@ -221,7 +222,7 @@ fn netascii_arrives_as_it_was() {
             ..Ask::plain("file")
         };
         let limits = Limits::default();
-        let client = Put::start(ask, text.clone(), &limits, beginning());
+        let client = Put::start(ask, Bytes::from(text.clone()), &limits, beginning());
         let upload = upload(client, Disk::default(), &limits, weather, seed);
         assert_eq!(upload.client.kind, OutcomeKind::Completed, "seed {seed}");
         assert_eq!(upload.kept, Some(text), "seed {seed}");

@@ -4,6 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use common::{ack, beginning, block, error, oack, wrq};
 use tftp::{Ask, ErrorCode, ErrorPacket, Limits, OutcomeKind, Put, Writer, parse_request, writer};
 
@@ -331,18 +332,23 @@ fn a_put_asks_in_octets_and_takes_only_what_it_asked_for() {
     };
     let limits = Limits::default();
     let mut out = Vec::new();
-    let mut put = Put::start(ask.clone(), vec![1; 1_500], &limits, beginning());
-    assert!(put.poll_transmit(&mut out));
+    let mut put = Put::start(
+        ask.clone(),
+        Bytes::from(vec![1; 1_500]),
+        &limits,
+        beginning(),
+    );
+    assert!(put.poll_transmit(beginning(), &mut out));
     assert_eq!(out, wrq("sw1.cfg", "octet", "tsize=1500 blksize=1024"));
-    assert!(!put.poll_transmit(&mut out));
+    assert!(!put.poll_transmit(beginning(), &mut out));
     put.handle_datagram(beginning(), &oack("blksize=600"));
-    assert!(put.poll_transmit(&mut out));
+    assert!(put.poll_transmit(beginning(), &mut out));
     assert_eq!(out, block(1, &[1; 600]));
 
-    let mut put = Put::start(ask, vec![1; 1_500], &limits, beginning());
-    put.poll_transmit(&mut out);
+    let mut put = Put::start(ask, Bytes::from(vec![1; 1_500]), &limits, beginning());
+    put.poll_transmit(beginning(), &mut out);
     put.handle_datagram(beginning(), &oack("windowsize=2"));
-    assert!(put.poll_transmit(&mut out));
+    assert!(put.poll_transmit(beginning(), &mut out));
     assert_eq!(out, error(8, "option windowsize=2 was not asked for"));
     assert!(put.is_closed());
 }

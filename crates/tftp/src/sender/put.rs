@@ -9,7 +9,7 @@ use super::{Phase, Sender};
 use crate::ask::Ask;
 use crate::limits::Limits;
 use crate::options::Agreed;
-use crate::outcome::{Outcome, OutcomeKind};
+use crate::outcome::{Outcome, OutcomeKind, Stats};
 use crate::packet::{ErrorCode, ErrorPacket, OptionPair, Packet, RequestKind};
 use crate::source::Source;
 
@@ -79,10 +79,10 @@ impl<S: Source> Put<S> {
         self.sender.agreed()
     }
 
-    /// Blocks acknowledged so far.
+    /// The numbers so far; `bytes` and `blocks` are those the server acknowledged.
     #[must_use]
-    pub fn acknowledged(&self) -> u64 {
-        self.sender.acknowledged()
+    pub fn stats(&self) -> Stats {
+        self.sender.stats()
     }
 
     /// The answer to the request: it stands for the ACK 0 of a server without options.

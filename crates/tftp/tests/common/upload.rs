@@ -107,7 +107,7 @@ pub fn upload<S: Source>(
     let mut server = Server::default();
     let (mut datagram, mut sent_bytes) = (Vec::new(), 0);
     for _ in 0..5_000_000_u64 {
-        while client.poll_transmit(&mut datagram) {
+        while client.poll_transmit(now, &mut datagram) {
             sent_bytes += datagram.len() as u64;
             network.send(now, Side::Server, &datagram);
         }
