@@ -3,6 +3,7 @@
 
 SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)/debug
+RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 FARRIER := $(TARGET)/farrier
 LAB := $(TARGET)/lab --farrier $(FARRIER) --assets .lab/assets
 FUZZ_SECONDS ?= 60
@@ -18,7 +19,7 @@ help:
 	@echo 'make lint    format, clippy, arrows between rooms, scripts, licences'
 	@echo 'make unit    the tests that need no virtual machines'
 	@echo 'make boots   the boots in QEMU and the browser test; BOOTS="name..." chooses (root)'
-	@echo 'make bench   what is measured so far'
+	@echo 'make bench   measures Farrier and other servers on the same wire; BENCH="--quick" chooses (root)'
 	@echo 'make fuzz    each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds'
 	@echo 'make assets  fetches the loaders and sample images into .lab/assets'
 
@@ -63,9 +64,12 @@ lint:
 	@deploy/setup.sh lint
 	@deploy/lint.sh
 
+# BENCH="list" names the cases; docs/PERFORMANCE.md says how to read the figures.
 bench:
-	@echo 'Nothing is measured by a benchmark yet: TFTP throughput and load come with the work on TFTP.'
-	@echo 'How long each real boot takes is printed by `make boots`.'
+	@deploy/setup.sh bench
+	@echo 'Building the release of Farrier (the first time takes a few minutes) ...'
+	@cargo build --quiet --locked --release -p farrier -p bench
+	@$(RELEASE)/bench --farrier $(RELEASE)/farrier $(BENCH)
 
 fuzz:
 	@command -v cargo-fuzz >/dev/null || { echo 'cargo-fuzz is not installed: cargo install --locked cargo-fuzz'; exit 1; }

@@ -44,8 +44,9 @@ arrows() {
         [farrier]="bootfiles bootplan proxydhcp store tftp web"
         [testkit]="bootplan proxydhcp tftp"
         [lab]="bootplan"
+        [bench]="lab"
     )
-    for manifest in crates/*/Cargo.toml deploy/lab/Cargo.toml; do
+    for manifest in crates/*/Cargo.toml deploy/*/Cargo.toml; do
         room=$(basename "$(dirname "$manifest")")
         if [ -z "${may[$room]+known}" ]; then
             echo "$manifest: room '$room' has no line in the arrows of deploy/lint.sh"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the given make targets need, and nothing that is there already.
 #
-#   deploy/setup.sh build demo test lint      any of them; 'build' is always included
+#   deploy/setup.sh build demo test lint bench      any of them; 'build' is always included
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -32,6 +32,7 @@ lan() {
 need build-essential cc make
 need ca-certificates /etc/ssl/certs/ca-certificates.crt
 browser=no
+peers=no
 for part in "$@"; do
     case $part in
         build) ;;
@@ -46,8 +47,14 @@ for part in "$@"; do
             browser=yes
             ;;
         lint) need shellcheck shellcheck ;;
+        bench)
+            need iproute2 ip
+            need ethtool ethtool
+            need dnsmasq-base dnsmasq
+            peers=yes
+            ;;
         *)
-            echo "setup: '$part' is none of build, demo, test, lint" >&2
+            echo "setup: '$part' is none of build, demo, test, lint, bench" >&2
             exit 2
             ;;
     esac
@@ -102,4 +109,38 @@ if [ "$browser" = yes ] && [ ! web/tests/node_modules/.package-lock.json -nt web
     echo "setup: installing the browser test's only dependency (playwright-core; no browser is downloaded)"
     (cd web/tests && npm ci --loglevel=error)
     touch web/tests/node_modules/.package-lock.json
+fi
+
+# The servers that the benchmark compares with. They are unpacked, not installed: their packages
+# would start daemons, and two of them want the same port. One that cannot be had is left out, and
+# the benchmark says that it is absent.
+unpacked() {
+    local package=$1 file=$2 root=.lab/peers/root
+    [ -e "$root/$file" ] && return
+    echo "setup: unpacking $package into $root"
+    mkdir -p "$root" .lab/peers/debs
+    if (cd .lab/peers/debs && rm -f "${package}"_*.deb && apt-get -qq -o APT::Sandbox::User=root download "$package") &&
+        dpkg -x .lab/peers/debs/"$package"_*.deb "$root" && [ -e "$root/$file" ]; then
+        return
+    fi
+    echo "setup: no $package: the benchmark goes on without it" >&2
+}
+built() {
+    local program=$1
+    shift
+    [ -x ".lab/peers/cargo/bin/$program" ] && return
+    echo "setup: building $program into .lab/peers/cargo"
+    CARGO_TARGET_DIR=$PWD/.lab/peers/target cargo install --quiet --locked --no-track --root .lab/peers/cargo "$@" ||
+        echo "setup: no $program: the benchmark goes on without it" >&2
+}
+if [ "$peers" = yes ]; then
+    if [ ! -e .lab/peers/root/usr/sbin/nginx ] && [ "$listed" = no ] && [ "$(id -u)" -eq 0 ]; then
+        quiet apt-get -q update
+    fi
+    unpacked atftpd usr/sbin/atftpd
+    unpacked tftpd-hpa usr/sbin/in.tftpd
+    unpacked libwrap0 usr/lib/x86_64-linux-gnu/libwrap.so.0
+    unpacked nginx usr/sbin/nginx
+    built tftpd --version 1.0.0 tftpd
+    built async-tftp-peer --path deploy/bench/peers/async-tftp
 fi

@@ -9,14 +9,13 @@ mod events;
 mod forward;
 mod lan;
 mod machine;
-mod process;
-mod sandbox;
 mod scenarios;
 mod server;
 mod site;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use lab::{process, sandbox};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

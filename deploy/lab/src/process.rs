@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// A running program of the lab; stopped when dropped.
-pub(crate) struct Process {
+pub struct Process {
     name: String,
     child: Child,
     log: PathBuf,
@@ -21,7 +21,7 @@ impl Process {
     ///
     /// # Errors
     /// When the program is missing or the log cannot be written.
-    pub(crate) fn spawn(name: &str, mut command: Command, log: &Path) -> Result<Self> {
+    pub fn spawn(name: &str, mut command: Command, log: &Path) -> Result<Self> {
         let out = File::create(log).with_context(|| format!("create {}", log.display()))?;
         let err = out.try_clone().context("share the log")?;
         let child = command
@@ -41,7 +41,7 @@ impl Process {
     ///
     /// # Errors
     /// When the kernel cannot say.
-    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child
             .try_wait()
             .with_context(|| format!("wait for {}", self.name))
@@ -51,7 +51,7 @@ impl Process {
     ///
     /// # Errors
     /// When it has ended, with the end of its log.
-    pub(crate) fn check(&mut self) -> Result<()> {
+    pub fn check(&mut self) -> Result<()> {
         if let Some(status) = self.ended()? {
             bail!(
                 "{} ended ({status}); its last words:\n{}",
@@ -66,7 +66,7 @@ impl Process {
     ///
     /// # Errors
     /// When it does not end in time.
-    pub(crate) fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+    pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
         let deadline = Instant::now() + limit;
         loop {
             if let Some(status) = self.ended()? {
@@ -84,19 +84,19 @@ impl Process {
     }
 
     /// Everything it has written.
-    pub(crate) fn output(&self) -> String {
+    pub fn output(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
     /// Its last lines.
-    pub(crate) fn tail(&self, lines: usize) -> String {
+    pub fn tail(&self, lines: usize) -> String {
         let text = self.output();
         let all: Vec<&str> = text.lines().collect();
         all[all.len().saturating_sub(lines)..].join("\n")
     }
 
     /// Asks it to end, and insists after a while.
-    pub(crate) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
             if let Ok(pid) = i32::try_from(self.child.id()) {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
@@ -124,7 +124,7 @@ impl Drop for Process {
 ///
 /// # Errors
 /// When it is missing or fails; the text has its standard error.
-pub(crate) fn run(command: &mut Command) -> Result<String> {
+pub fn run(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
         .output()

@@ -29,9 +29,9 @@ static STOP: AtomicBool = AtomicBool::new(false);
 ///
 /// # Errors
 /// When not root, when the kernel refuses the namespaces, or when the worker cannot be started.
-pub(crate) fn keep(args: &[String], run_dir: &Path, log_dir: &Path) -> Result<ExitCode> {
+pub fn keep(args: &[String], run_dir: &Path, log_dir: &Path) -> Result<ExitCode> {
     if !geteuid().is_root() {
-        bail!("the lab makes network namespaces and taps, which needs root: run it with sudo");
+        bail!("network namespaces need root: run this with sudo");
     }
     // Blocked before the worker exists, so that no signal is lost.
     let mut watched = SigSet::empty();
@@ -57,10 +57,10 @@ pub(crate) fn keep(args: &[String], run_dir: &Path, log_dir: &Path) -> Result<Ex
         .stdin(Stdio::piped())
         .process_group(0)
         .spawn()
-        .context("start the lab in its namespaces")?;
+        .context("start in the namespaces")?;
     let code = wait_for(worker, &signals);
     if let Err(error) = save_logs(run_dir, log_dir) {
-        eprintln!("lab: logs not kept: {error:#}");
+        eprintln!("logs not kept: {error:#}");
     }
     let _ = std::fs::remove_dir_all(run_dir);
     code
@@ -71,7 +71,7 @@ pub(crate) fn keep(args: &[String], run_dir: &Path, log_dir: &Path) -> Result<Ex
 ///
 /// # Errors
 /// When the mounts are refused.
-pub(crate) fn worker() -> Result<Option<PathBuf>> {
+pub fn worker() -> Result<Option<PathBuf>> {
     let Some(run_dir) = std::env::var_os(WORKER_ENV) else {
         return Ok(None);
     };
@@ -102,7 +102,7 @@ pub(crate) fn worker() -> Result<Option<PathBuf>> {
 }
 
 /// True when the user pressed Ctrl-C.
-pub(crate) fn stopping() -> bool {
+pub fn stopping() -> bool {
     STOP.load(Ordering::Relaxed)
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn stopping() -> bool {
 ///
 /// # Errors
 /// When the lab is asked to end.
-pub(crate) fn pause(time: Duration) -> Result<()> {
+pub fn pause(time: Duration) -> Result<()> {
     std::thread::sleep(time);
     if stopping() {
         bail!("interrupted");
@@ -122,7 +122,7 @@ pub(crate) fn pause(time: Duration) -> Result<()> {
 fn wait_for(mut worker: Child, signals: &SignalFd) -> Result<ExitCode> {
     let mut line = worker.stdin.take();
     loop {
-        if let Some(status) = worker.try_wait().context("wait for the lab")? {
+        if let Some(status) = worker.try_wait().context("wait for the worker")? {
             let code = status.code().unwrap_or(128 + status.signal().unwrap_or(0));
             return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)));
         }
@@ -133,7 +133,7 @@ fn wait_for(mut worker: Child, signals: &SignalFd) -> Result<ExitCode> {
             continue;
         }
         if line.take().is_none() {
-            worker.kill().context("kill the lab")?;
+            worker.kill().context("kill the worker")?;
             continue;
         }
         let deadline = Instant::now() + GRACE;
@@ -141,7 +141,7 @@ fn wait_for(mut worker: Child, signals: &SignalFd) -> Result<ExitCode> {
             std::thread::sleep(Duration::from_millis(50));
         }
         if worker.try_wait()?.is_none() {
-            worker.kill().context("kill the lab")?;
+            worker.kill().context("kill the worker")?;
         }
     }
 }
@@ -182,7 +182,7 @@ fn save_logs(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Tells the worker that it is one, and where its run directory is.
-const WORKER_ENV: &str = "FARRIER_LAB_RUN";
+pub const WORKER_ENV: &str = "FARRIER_LAB_RUN";
 /// Where `ip netns` keeps its names; private to the worker.
 const NETNS_DIR: &str = "/run/netns";
 /// How long the worker may take to end by itself.

@@ -1,0 +1,346 @@
+//! The goals that Farrier set itself: each is a ratio taken inside one interleaved run.
+
+use crate::report::number;
+use crate::results::{CaseResult, Results};
+use crate::servers::Kind;
+use serde_json::{Value, json};
+
+/// One goal.
+pub(crate) struct Goal {
+    /// Its number.
+    pub number: u8,
+    /// What it is about.
+    pub title: &'static str,
+    /// What it asks for.
+    pub parts: Vec<Part>,
+}
+
+/// One condition of a goal.
+pub(crate) struct Part {
+    what: String,
+    measured: Option<f64>,
+    wanted: Wanted,
+}
+
+#[derive(Clone, Copy)]
+enum Wanted {
+    AtLeast(f64),
+    AtMost(f64),
+}
+use Wanted::{AtLeast, AtMost};
+
+/// The best peer of a column, instead of a named one.
+#[derive(Clone, Copy)]
+enum Against {
+    This(Kind),
+    /// The best of the peers that failed nothing: of rates the highest, of costs the lowest.
+    Best,
+}
+use Against::{Best, This};
+
+/// All of them, with what was measured.
+pub(crate) fn all(results: &Results) -> Vec<Goal> {
+    let look = Look { results };
+    vec![
+        Goal {
+            number: 1,
+            title: "storm of 256, window 16, GRO clients: rate",
+            parts: vec![
+                look.x("d256s_w16g", "mb_s", This(Kind::Dnsmasq), AtLeast(8.0)),
+                look.x("d256s_w16g", "mb_s", Best, AtLeast(4.0)),
+            ],
+        },
+        Goal {
+            number: 2,
+            title: "the same storm: CPU",
+            parts: vec![
+                look.x("d256s_w16g", "cpu_s_gib", This(Kind::Dnsmasq), AtMost(0.09)),
+                look.x("d256s_w16g", "cpu_s_gib", Best, AtMost(0.09)),
+                look.x("d256s_w16g", "cpu_s_gib", This(Kind::FloorGso), AtMost(1.2)),
+                look.x("d256s_w16", "cpu_s_gib", Best, AtMost(0.22)),
+            ],
+        },
+        Goal {
+            number: 3,
+            title: "storm of 256, window 1",
+            parts: vec![
+                look.x("d256s_w1", "cpu_s_gib", This(Kind::Dnsmasq), AtMost(0.82)),
+                look.x(
+                    "d256s_w1",
+                    "cpu_s_gib",
+                    This(Kind::FloorPlain),
+                    AtMost(1.10),
+                ),
+                look.x("d256s_w1", "mb_s", This(Kind::Dnsmasq), AtLeast(1.25)),
+                look.x("d256s_w1", "mb_s", This(Kind::Atftpd), AtLeast(2.2)),
+                look.x("d256s_w1", "mb_s", This(Kind::TftpdHpa), AtLeast(2.2)),
+                look.x("d256s_w1", "mb_s", This(Kind::RsTftpd), AtLeast(2.2)),
+            ],
+        },
+        Goal {
+            number: 4,
+            title: "one client as iPXE is, window 1",
+            parts: vec![
+                look.x("b1428w1", "mb_s", This(Kind::Dnsmasq), AtLeast(1.6)),
+                look.x("b1428w1", "mb_s", Best, AtLeast(1.0)),
+                look.x("b1428w1", "cpu_s_gib", This(Kind::FloorPlain), AtMost(1.35)),
+            ],
+        },
+        Goal {
+            number: 5,
+            title: "one client as EDK2 is, windows",
+            parts: vec![
+                look.x("c_w4", "cpu_s_gib", Best, AtMost(0.5)),
+                look.x("c_w4", "mb_s", Best, AtLeast(1.5)),
+                look.x("c_w16", "cpu_s_gib", Best, AtMost(0.22)),
+                look.x("c_w64", "cpu_s_gib", Best, AtMost(0.15)),
+                look.x("c_w64", "mb_s", Best, AtLeast(4.0)),
+                look.x("c_w64", "cpu_s_gib", This(Kind::FloorGso), AtMost(1.3)),
+            ],
+        },
+        Goal {
+            number: 6,
+            title: "no offload on the path, and GSO refused",
+            parts: vec![
+                look.x("sw_w16", "cpu_s_gib", Best, AtMost(0.32)),
+                look.x("sw_w64", "cpu_s_gib", Best, AtMost(0.32)),
+                look.no_gso("sw_w16"),
+                look.no_gso("sw_w64"),
+                look.of("sw_w64", Kind::FarrierNoGso, "failed", AtMost(0.0)),
+            ],
+        },
+        Goal {
+            number: 7,
+            title: "256 clients x 20 x 4 KiB",
+            parts: vec![
+                look.x("e_small", "per_s", This(Kind::Dnsmasq), AtLeast(1.6)),
+                look.x("e_small", "cpu_us", This(Kind::Dnsmasq), AtMost(0.72)),
+                look.of("e_small", Kind::Farrier, "request_repeats", AtMost(0.0)),
+                look.spread("e_small"),
+            ],
+        },
+        Goal {
+            number: 8,
+            title: "loss",
+            parts: loss(&look),
+        },
+        Goal {
+            number: 9,
+            title: "proxyDHCP",
+            parts: dhcp(&look),
+        },
+        Goal {
+            number: 10,
+            title: "HTTP",
+            parts: http(&look),
+        },
+        Goal {
+            number: 11,
+            title: "memory of a storm of 256",
+            parts: vec![
+                look.of("m256", Kind::Farrier, "kib_per_client", AtMost(16.0)),
+                look.of("m256", Kind::Farrier, "processes", AtMost(1.0)),
+                look.of("m256", Kind::Farrier, "threads", AtMost(cores() + 2.0)),
+            ],
+        },
+    ]
+}
+
+fn loss(look: &Look<'_>) -> Vec<Part> {
+    let mut parts: Vec<Part> = ["f1_w1", "f1_w16", "f1_w16e", "fa1_w1", "f5_w1", "f5_w16"]
+        .map(|case| look.of(case, Kind::Farrier, "failed", AtMost(0.0)))
+        .into();
+    parts.extend([
+        look.x("f1_w1", "p50_s", Best, AtMost(0.1)),
+        look.x("f1_w16", "p99_s", Best, AtMost(1.0 / 15.0)),
+        look.x("f5_w1", "p50_s", Best, AtMost(0.05)),
+        look.of("f1_w16", Kind::Farrier, "duplicates_pct", AtMost(15.0)),
+        look.of("f1_w16e", Kind::Farrier, "duplicates_pct", AtMost(15.0)),
+    ]);
+    parts
+}
+
+fn dhcp(look: &Look<'_>) -> Vec<Part> {
+    vec![
+        look.x("dhcp_k1", "cpu_us", This(Kind::Dnsmasq), AtMost(0.65)),
+        look.x("dhcp_k1", "cpu_us", This(Kind::FloorOffer), AtMost(1.7)),
+        look.x("dhcp_k16", "per_s", This(Kind::Dnsmasq), AtLeast(1.5)),
+        look.of("dhcp_open", Kind::Farrier, "lost", AtMost(0.0)),
+        look.hosts("dhcp_k1", "dhcp_k1_hosts"),
+    ]
+}
+
+fn http(look: &Look<'_>) -> Vec<Part> {
+    let nginx = This(Kind::Nginx);
+    vec![
+        look.x("http_64m_c1", "cpu_s_gib", nginx, AtMost(0.70)),
+        look.x("http_512m_c1", "cpu_s_gib", nginx, AtMost(0.70)),
+        look.x("http_64m_c64", "cpu_s_gib", nginx, AtMost(1.05)),
+        look.x("http_64m_c64", "mb_s", nginx, AtLeast(1.0)),
+        look.x("http_1m_c64", "cpu_s_gib", nginx, AtMost(0.75)),
+        look.x("http_4k_c64", "cpu_us", nginx, AtMost(0.95)),
+    ]
+}
+
+struct Look<'a> {
+    results: &'a Results,
+}
+
+impl Look<'_> {
+    /// Farrier's ratio to a peer, or to the best.
+    fn x(&self, case: &str, key: &'static str, against: Against, wanted: Wanted) -> Part {
+        let result = self.results.case(case);
+        let highest = matches!(wanted, AtLeast(_));
+        let other = match against {
+            This(kind) => Some(kind),
+            Best => result.and_then(|case| case.best_peer(key, highest)),
+        };
+        let measured = result.and_then(|case| case.ratio(key, Kind::Farrier, other?));
+        let name = match (against, other) {
+            (Best, Some(kind)) => format!("the best peer ({})", kind.name()),
+            (Best, None) => "the best peer".to_owned(),
+            (This(kind), _) => kind.name().to_owned(),
+        };
+        Part {
+            what: format!("{case} {} x/{name}", title(result, key)),
+            measured,
+            wanted,
+        }
+    }
+
+    /// A figure of one server.
+    fn of(&self, case: &str, kind: Kind, key: &'static str, wanted: Wanted) -> Part {
+        let result = self.results.case(case);
+        Part {
+            what: format!("{case} {} of {}", title(result, key), kind.name()),
+            measured: result.and_then(|case| case.row(kind)?.median(key)),
+            wanted,
+        }
+    }
+
+    /// What it costs without segmentation, against the best peer.
+    fn no_gso(&self, case: &str) -> Part {
+        let result = self.results.case(case);
+        let best = result.and_then(|case| case.best_peer("cpu_s_gib", false));
+        Part {
+            what: format!("{case} CPU without GSO x/the best peer"),
+            measured: result.and_then(|case| case.ratio("cpu_s_gib", Kind::FarrierNoGso, best?)),
+            wanted: AtMost(0.95),
+        }
+    }
+
+    /// How far the slowest are behind.
+    fn spread(&self, case: &str) -> Part {
+        let row = self.results.case(case).and_then(|c| c.row(Kind::Farrier));
+        Part {
+            what: format!("{case} p99 / p50"),
+            measured: row.and_then(|row| Some(row.median("p99_s")? / row.median("p50_s")?)),
+            wanted: AtMost(3.0),
+        }
+    }
+
+    /// What known hosts cost, against none.
+    fn hosts(&self, without: &str, with: &str) -> Part {
+        let median = |case| {
+            let row = self.results.case(case)?.row(Kind::Farrier)?;
+            row.median("cpu_us")
+        };
+        Part {
+            what: "CPU of an offer with 2,000 known hosts / with none".to_owned(),
+            measured: median(with).and_then(|with| Some(with / median(without)?)),
+            wanted: AtMost(1.15),
+        }
+    }
+}
+
+fn title(case: Option<&CaseResult>, key: &str) -> String {
+    let column = case.and_then(|case| case.columns.iter().find(|c| c.key == key));
+    column.map_or(key, |c| c.title).to_owned()
+}
+
+fn cores() -> f64 {
+    std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64)
+}
+
+impl Goal {
+    /// One word.
+    pub(crate) fn verdict(&self) -> &'static str {
+        match () {
+            () if self.parts.iter().any(|part| part.met() == Some(false)) => "missed",
+            () if self.parts.iter().all(|part| part.met() == Some(true)) => "met",
+            () if self.parts.iter().any(|part| part.met().is_some()) => "met so far",
+            () => "not measured",
+        }
+    }
+
+    /// Whether anything of it was measured.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.parts.iter().any(|part| part.measured.is_some())
+    }
+
+    /// The machine-readable form.
+    pub(crate) fn json(&self) -> Value {
+        let parts: Vec<Value> = self
+            .parts
+            .iter()
+            .map(|part| json!({"what": part.what, "measured": part.measured, "met": part.met()}))
+            .collect();
+        json!({"goal": self.number, "title": self.title, "verdict": self.verdict(), "parts": parts})
+    }
+}
+
+impl Part {
+    fn met(&self) -> Option<bool> {
+        let measured = self.measured?;
+        Some(match self.wanted {
+            AtLeast(limit) => measured >= limit,
+            AtMost(limit) => measured <= limit,
+        })
+    }
+
+    /// A line for people.
+    pub(crate) fn words(&self) -> String {
+        let limit = match self.wanted {
+            AtLeast(limit) => format!(">= {}", number(limit)),
+            AtMost(limit) => format!("<= {}", number(limit)),
+        };
+        let verdict = match self.met() {
+            Some(true) => "",
+            Some(false) => " MISSED",
+            None => "",
+        };
+        let measured = self.measured.map_or("not measured".into(), number);
+        format!("{}: {measured} (wanted {limit}){verdict}", self.what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::tests::case;
+
+    #[test]
+    fn a_goal_is_met_only_by_all_its_parts() {
+        let mut results = Results::default();
+        let goal = |results: &Results| {
+            let goals = all(results);
+            assert_eq!(goals.len(), 11);
+            goals[0].verdict()
+        };
+        assert_eq!(goal(&results), "not measured");
+        results.cases.push(case(
+            "d256s_w16g",
+            "mb_s",
+            &[
+                (Kind::Farrier, &[900.0, 1000.0]),
+                (Kind::Dnsmasq, &[100.0, 100.0]),
+                (Kind::RsTftpd, &[200.0, 200.0]),
+            ],
+        ));
+        assert_eq!(goal(&results), "met");
+        results.cases[0].rows[2].rounds[0]
+            .figures
+            .insert("mb_s", 800.0);
+        assert_eq!(goal(&results), "missed");
+    }
+}

@@ -1,0 +1,252 @@
+//! The benchmark: Farrier, its peers and the physical floor, over the same wire, on the same
+//! files, in turn. It measures and does not judge: whatever the figures, it ends with success.
+//!
+//! `docs/PERFORMANCE.md` says how to read it.
+
+mod cases;
+mod client;
+mod files;
+mod floor;
+mod goals;
+mod group;
+mod net;
+mod report;
+mod results;
+mod runner;
+mod servers;
+mod stats;
+
+use anyhow::{Context, Result, bail};
+use cases::Case;
+use clap::{Parser, Subcommand};
+use files::Files;
+use floor::Floor;
+use lab::process::run;
+use lab::sandbox;
+use report::Facts;
+use results::Results;
+use runner::Runner;
+use serde_json::json;
+use servers::{Kind, Places};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// Measures Farrier and its peers. Needs root; touches no interface of this host.
+#[derive(Parser)]
+#[command(name = "bench", version)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Args {
+    /// The farrier program, a release build.
+    #[arg(long, env = "FARRIER_BIN", default_value = "target/release/farrier")]
+    farrier: PathBuf,
+    /// Where `deploy/setup.sh bench` put the peers.
+    #[arg(long, default_value = ".lab/peers")]
+    peers: PathBuf,
+    /// Where logs are kept.
+    #[arg(long, default_value = ".lab/logs/bench")]
+    logs: PathBuf,
+    /// Rounds of a short case; long ones take fewer.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// One round of the cases that the goals are about.
+    #[arg(long)]
+    quick: bool,
+    /// Only these servers (names as in the tables).
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Write every figure to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Replace the generated part of this Markdown file.
+    #[arg(long)]
+    markdown: Option<PathBuf>,
+    /// Cases to run, by name or by the beginning of it (see `bench list`); all when left out.
+    cases: Vec<String>,
+    #[command(subcommand)]
+    command: Option<Action>,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Lists the cases.
+    List,
+    /// Answers raw datagrams (the benchmark starts this itself).
+    #[command(hide = true)]
+    Floor {
+        /// Which.
+        floor: Floor,
+    },
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match start(&args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: &Args) -> Result<ExitCode> {
+    match &args.command {
+        Some(Action::List) => {
+            for case in cases::all() {
+                println!("{:<14} {}", case.name, case.what);
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(Action::Floor { floor }) => {
+            floor::serve(*floor)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        None => {}
+    }
+    let cases = chosen(args)?;
+    let Some(run_dir) = sandbox::worker()? else {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        let name = format!("farrier-bench-{}", std::process::id());
+        let run_dir = std::env::temp_dir().join(&name);
+        group::sweep(&name);
+        let code = sandbox::keep(&words, &run_dir, &args.logs);
+        group::sweep(&name);
+        return code;
+    };
+    measure(args, &cases, &run_dir)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The cases asked for.
+fn chosen(args: &Args) -> Result<Vec<Case>> {
+    let all = cases::all();
+    for name in &args.cases {
+        if !all.iter().any(|case| case.name.starts_with(name.as_str())) {
+            bail!("no case begins with '{name}': see `bench list`");
+        }
+    }
+    let wanted = |case: &Case| match args.cases.is_empty() {
+        true => !args.quick || case.quick,
+        false => args.cases.iter().any(|n| case.name.starts_with(n.as_str())),
+    };
+    Ok(all.into_iter().filter(wanted).collect())
+}
+
+fn measure(args: &Args, cases: &[Case], run_dir: &Path) -> Result<()> {
+    // As perf figures are taken: neighbours at normal priority matter less. Children inherit it.
+    let _ = rustix::process::setpriority_process(None, -10);
+    let root = run_dir.join("files");
+    std::fs::create_dir_all(&root).with_context(|| format!("create {}", root.display()))?;
+    // Everything of the servers lies on it, so that a disk plays no part.
+    nix::mount::mount(
+        Some("tmpfs"),
+        run_dir,
+        Some("tmpfs"),
+        nix::mount::MsFlags::empty(),
+        None::<&str>,
+    )
+    .context("mount a tmpfs for the files")?;
+    std::fs::create_dir_all(&root).with_context(|| format!("create {}", root.display()))?;
+
+    let places = Places {
+        farrier: absolute(&args.farrier),
+        peers: absolute(&args.peers),
+        root,
+        run: run_dir.to_owned(),
+        name: name_of(run_dir),
+    };
+    let files = Files::make(false);
+    files.put(&places.root)?;
+    let rounds = if args.quick { 1 } else { args.rounds };
+    let mut runner = Runner::new(&places, &files, rounds, only(args)?)?;
+    let mut results = Results::default();
+    for (n, case) in cases.iter().enumerate() {
+        eprintln!("[{}/{}] {}: {}", n + 1, cases.len(), case.name, case.what);
+        match runner.case(case) {
+            Ok(result) => results.cases.push(result),
+            Err(error) if sandbox::stopping() => {
+                eprintln!("bench: {error:#}");
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    write(args, &results)
+}
+
+fn only(args: &Args) -> Result<Vec<Kind>> {
+    let all: Vec<Kind> = cases::all().into_iter().flat_map(|c| c.servers).collect();
+    let find = |name: &String| {
+        let kind = all.iter().find(|kind| kind.name() == name);
+        kind.copied()
+            .with_context(|| format!("no server is called '{name}'"))
+    };
+    args.only.iter().map(find).collect()
+}
+
+fn write(args: &Args, results: &Results) -> Result<()> {
+    let goals = goals::all(results);
+    print!("{}", report::text(results, &goals));
+    let facts = facts(args);
+    if let Some(path) = &args.json {
+        let goals: Vec<_> = goals.iter().map(goals::Goal::json).collect();
+        let all = json!({
+            "command": facts.command,
+            "facts": facts.lines,
+            "goals": goals,
+            "cases": results.json(),
+        });
+        let text = serde_json::to_string_pretty(&all).context("write JSON")?;
+        std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+    }
+    if let Some(path) = &args.markdown {
+        let fresh = report::markdown(results, &goals, &facts);
+        let old = std::fs::read_to_string(path).unwrap_or_default();
+        std::fs::write(path, report::replaced(&old, &fresh))
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn facts(args: &Args) -> Facts {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpus = read("/proc/cpuinfo");
+    let model = cpus
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or("unknown processor", |(_, model)| model);
+    let count = cpus.lines().filter(|l| l.starts_with("processor")).count();
+    let commit = run(Command::new("git").args(["describe", "--always", "--dirty"]));
+    let day = run(Command::new("date").arg("--iso-8601"));
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    Facts {
+        command: format!("make bench BENCH='{}'", words.join(" ")),
+        lines: vec![
+            format!(
+                "{count} x {model}, Linux {}",
+                read("/proc/sys/kernel/osrelease").trim()
+            ),
+            format!(
+                "Farrier at commit {}, {}",
+                commit.unwrap_or_default().trim(),
+                day.unwrap_or_default().trim()
+            ),
+            format!(
+                "{} rounds of short cases, fewer of long ones; medians, and medians of each round's ratio",
+                if args.quick { 1 } else { args.rounds }
+            ),
+        ],
+    }
+}
+
+fn name_of(run_dir: &Path) -> String {
+    run_dir
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

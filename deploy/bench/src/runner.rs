@@ -1,0 +1,385 @@
+//! Runs cases: all servers of a case are started and warmed, then measured in turn, round after
+//! round, the others at rest.
+
+use crate::cases::{Case, File, Tftp, Work};
+use crate::client::session::Ask;
+use crate::client::{self, Load, Outcome};
+use crate::files::{Content, Files};
+use crate::group::{Usage, machine_busy};
+use crate::net::{Path, Site, Station};
+use crate::results::{CaseResult, Figures, Round, Row};
+use crate::servers::{Kind, Places, Role, Server};
+use crate::stats::percentile;
+use anyhow::{Context, Result, bail};
+use lab::sandbox::stopping;
+use nix::sys::resource::{UsageWho, getrusage};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Everything that cases need.
+pub(crate) struct Runner<'a> {
+    site: Site,
+    places: &'a Places,
+    files: &'a Files,
+    stations: BTreeMap<Kind, Station>,
+    /// Of five; what `--rounds` says.
+    rounds: usize,
+    only: Vec<Kind>,
+}
+
+impl<'a> Runner<'a> {
+    /// Makes the network.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn new(
+        places: &'a Places,
+        files: &'a Files,
+        rounds: usize,
+        only: Vec<Kind>,
+    ) -> Result<Self> {
+        Ok(Self {
+            site: Site::build().context("make the load's network")?,
+            places,
+            files,
+            stations: BTreeMap::new(),
+            rounds,
+            only,
+        })
+    }
+
+    /// Measures one case. A server that cannot be started or warmed gets a row that says why.
+    ///
+    /// # Errors
+    /// When nothing can be measured at all, or the user wants an end.
+    pub(crate) fn case(&mut self, case: &Case) -> Result<CaseResult> {
+        let mut rows = Vec::new();
+        let mut servers = Vec::new();
+        for &kind in &case.servers {
+            if !self.takes_part(kind) {
+                continue;
+            }
+            let mut row = Row {
+                kind,
+                rounds: Vec::new(),
+                note: None,
+            };
+            if !kind.is_installed(self.places) {
+                row.note = Some("absent".into());
+            } else {
+                match self.ready(kind, case) {
+                    Ok(server) => servers.push((rows.len(), server)),
+                    Err(error) => row.note = Some(format!("{error:#}")),
+                }
+            }
+            rows.push(row);
+        }
+        let rounds = (case.rounds_of_five * self.rounds).div_ceil(5);
+        for number in 0..rounds {
+            // Nobody is always the first.
+            let first = number % servers.len().max(1);
+            servers.rotate_left(first);
+            for (row, server) in &mut servers {
+                if stopping() {
+                    bail!("interrupted");
+                }
+                match self.round(case, server, number) {
+                    Ok(round) => {
+                        progress(case, number, rounds, server.kind, &round);
+                        rows[*row].rounds.push(round);
+                    }
+                    Err(error) => rows[*row].note = Some(format!("{error:#}")),
+                }
+            }
+        }
+        Ok(CaseResult {
+            name: case.name.into(),
+            what: case.what.clone(),
+            columns: case.columns,
+            rows,
+        })
+    }
+
+    fn takes_part(&self, kind: Kind) -> bool {
+        self.only.is_empty() || self.only.contains(&kind)
+    }
+
+    /// Starts a server, waits until it answers, has it serve once what will be asked for, and
+    /// lets it rest.
+    fn ready(&mut self, kind: Kind, case: &Case) -> Result<Server> {
+        if !self.stations.contains_key(&kind) {
+            let station = self.site.station()?;
+            self.stations.insert(kind, station);
+        }
+        let station = &self.stations[&kind];
+        let mut server = Server::start(kind, case.role(), station, self.places)?;
+        match case.role() {
+            Role::Tftp => self.until_tftp_answers(&mut server)?,
+            Role::Dhcp { .. } | Role::Http => {}
+        }
+        match &case.work {
+            Work::Tftp(tftp) => {
+                let warm = Tftp {
+                    clients: 1,
+                    fetches: 1,
+                    impairments: Default::default(),
+                    ..tftp.clone()
+                };
+                let outcome = self.tftp(kind, &warm)?;
+                if let Some(failure) = outcome.first_failure {
+                    bail!("does not serve the file: {failure}");
+                }
+            }
+        }
+        server.group.rest(true);
+        Ok(server)
+    }
+
+    fn until_tftp_answers(&self, server: &mut Server) -> Result<()> {
+        let deadline = Instant::now() + READY;
+        let mut knock = Tftp::knock();
+        loop {
+            server.check()?;
+            knock.limit = Duration::from_millis(300);
+            let outcome = self.tftp(server.kind, &knock)?;
+            match outcome.first_failure {
+                None => return Ok(()),
+                Some(failure) if Instant::now() > deadline => bail!("does not answer: {failure}"),
+                Some(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+
+    /// One measured round; again when other work disturbed it.
+    fn round(&self, case: &Case, server: &mut Server, number: usize) -> Result<Round> {
+        server.group.rest(false);
+        let mut result = self.round_once(case, server, number);
+        for _ in 0..REPEATS {
+            match &result {
+                Ok(round) if round.foreign > TOO_MUCH => {
+                    eprintln!(
+                        "  {}: other work took {:.1} cores, once more",
+                        server.kind.name(),
+                        round.foreign
+                    );
+                    result = self.round_once(case, server, number);
+                }
+                _ => break,
+            }
+        }
+        server.group.rest(true);
+        let checked = server.check();
+        result.and_then(|round| checked.map(|()| round))
+    }
+
+    fn round_once(&self, case: &Case, server: &Server, number: usize) -> Result<Round> {
+        let began = Instant::now();
+        let (busy, own, cpu) = (machine_busy()?, own_cpu()?, server.group.cpu()?);
+        let mut figures = match &case.work {
+            Work::Tftp(tftp) => {
+                let base = server.group.usage();
+                let (outcome, peak) = match tftp.memory {
+                    true => self.watched(server, || self.tftp(server.kind, tftp))?,
+                    false => (self.tftp(server.kind, tftp)?, base),
+                };
+                // What the server still has to do because of it, it has done then.
+                std::thread::sleep(SETTLE);
+                tftp_figures(tftp, &outcome, server.group.cpu()? - cpu, base, peak)
+            }
+        };
+        let cpu = server.group.cpu()? - cpu;
+        let others = (machine_busy()? - busy).saturating_sub(own_cpu()? - own + cpu);
+        let wall = began.elapsed();
+        figures.insert("cpu_s", cpu.as_secs_f64());
+        // The kernel counts the machine's time in ticks of 10 ms: no word on very short runs.
+        let foreign = match wall < Duration::from_millis(400) {
+            true => 0.0,
+            false => others.as_secs_f64() / wall.as_secs_f64(),
+        };
+        Ok(Round {
+            number,
+            figures,
+            foreign,
+        })
+    }
+
+    fn tftp(&self, kind: Kind, tftp: &Tftp) -> Result<Outcome> {
+        let windowless = tftp.window > 1 && matches!(kind, Kind::Dnsmasq | Kind::TftpdHpa);
+        let content = self.content(match windowless {
+            true => tftp.file_windowless,
+            false => tftp.file,
+        });
+        let fetches = match windowless && content.bytes.len() > 1 << 20 {
+            true => 1,
+            false => tftp.fetches,
+        };
+        let load = Load {
+            server: self.stations[&kind].address(tftp.path),
+            path: tftp.path,
+            clients: tftp.clients,
+            fetches,
+            ask: Ask {
+                name: content.name,
+                blksize: tftp.blksize,
+                window: tftp.window,
+                timer: tftp.timer,
+                ack_every_gap: tftp.ack_every_gap,
+            },
+            content: &content.bytes,
+            gro: tftp.gro,
+            impairments: tftp.impairments,
+            limit: tftp.limit,
+            raw: kind.is_floor(),
+        };
+        self.site.run(|| client::run(&load))
+    }
+
+    /// Runs `work` while the server's memory is looked at.
+    fn watched<T: Send>(
+        &self,
+        server: &Server,
+        work: impl FnOnce() -> Result<T> + Send,
+    ) -> Result<(T, Usage)> {
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let watch = scope.spawn(|| {
+                let mut peak = Usage::default();
+                while !over.load(Ordering::Relaxed) {
+                    peak = peak.max(server.group.usage());
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                peak
+            });
+            let result = work();
+            over.store(true, Ordering::Relaxed);
+            let peak = watch.join().unwrap_or_default();
+            Ok((result?, peak))
+        })
+    }
+
+    fn content(&self, file: File) -> &Content {
+        match file {
+            File::Small => &self.files.small,
+            File::Quarter => &self.files.quarter,
+            File::Mib => &self.files.mib,
+            File::Kernel => &self.files.kernel,
+            File::Initrd => &self.files.initrd,
+        }
+    }
+}
+
+impl Tftp {
+    /// The smallest question.
+    fn knock() -> Self {
+        Self {
+            clients: 1,
+            fetches: 1,
+            file: File::Small,
+            file_windowless: File::Small,
+            blksize: 1428,
+            window: 1,
+            gro: false,
+            ack_every_gap: false,
+            timer: Duration::from_millis(100),
+            impairments: Default::default(),
+            path: Path::Veth,
+            limit: Duration::from_secs(1),
+            memory: false,
+        }
+    }
+}
+
+fn tftp_figures(
+    tftp: &Tftp,
+    outcome: &Outcome,
+    cpu: Duration,
+    base: Usage,
+    peak: Usage,
+) -> Figures {
+    let wall = outcome.wall.as_secs_f64();
+    let cpu = cpu.as_secs_f64();
+    let seconds: Vec<f64> = outcome.times.iter().map(Duration::as_secs_f64).collect();
+    let stats = outcome.stats;
+    let gib = outcome.bytes as f64 / f64::from(1 << 30);
+    let done = seconds.len() as f64;
+    let mut figures = Figures::from([
+        ("mb_s", outcome.bytes as f64 / 1e6 / wall),
+        ("cpu_s_gib", cpu / gib),
+        ("per_s", done / wall),
+        ("cpu_us", cpu * 1e6 / done),
+        ("wall_s", wall),
+        ("failed", outcome.failed as f64),
+        ("request_repeats", stats.request_repeats as f64),
+        ("ack_repeats", stats.ack_repeats as f64),
+        ("windowless", stats.windowless as f64),
+        (
+            "duplicates_pct",
+            100.0 * stats.duplicates as f64 / (stats.blocks - stats.duplicates).max(1) as f64,
+        ),
+    ]);
+    // Fetches that did not complete took longer than any that did.
+    let mut all = seconds;
+    all.extend(std::iter::repeat_n(
+        tftp.limit.as_secs_f64(),
+        outcome.failed,
+    ));
+    for (share, s, ms) in [(0.5, "p50_s", "p50_ms"), (0.99, "p99_s", "p99_ms")] {
+        if let Some(value) = percentile(&all, share) {
+            figures.insert(s, value);
+            figures.insert(ms, value * 1e3);
+        }
+    }
+    if tftp.memory {
+        let grown = peak.anonymous_kib.saturating_sub(base.anonymous_kib) as f64;
+        figures.insert("kib_per_client", grown / tftp.clients as f64);
+        figures.insert("peak_kib", peak.anonymous_kib as f64);
+        figures.insert("processes", peak.processes as f64);
+        figures.insert("threads", peak.threads as f64);
+    }
+    // A run without a byte has no rate.
+    figures.retain(|_, value| value.is_finite());
+    figures
+}
+
+/// Processor time of this process.
+fn own_cpu() -> Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).context("getrusage")?;
+    let micros = |time: nix::sys::time::TimeVal| {
+        Duration::new(
+            u64::try_from(time.tv_sec()).unwrap_or(0),
+            u32::try_from(time.tv_usec()).unwrap_or(0) * 1000,
+        )
+    };
+    Ok(micros(usage.user_time()) + micros(usage.system_time()))
+}
+
+fn progress(case: &Case, number: usize, rounds: usize, kind: Kind, round: &Round) {
+    let figures: Vec<String> = case
+        .columns
+        .iter()
+        .filter_map(|c| {
+            Some(format!(
+                "{} {}",
+                crate::report::number(*round.figures.get(c.key)?),
+                c.title
+            ))
+        })
+        .collect();
+    eprintln!(
+        "  {} {}/{rounds} {:<14} {}",
+        case.name,
+        number + 1,
+        kind.name(),
+        figures.join(", ")
+    );
+}
+
+/// How long a server may take to answer; generous for loaded machines.
+const READY: Duration = Duration::from_secs(30);
+/// Between the last byte and the reading of what it cost.
+const SETTLE: Duration = Duration::from_millis(30);
+/// A round in which other work had more processors than this is done again ...
+const TOO_MUCH: f64 = 1.7;
+/// ... so many times.
+const REPEATS: usize = 2;
