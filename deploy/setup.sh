@@ -41,6 +41,9 @@ for part in "$@"; do
             lan
             need busybox busybox
             need tcpdump tcpdump
+            need tftp-hpa tftp
+            need atftp atftp
+            need curl curl
             need postgresql /usr/lib/postgresql/15/bin/postgres
             need chromium chromium
             need nodejs node

@@ -1,7 +1,8 @@
 //! The directories that boot files are served from.
 
+use crate::cache::{DEFAULT_BUDGET, FileCache, SharedFile};
 use crate::loaders::{self, LoaderIndex, LoaderStatus};
-use crate::opener::{self, OpenFile, Refused};
+use crate::opener::{self, Patience, Refused};
 use bootplan::{LoaderInventory, RelPath};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -15,6 +16,7 @@ pub struct BootFiles {
     loader_dirs: Vec<PathBuf>,
     images: PathBuf,
     index: RwLock<Arc<LoaderIndex>>,
+    cache: FileCache,
 }
 
 /// Why the boot files cannot be served at all.
@@ -65,7 +67,19 @@ impl BootFiles {
             loader_dirs: loader_dirs.to_owned(),
             images: images.to_owned(),
             index: RwLock::new(Arc::new(index)),
+            cache: FileCache::new(DEFAULT_BUDGET),
         })
+    }
+
+    /// The same directories with another memory of file contents.
+    #[must_use]
+    pub fn with_cache(self, cache: FileCache) -> BootFiles {
+        BootFiles { cache, ..self }
+    }
+
+    /// What is kept of the files that are being served.
+    pub fn cache(&self) -> &FileCache {
+        &self.cache
     }
 
     /// Which platform and role has a loader on disk; operator's sets win over packaged ones. A
@@ -93,38 +107,64 @@ impl BootFiles {
 
     /// Opens a loader by name: in each directory in turn by its exact name, then by the only
     /// indexed name that differs in case alone (firmware and DOS-bred loaders change it).
-    pub(crate) fn open_loader(&self, name: &RelPath) -> Result<OpenFile, Refused> {
+    pub(crate) fn open_loader(
+        &self,
+        name: &RelPath,
+        patience: Patience,
+    ) -> Result<SharedFile, Refused> {
         if loaders::is_bookkeeping(name) {
             return Err(Refused::Absent);
         }
-        match self.open_exact(name) {
+        match self.open_exact(name, patience) {
             Err(Refused::Absent) => {}
             other => return other,
         }
         match self.current().other_case(name) {
-            Some(name) => self.open_exact(&name),
+            Some(name) => self.open_exact(&name, patience),
             None => Err(Refused::Absent),
         }
     }
 
     /// Whether this path below the images directory can be served at this moment.
     pub fn has_image(&self, path: &RelPath) -> bool {
-        self.open_image(path).is_ok()
+        self.open_image(path, Patience::Waits).is_ok()
     }
 
     /// Opens a file below the images directory, by its exact name.
-    pub(crate) fn open_image(&self, path: &RelPath) -> Result<OpenFile, Refused> {
-        opener::open_beneath(&self.images, path)
+    pub(crate) fn open_image(
+        &self,
+        path: &RelPath,
+        patience: Patience,
+    ) -> Result<SharedFile, Refused> {
+        self.open_beneath(&self.images, path, patience)
     }
 
-    fn open_exact(&self, name: &RelPath) -> Result<OpenFile, Refused> {
+    fn open_exact(&self, name: &RelPath, patience: Patience) -> Result<SharedFile, Refused> {
         for dir in &self.loader_dirs {
-            match opener::open_beneath(dir, name) {
+            match self.open_beneath(dir, name, patience) {
                 Err(Refused::Absent) => {}
                 other => return other,
             }
         }
         Err(Refused::Absent)
+    }
+
+    /// The version that stands under this name now: the one that is open already, or (for those
+    /// who may wait) a new one.
+    fn open_beneath(
+        &self,
+        dir: &Path,
+        name: &RelPath,
+        patience: Patience,
+    ) -> Result<SharedFile, Refused> {
+        let identity = opener::look(dir, name, patience)?;
+        let open = self.cache.find(&identity);
+        match (open, patience) {
+            (Some(file), Patience::Waits) => Ok(file),
+            (Some(file), Patience::Never) if file.is_local() => Ok(file),
+            (_, Patience::Never) => Err(Refused::WouldBlock),
+            (None, Patience::Waits) => Ok(self.cache.adopt(opener::open_beneath(dir, name)?)),
+        }
     }
 
     fn current(&self) -> Arc<LoaderIndex> {

@@ -9,12 +9,13 @@
 //! [`assets`] installs loaders and sample images from Debian's packages; no binary is committed.
 
 pub mod assets;
+mod cache;
 mod files;
 mod loaders;
 mod lookup;
 mod opener;
 
+pub use cache::{CacheStats, DEFAULT_BUDGET, FileCache, PIECE, SharedFile, TIDY_EVERY};
 pub use files::{BootFiles, OpenError};
 pub use loaders::{LoaderSet, LoaderStatus};
 pub use lookup::{Asker, Found, Rendered};
-pub use opener::OpenFile;

@@ -1,7 +1,7 @@
 //! Which loaders are on disk, and what to say about each of them.
 
-use crate::OpenFile;
 use crate::assets::{self, Installed, LoaderEntry, Manifest, Record, digest};
+use crate::opener::OpenFile;
 use crate::opener::{Refused, open_beneath};
 use bootplan::{LoaderInventory, LoaderRole, Platform, RelPath};
 use serde::Serialize;
@@ -226,7 +226,7 @@ fn found(status: &mut LoaderStatus, open: OpenFile, installed: Option<&Installed
         Some(_) => LoaderSet::Packaged,
         None => LoaderSet::Operator,
     });
-    status.size = open.len;
+    status.size = open.identity.len();
     status.sha256 = digest(open.file.take(HASH_LIMIT)).ok().map(|(sum, _)| sum);
     let Some(installed) = installed else { return };
     status.package = Some(format!(

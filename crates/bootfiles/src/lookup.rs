@@ -1,7 +1,7 @@
 //! One lookup for both transports: a parsed name becomes a text, a file, or nothing.
 
-use crate::opener::Refused;
-use crate::{BootFiles, OpenFile};
+use crate::opener::{Patience, Refused};
+use crate::{BootFiles, SharedFile};
 use bootplan::menu::{self, Language};
 use bootplan::{
     Because, BootClient, BootPath, Catalog, ClientKey, Decision, Endpoint, EventKind, IpxeFeatures,
@@ -39,7 +39,7 @@ pub enum Found {
     /// A text rendered for this client.
     Text(Rendered),
     /// A file.
-    File(OpenFile),
+    File(SharedFile),
     /// Nothing, or nothing that may be served: clients cannot tell which.
     Absent,
 }
@@ -130,7 +130,7 @@ impl Rendered {
 }
 
 impl BootFiles {
-    /// What this client gets under this name.
+    /// What this client gets under this name. Blocks as the file system does.
     ///
     /// Menus are rendered from the same [`decide`] that DHCP asks. A machine that is to be left
     /// alone ([`Outcome::Silent`]) got no offer from us; when its loader asks nevertheless
@@ -151,9 +151,34 @@ impl BootFiles {
         catalog: &Catalog,
         server: &Endpoint,
     ) -> Found {
+        let found = self.find(path, asker, catalog, server, Patience::Waits);
+        found.unwrap_or(Found::Absent) // a patient one is always answered
+    }
+
+    /// The same without ever waiting for a disk or a file server. `None`: only
+    /// [`BootFiles::lookup`], on a thread that may block, can tell. Menus are always answered; so is
+    /// a file (or its absence) that was asked for before, on a file system of this machine.
+    pub fn lookup_cached(
+        &self,
+        path: &BootPath,
+        asker: &Asker,
+        catalog: &Catalog,
+        server: &Endpoint,
+    ) -> Option<Found> {
+        self.find(path, asker, catalog, server, Patience::Never)
+    }
+
+    fn find(
+        &self,
+        path: &BootPath,
+        asker: &Asker,
+        catalog: &Catalog,
+        server: &Endpoint,
+        patience: Patience,
+    ) -> Option<Found> {
         let text = match path {
-            BootPath::Loader(name) => return file(path, asker, self.open_loader(name)),
-            BootPath::Image(image) => return file(path, asker, self.open_image(image)),
+            BootPath::Loader(name) => return file(path, asker, self.open_loader(name, patience)),
+            BootPath::Image(image) => return file(path, asker, self.open_image(image, patience)),
             BootPath::IpxeBootstrap => Some(bootstrap(
                 Stage::Ipxe,
                 "boot.ipxe",
@@ -199,7 +224,7 @@ impl BootFiles {
                 ask.answer(asker, catalog, server)
             }
         };
-        text.map_or(Found::Absent, Found::Text)
+        Some(text.map_or(Found::Absent, Found::Text))
     }
 }
 
@@ -268,10 +293,12 @@ fn bootstrap(stage: Stage, path: &str, body: String) -> Rendered {
     }
 }
 
-/// What a client may not have looks like what is not there; the log knows the difference.
-fn file(path: &BootPath, asker: &Asker, opened: Result<OpenFile, Refused>) -> Found {
+/// What a client may not have looks like what is not there; the log knows the difference. `None`:
+/// it cannot be told without waiting.
+fn file(path: &BootPath, asker: &Asker, opened: Result<SharedFile, Refused>) -> Option<Found> {
     match opened {
-        Ok(file) => return Found::File(file),
+        Ok(file) => return Some(Found::File(file)),
+        Err(Refused::WouldBlock) => return None,
         Err(Refused::Absent) => {}
         Err(Refused::Forbidden(why)) => {
             tracing::warn!(?path, client = %asker.ip, why, "boot file refused");
@@ -280,7 +307,7 @@ fn file(path: &BootPath, asker: &Asker, opened: Result<OpenFile, Refused>) -> Fo
             tracing::warn!(?path, client = %asker.ip, %error, "boot file cannot be read");
         }
     }
-    Found::Absent
+    Some(Found::Absent)
 }
 
 fn key_name(key: &ClientKey) -> String {

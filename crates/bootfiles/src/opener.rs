@@ -14,32 +14,57 @@
 //! * A hard link is served like any file: whoever can make one here can copy the content here.
 
 use bootplan::RelPath;
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::stat::{FileStat, SFlag, fstat};
-use nix::sys::statfs::{PROC_SUPER_MAGIC, SYSFS_MAGIC, fstatfs};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, fstatfs, openat2, statx,
+};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+/// Whether the caller may wait for a disk or a file server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// On a thread that may block.
+    Waits,
+    /// Only what the kernel knows by heart; else [`Refused::WouldBlock`].
+    Never,
+}
+
+/// What tells one version of a file's content from every other.
+///
+/// The change time is in it because tools that copy a modification time along would otherwise
+/// make two versions look alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    device: (u32, u32),
+    inode: u64,
+    len: u64,
+    modified: Instant,
+    changed: Instant,
+}
+
+/// Seconds since the epoch and nanoseconds, as the file system has it.
+type Instant = (i64, u32);
+
 /// A regular file from below one of our directories, open for reading at any offset.
 ///
-/// The handle outlives renames: a file replaced during a transfer is still sent as it was. A file
-/// truncated in place gives short reads; whoever sends it must then end the transfer.
+/// The handle outlives renames: a file replaced during a transfer is still sent as it was.
 #[derive(Debug)]
-pub struct OpenFile {
+pub(crate) struct OpenFile {
     /// The handle; use positioned reads.
-    pub file: File,
-    /// Length in bytes when it was opened; never send more than this.
-    pub len: u64,
-    /// When its content last changed.
-    pub modified: SystemTime,
-    /// A strong entity tag with its quotes: other content means another tag.
-    pub etag: String,
+    pub(crate) file: File,
+    /// What was opened.
+    pub(crate) identity: Identity,
+    /// Whether a later change is sure to have another identity. False for a moment after a change
+    /// on file systems that count time in seconds.
+    pub(crate) settled: bool,
+    /// Whether the file system is in this machine, so that what the kernel knows by heart of a
+    /// file is the truth. A file server's file may have changed without our kernel's knowledge.
+    pub(crate) local: bool,
 }
 
 /// Why a name opens nothing. Clients are told the same in every case.
@@ -51,105 +76,214 @@ pub(crate) enum Refused {
     Forbidden(&'static str),
     #[error("cannot be opened")]
     Failed(#[source] io::Error),
+    #[error("cannot be answered without waiting")]
+    WouldBlock,
 }
 
-/// Opens a regular file below `root`; see the module's text for what is refused.
+/// Which version of which file this name stands for at this moment, without opening it.
+pub(crate) fn look(root: &Path, path: &RelPath, patience: Patience) -> Result<Identity, Refused> {
+    let root = open_root(root, patience)?;
+    let looked_at = resolve(&root, path.as_str(), OFlags::PATH, patience)?;
+    regular(&looked_at, patience)
+}
+
+/// Opens a regular file below `root`; see the module's text for what is refused. Blocks as the
+/// file system does, and for a tick of the kernel's clock when the file has only just changed.
 pub(crate) fn open_beneath(root: &Path, path: &RelPath) -> Result<OpenFile, Refused> {
     // The directory is opened afresh each time: it may be mounted over or replaced while we run.
-    let root = open_root(root).map_err(refusal)?;
-    let open = |flags| resolve(&root, path.as_str(), flags).map_err(|e| refusal(e.into()));
-    let looked_at = open(OFlag::O_PATH)?;
-    regular(&looked_at)?;
-    let fd = open(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
-    let stat = regular(&fd)?;
-    let kind = fstatfs(&fd).map_err(|e| Refused::Failed(e.into()))?;
-    if [PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&kind.filesystem_type()) {
+    let root = open_root(root, Patience::Waits)?;
+    let open = |flags| resolve(&root, path.as_str(), flags, Patience::Waits);
+    let looked_at = open(OFlags::PATH)?;
+    regular(&looked_at, Patience::Waits)?;
+    let fd = open(OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+    let kind = fstatfs(&fd).map_err(|e| Refused::Failed(e.into()))?.f_type as u64;
+    if KERNELS_OWN.contains(&kind) {
         return Err(Refused::Forbidden("a file of the kernel"));
     }
+    let mut identity = regular(&fd, Patience::Waits)?;
+    for _ in 0..SETTLE_TRIES {
+        let Some(wait) = identity.unsettled().filter(|wait| *wait <= TICK) else {
+            break;
+        };
+        std::thread::sleep(wait);
+        identity = regular(&fd, Patience::Waits)?;
+    }
     Ok(OpenFile {
-        len: u64::try_from(stat.st_size).unwrap_or(0),
-        modified: modified(&stat),
-        etag: etag(&stat),
         file: File::from(fd),
+        settled: identity.unsettled().is_none(),
+        identity,
+        local: LOCAL.contains(&kind),
     })
 }
 
 /// Whether a directory can be opened with `openat2` at all.
 pub(crate) fn probe(root: &Path) -> io::Result<()> {
-    let fd = open_root(root)?;
-    resolve(&fd, ".", OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+    let into = |refused| match refused {
+        Refused::Failed(error) => error,
+        other => io::Error::other(other.to_string()),
+    };
+    let fd = open_root(root, Patience::Waits).map_err(into)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    resolve(&fd, ".", flags, Patience::Waits).map_err(into)?;
     Ok(())
 }
 
-fn open_root(root: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let file = File::options()
-        .read(true)
-        .custom_flags(flags.bits())
-        .open(root)?;
-    Ok(file.into())
+impl Identity {
+    /// Of an open file or an `O_PATH` handle.
+    pub(crate) fn of(fd: impl AsFd) -> io::Result<Identity> {
+        Ok(Identity::from(&stat(&fd, Patience::Waits)?))
+    }
+
+    /// Length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// When the content last changed.
+    pub(crate) fn modified(&self) -> SystemTime {
+        let (seconds, nanos) = self.modified;
+        SystemTime::UNIX_EPOCH + Duration::new(u64::try_from(seconds).unwrap_or(0), nanos)
+    }
+
+    /// Whether the content of an open file is still what it was. The change time does not count
+    /// here: it changes, too, when the file loses its name to another one, and then the
+    /// content is whole.
+    pub(crate) fn same_content(&self, now: &Identity) -> bool {
+        (self.len, self.modified) == (now.len, now.modified)
+    }
+
+    /// A strong entity tag with its quotes: hashed, because inode numbers are nobody's business.
+    pub(crate) fn etag(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.device.0.to_be_bytes());
+        hash.update(self.device.1.to_be_bytes());
+        hash.update(self.inode.to_be_bytes());
+        hash.update(self.len.to_be_bytes());
+        for (seconds, nanos) in [self.modified, self.changed] {
+            hash.update(seconds.to_be_bytes());
+            hash.update(nanos.to_be_bytes());
+        }
+        let digest = hash.finalize();
+        format!("\"{}\"", data_encoding::HEXLOWER.encode(&digest[..16]))
+    }
+
+    /// How long to wait until the next change is sure to carry another time; `None` if it is now.
+    ///
+    /// A file system's clock ticks every 4 to 10 ms (some only every second: then no time has a
+    /// fraction), and two changes within a tick look alike.
+    fn unsettled(&self) -> Option<Duration> {
+        let tick = if self.changed.1 == 0 { COARSE } else { TICK };
+        let (seconds, nanos) = self.changed;
+        let changed = Duration::new(u64::try_from(seconds).ok()?, nanos);
+        // A change time in the future (a clock set back) is as good as one long ago.
+        let age = (SystemTime::UNIX_EPOCH + changed).elapsed().ok()?;
+        tick.checked_sub(age).filter(|wait| !wait.is_zero())
+    }
 }
 
-fn resolve(root: &OwnedFd, path: &str, flags: OFlag) -> nix::Result<OwnedFd> {
-    let how = OpenHow::new()
-        .flags(flags | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    // EAGAIN: a rename elsewhere raced with `..` of a symbolic link; the manual says try again.
-    for _ in 0..RACE_RETRIES {
-        match openat2(root, path, how) {
-            Err(Errno::EAGAIN) => {}
-            other => return other,
+impl From<&Statx> for Identity {
+    fn from(stat: &Statx) -> Self {
+        Identity {
+            device: (stat.stx_dev_major, stat.stx_dev_minor),
+            inode: stat.stx_ino,
+            len: stat.stx_size,
+            modified: (stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
+            changed: (stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
         }
     }
-    Err(Errno::EAGAIN)
 }
 
-fn regular(fd: &impl AsFd) -> Result<FileStat, Refused> {
-    let stat = fstat(fd).map_err(|e| Refused::Failed(e.into()))?;
-    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
-    if kind == SFlag::S_IFREG {
-        Ok(stat)
+fn open_root(root: &Path, patience: Patience) -> Result<OwnedFd, Refused> {
+    let cached = match patience {
+        Patience::Waits => ResolveFlags::empty(),
+        Patience::Never => ResolveFlags::CACHED,
+    };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat2(CWD, root, flags, Mode::empty(), cached).map_err(|e| refusal(e, patience))
+}
+
+fn resolve(
+    root: &OwnedFd,
+    path: &str,
+    flags: OFlags,
+    patience: Patience,
+) -> Result<OwnedFd, Refused> {
+    let flags = flags | OFlags::CLOEXEC;
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let (how, tries) = match patience {
+        // EAGAIN: a rename elsewhere raced with `..` of a symbolic link; the manual says try again.
+        Patience::Waits => (beneath, RACE_RETRIES),
+        Patience::Never => (beneath | ResolveFlags::CACHED, 1),
+    };
+    let mut result = Err(Errno::AGAIN);
+    for _ in 0..tries {
+        result = openat2(root, path, flags, Mode::empty(), how);
+        if !matches!(result, Err(Errno::AGAIN)) {
+            break;
+        }
+    }
+    result.map_err(|e| refusal(e, patience))
+}
+
+fn regular(fd: &OwnedFd, patience: Patience) -> Result<Identity, Refused> {
+    let stat = stat(fd, patience).map_err(|e| refusal(e, patience))?;
+    let kind = FileType::from_raw_mode(stat.stx_mode.into());
+    if kind == FileType::RegularFile {
+        Ok(Identity::from(&stat))
     } else {
         Err(Refused::Forbidden("not a regular file"))
     }
 }
 
-fn refusal(error: io::Error) -> Refused {
-    match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG) => Refused::Absent,
-        Some(Errno::EXDEV) => Refused::Forbidden("a link out of the served directory"),
-        Some(Errno::ELOOP) => Refused::Forbidden("a loop of links"),
-        _ => Refused::Failed(error),
-    }
+fn stat(fd: impl AsFd, patience: Patience) -> Result<Statx, Errno> {
+    let sync = match patience {
+        Patience::Waits => AtFlags::STATX_SYNC_AS_STAT,
+        Patience::Never => AtFlags::STATX_DONT_SYNC,
+    };
+    statx(fd, "", AtFlags::EMPTY_PATH | sync, StatxFlags::BASIC_STATS)
 }
 
-fn modified(stat: &FileStat) -> SystemTime {
-    let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
-    let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
-    SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos)
-}
-
-/// Identity, length and both times, hashed: inode numbers are nobody's business. The change time
-/// is in it because tools that copy a modification time along would otherwise repeat a tag.
-fn etag(stat: &FileStat) -> String {
-    let mut hash = Sha256::new();
-    hash.update(stat.st_dev.to_be_bytes());
-    hash.update(stat.st_ino.to_be_bytes());
-    hash.update(stat.st_size.to_be_bytes());
-    for time in [
-        stat.st_mtime,
-        stat.st_mtime_nsec,
-        stat.st_ctime,
-        stat.st_ctime_nsec,
-    ] {
-        hash.update(time.to_be_bytes());
+fn refusal(error: Errno, patience: Patience) -> Refused {
+    match error {
+        Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => Refused::Absent,
+        Errno::XDEV => Refused::Forbidden("a link out of the served directory"),
+        Errno::LOOP => Refused::Forbidden("a loop of links"),
+        // Kernels before 5.12 do not know RESOLVE_CACHED and say EINVAL.
+        Errno::AGAIN | Errno::INVAL if patience == Patience::Never => Refused::WouldBlock,
+        error => Refused::Failed(error.into()),
     }
-    let digest = hash.finalize();
-    format!("\"{}\"", data_encoding::HEXLOWER.encode(&digest[..16]))
 }
 
 /// More than a handful means somebody renames without end; the client asks again anyway.
 const RACE_RETRIES: u32 = 8;
+/// Longer than a tick of any kernel's clock (10 ms at HZ=100).
+const TICK: Duration = Duration::from_millis(20);
+/// Longer than a tick of a file system that counts seconds (FAT: two).
+const COARSE: Duration = Duration::from_millis(2100);
+/// A file that changes all the time is served as it is after that.
+const SETTLE_TRIES: u32 = 2;
+
+/// proc, sysfs.
+const KERNELS_OWN: [u64; 2] = [0x9fa0, 0x6265_6572];
+
+/// File systems of which our kernel knows everything: `man 2 statfs` has the numbers. What is
+/// not here is still served, only always by a thread that may wait.
+const LOCAL: [u64; 14] = [
+    0xef53,      // ext2, ext3, ext4
+    0x5846_5342, // XFS
+    0x9123_683e, // Btrfs
+    0x0102_1994, // tmpfs
+    0x8584_58f6, // ramfs
+    0x794c_7630, // overlayfs
+    0xf2f5_2010, // F2FS
+    0x2fc1_2fc1, // ZFS
+    0x9660,      // ISO 9660
+    0x1501_3346, // UDF
+    0x7371_7368, // SquashFS
+    0xe0f5_e1e2, // EROFS
+    0x4d44,      // FAT
+    0x2011_bab0, // exFAT
+];
 
 #[cfg(test)]
 mod tests;

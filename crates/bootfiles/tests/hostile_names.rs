@@ -2,7 +2,6 @@
 
 use bootfiles::{Asker, BootFiles, Found};
 use bootplan::{BootPath, Catalog, Endpoint};
-use std::io::Read;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -46,11 +45,10 @@ impl Server {
             .files
             .lookup(&path, &asker, &Catalog::default(), &server)
         {
-            Found::File(mut open) => {
-                let mut text = String::new();
-                open.file.read_to_string(&mut text).expect("readable");
-                assert_eq!(text.len() as u64, open.len);
-                Some(text)
+            Found::File(file) => {
+                let text = file.load(0).expect("readable");
+                assert_eq!(text.len() as u64, file.len());
+                Some(String::from_utf8(text.into()).expect("UTF-8"))
             }
             Found::Text(_) | Found::Absent => None,
         }

@@ -12,7 +12,7 @@ use crate::reload::Reloader;
 use crate::status::{StatusSources, dhcp_rows, port};
 use crate::{bind, setup};
 use anyhow::Context;
-use bootfiles::BootFiles;
+use bootfiles::{BootFiles, FileCache, TIDY_EVERY};
 use proxydhcp::Port;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use web::listen::{self, Budget};
 use web::people::{Actor, PeopleOptions, PeopleState};
+use web::transfers::Transfers;
 
 /// A server with everything open and nothing running yet.
 pub(crate) struct Server {
@@ -38,6 +39,7 @@ pub(crate) struct Server {
     pages: PeopleState,
     control: axum::Router,
     reloader: Reloader,
+    files: Arc<BootFiles>,
     interfaces: watch::Receiver<Arc<Interfaces>>,
     config: Config,
 }
@@ -69,6 +71,16 @@ pub(crate) async fn run(
         .await
 }
 
+/// Closes files that nobody fetches any more.
+async fn tidy(files: Arc<BootFiles>) {
+    loop {
+        tokio::time::sleep(TIDY_EVERY).await;
+        let files = Arc::clone(&files);
+        // Closing waits where a file server does.
+        let _ = tokio::task::spawn_blocking(move || files.cache().tidy()).await;
+    }
+}
+
 async fn first_of(a: &mut Signal, b: &mut Signal) {
     tokio::select! { _ = a.recv() => {}, _ = b.recv() => {} }
 }
@@ -84,10 +96,12 @@ pub(crate) async fn build(
     setup::make_directories(&data)?;
     setup::raise_open_files();
     let store = Store::open(&config.database_url()).await?;
-    let files = Arc::new(BootFiles::open(
+    let files = BootFiles::open(
         &[data.join("loaders/local"), data.join("loaders/packaged")],
         &data.join("images"),
-    )?);
+    )?;
+    let cache = FileCache::new(u64::from(config.cache.memory_mib) << 20);
+    let files = Arc::new(files.with_cache(cache));
     store.set_loaders(files.inventory());
 
     let (wanted, wanted_interfaces) = watch::channel(config.interfaces.clone());
@@ -124,11 +138,13 @@ pub(crate) async fn build(
             .inspect_err(|e| tracing::debug!("{e}"))
             .ok(),
     };
+    let transfers = Transfers::default();
     let tftp = match config.tftp.enabled {
         true => Some(TftpServer::bind(
             &config.tftp,
             &responder,
             Arc::clone(&files),
+            transfers.clone(),
         )?),
         false => None,
     };
@@ -190,7 +206,7 @@ pub(crate) async fn build(
         said,
         running: config.clone(),
         wanted,
-        files,
+        files: Arc::clone(&files),
         loader_dirs: vec![data.join("loaders/local"), data.join("loaders/packaged")],
         store: store.clone(),
         fault: config_fault,
@@ -214,6 +230,7 @@ pub(crate) async fn build(
         responder,
         boot,
         reloader,
+        files,
         interfaces,
         config,
     })
@@ -267,6 +284,7 @@ impl Server {
             stopped(),
         ));
         let mut reloading = tokio::spawn(self.reloader.run());
+        let tidying = tokio::spawn(tidy(self.files));
 
         tokio::pin!(shutdown);
         let failure = tokio::select! {
@@ -280,6 +298,7 @@ impl Server {
         tracing::info!("stopping: no new requests; transfers under way may finish");
         packets.abort_all();
         reloading.abort();
+        tidying.abort();
         self.pages.close();
         drop(stop);
         while draining.join_next().await.is_some() {}

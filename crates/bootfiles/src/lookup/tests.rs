@@ -3,7 +3,6 @@ use bootplan::{
     BootMethod, Facts, LoaderInventory, Machine, MachineId, MachineState, Profile, Site,
     UnassignedPolicy,
 };
-use std::io::Read;
 
 const MAC: MacAddr = MacAddr([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
 const STRANGER: MacAddr = MacAddr([0x52, 0x54, 0, 0, 0, 1]);
@@ -298,10 +297,9 @@ fn files_come_from_their_own_directories_and_refusals_look_like_absence() {
     let site = site();
     let catalog = silence();
     let read = |path: BootPath| match site.files.lookup(&path, &Asker::at(IP), &catalog, &SERVER) {
-        Found::File(mut open) => {
-            let mut text = String::new();
-            open.file.read_to_string(&mut text).expect("readable");
-            Some(text)
+        Found::File(file) => {
+            let text = file.load(0).expect("readable");
+            Some(String::from_utf8(text.into()).expect("UTF-8"))
         }
         Found::Text(_) => panic!("a text"),
         Found::Absent => None,

@@ -60,8 +60,8 @@ fn plain_files_open_with_length_and_time() {
     assert_eq!(yard.read("f"), "plain");
     assert_eq!(yard.read("dir/f"), "deeper");
     let open = yard.open("f").expect("served");
-    assert_eq!(open.len, 5);
-    let age = open.modified.elapsed().unwrap_or_default();
+    assert_eq!(open.identity.len(), 5);
+    let age = open.identity.modified().elapsed().unwrap_or_default();
     assert!(age.as_secs() < 60, "{age:?}");
 }
 
@@ -210,7 +210,7 @@ fn a_file_replaced_while_open_is_sent_as_it_was() {
     let mut buf = [0; 5];
     before.file.read_exact_at(&mut buf, 0).expect("still there");
     assert_eq!(&buf, b"plain");
-    assert_ne!(yard.open("f").expect("served").etag, before.etag);
+    assert_ne!(yard.open("f").expect("served").identity, before.identity);
 }
 
 #[test]
@@ -236,8 +236,8 @@ fn the_root_may_be_replaced_while_we_run() {
 #[test]
 fn tags_are_strong_stable_and_change_with_content_in_place() {
     let yard = Yard::new();
-    let tag = yard.open("f").expect("served").etag;
-    assert_eq!(yard.open("f").expect("served").etag, tag);
+    let tag = yard.open("f").expect("served").identity.etag();
+    assert_eq!(yard.open("f").expect("served").identity.etag(), tag);
     assert!(tag.starts_with('"') && tag.ends_with('"') && tag.len() == 34);
     // Same length, same modification time, other content.
     let path = yard.root().join("f");
@@ -247,5 +247,5 @@ fn tags_are_strong_stable_and_change_with_content_in_place() {
     file.write_all(b"PLAIN").expect("write");
     file.set_modified(modified.expect("times")).expect("utimes");
     drop(file);
-    assert_ne!(yard.open("f").expect("served").etag, tag);
+    assert_ne!(yard.open("f").expect("served").identity.etag(), tag);
 }

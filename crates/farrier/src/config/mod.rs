@@ -26,6 +26,8 @@ pub(crate) struct Config {
     pub dhcp: Dhcp,
     /// The TFTP server.
     pub tftp: Tftp,
+    /// The memory of file contents.
+    pub cache: Cache,
     /// The HTTP boot plane, for machines.
     pub http: Http,
     /// The people's pages.
@@ -89,6 +91,14 @@ pub(crate) struct Tftp {
     pub max_window: u16,
 }
 
+/// `cache:`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Cache {
+    /// Most memory that contents of served files take, in MiB, for TFTP and HTTP together.
+    pub memory_mib: u32,
+}
+
 /// `http:`
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -136,6 +146,7 @@ impl Default for Config {
             database: String::new(),
             dhcp: Dhcp::default(),
             tftp: Tftp::default(),
+            cache: Cache::default(),
             http: Http::default(),
             ui: Ui::default(),
             log: Log::default(),
@@ -157,6 +168,14 @@ impl Default for Tftp {
             enabled: true,
             max_block_size: 1468,
             max_window: 16,
+        }
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Cache {
+            memory_mib: u32::try_from(bootfiles::DEFAULT_BUDGET >> 20).unwrap_or(u32::MAX),
         }
     }
 }

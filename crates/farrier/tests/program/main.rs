@@ -11,5 +11,6 @@ mod interfaces;
 mod ports;
 mod reload;
 mod stop;
+mod tftp_clients;
 mod tftp_hostile;
 mod tftp_sockets;

@@ -1,17 +1,14 @@
-//! A file on its way out: constant memory however big it is, and one event at its end.
+//! A file on its way out: a piece or two in hand however big it is, and one event at its end.
 
 use axum::BoxError;
-use bootfiles::OpenFile;
+use bootfiles::SharedFile;
 use bootplan::{EventKind, Origin, Transport};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 use store::journal::EventSink;
 use tokio::task::JoinHandle;
 
@@ -25,59 +22,68 @@ pub(super) struct Transfer {
     pub(super) report: bool,
 }
 
-/// The part of a file from `start` over `length` octets, read ahead by one chunk.
+/// The part of a file from `start` over `length` octets: out of the shared memory of files, and
+/// where that has nothing, from the disk, one piece ahead of the client.
 ///
 /// The length was promised in the header. A file that was changed in place since then ends the
 /// transfer with an error, which closes the connection: a client must notice, and is never sent
 /// padding or a mixture of two versions (protocol.md G.2, G.3). One replaced by renaming is sent as
 /// it was.
 pub(super) struct FileBody {
-    file: Arc<File>,
-    modified: SystemTime,
+    file: SharedFile,
     offset: u64,
-    remaining: u64,
     length: u64,
     sent: u64,
-    chunk: usize,
-    handed_out: Instant,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
     failed: Option<String>,
     transfer: Transfer,
 }
 
 impl FileBody {
-    pub(super) fn new(open: OpenFile, start: u64, length: u64, transfer: Transfer) -> Self {
+    pub(super) fn new(file: SharedFile, start: u64, length: u64, transfer: Transfer) -> Self {
         FileBody {
-            file: Arc::new(open.file),
-            modified: open.modified,
+            file,
             offset: start,
-            remaining: length,
             length,
             sent: 0,
-            chunk: CHUNK_MIN,
-            handed_out: Instant::now(),
             reading: None,
             failed: None,
             transfer,
         }
     }
 
-    fn read_next(&mut self) {
-        let want = self.remaining.min(self.chunk as u64);
-        if want == 0 {
-            return;
-        }
-        let (file, offset, modified) = (Arc::clone(&self.file), self.offset, self.modified);
-        // `want` is at most CHUNK_MAX.
-        self.reading = Some(tokio::task::spawn_blocking(move || {
-            read_chunk(&file, offset, want as usize, modified)
-        }));
-        self.offset += want;
-        self.remaining -= want;
+    fn remaining(&self) -> u64 {
+        self.length - self.sent
     }
 
-    fn finished(&self) -> bool {
-        self.remaining == 0 && self.reading.is_none()
+    /// The octets at `offset`, up to the end of their piece.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        if self.reading.is_none() {
+            if let Some(bytes) = self.file.cached(self.offset) {
+                return Poll::Ready(Ok(bytes));
+            }
+            self.reading = Some(self.load());
+        }
+        let Some(reading) = &mut self.reading else {
+            return Poll::Pending; // it has just been set
+        };
+        let result = ready!(Pin::new(reading).poll(cx));
+        self.reading = None;
+        Poll::Ready(result.map_err(io::Error::other).flatten())
+    }
+
+    /// Reads the piece at `offset` on a thread that may block.
+    fn load(&self) -> JoinHandle<io::Result<Bytes>> {
+        let (file, offset) = (self.file.clone(), self.offset);
+        tokio::task::spawn_blocking(move || file.load(offset))
+    }
+
+    fn advance(&mut self, mut bytes: Bytes) -> Bytes {
+        // Less than `bytes` has.
+        bytes.truncate(usize::try_from(self.remaining()).unwrap_or(usize::MAX));
+        self.offset += bytes.len() as u64;
+        self.sent += bytes.len() as u64;
+        bytes
     }
 }
 
@@ -89,22 +95,17 @@ impl Body for FileBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if self.failed.is_some() {
+        if self.failed.is_some() || self.remaining() == 0 {
             return Poll::Ready(None);
         }
-        if self.reading.is_none() {
-            self.read_next();
-        }
-        let Some(reading) = &mut self.reading else {
-            return Poll::Ready(None);
-        };
-        let result = ready!(Pin::new(reading).poll(cx));
-        self.reading = None;
-        match result.map_err(io::Error::other).flatten() {
+        let from_disk = self.reading.is_some();
+        match ready!(self.poll_piece(cx)) {
             Ok(bytes) => {
-                self.sent += bytes.len() as u64;
-                self.adapt();
-                self.read_next();
+                let bytes = self.advance(bytes);
+                // Whoever reads from the disk will have to do so again.
+                if from_disk && self.remaining() > 0 {
+                    self.reading = Some(self.load());
+                }
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Err(error) => {
@@ -115,26 +116,11 @@ impl Body for FileBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.finished()
+        self.remaining() == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.length - self.sent)
-    }
-}
-
-impl FileBody {
-    /// Few, big reads for a client that keeps up; small ones for a slow reader, of whom there
-    /// may be thousands.
-    fn adapt(&mut self) {
-        let now = Instant::now();
-        let kept_up = now - self.handed_out < KEEPS_UP;
-        self.handed_out = now;
-        self.chunk = if kept_up {
-            (self.chunk * 2).min(CHUNK_MAX)
-        } else {
-            CHUNK_MIN
-        };
+        SizeHint::with_exact(self.remaining())
     }
 }
 
@@ -175,25 +161,3 @@ impl Drop for FileBody {
         self.transfer.events.emit(origin, kind);
     }
 }
-
-fn read_chunk(file: &File, offset: u64, want: usize, modified: SystemTime) -> io::Result<Bytes> {
-    let mut chunk = vec![0; want];
-    file.read_exact_at(&mut chunk, offset).map_err(|error| {
-        if error.kind() == io::ErrorKind::UnexpectedEof {
-            io::Error::new(error.kind(), "it has become shorter while it was sent")
-        } else {
-            error
-        }
-    })?;
-    if file.metadata()?.modified()? != modified {
-        return Err(io::Error::other("it was changed while it was sent"));
-    }
-    Ok(Bytes::from(chunk))
-}
-
-/// Two of these (one being sent, one read ahead) are what a slow reader costs.
-const CHUNK_MIN: usize = 32 * 1024;
-/// Fewer, bigger reads do not get faster.
-const CHUNK_MAX: usize = 256 * 1024;
-/// 32 KiB in this time is 5 Mbit/s.
-const KEEPS_UP: Duration = Duration::from_millis(50);

@@ -1,7 +1,7 @@
 //! Conditional and range requests (RFC 9110 sections 13 and 14), as EDK2's resume and iPXE's
 //! `sanboot` need them. Pure.
 
-use bootfiles::OpenFile;
+use bootfiles::SharedFile;
 use http::header::{self, HeaderMap, HeaderName};
 use http::{HeaderValue, Method};
 use jiff::Timestamp;
@@ -29,22 +29,22 @@ pub(super) enum Answer {
 }
 
 /// Goes through the conditions in the order of RFC 9110 13.2.2.
-pub(super) fn answer(method: &Method, headers: &HeaderMap, file: &OpenFile) -> Answer {
+pub(super) fn answer(method: &Method, headers: &HeaderMap, file: &SharedFile) -> Answer {
     decide(
         method,
         headers,
-        &file.etag,
-        seconds(file.modified),
-        file.len,
+        file.etag(),
+        seconds(file.modified()),
+        file.len(),
     )
 }
 
 /// The headers a client can make conditions with.
-pub(super) fn validators(headers: &mut HeaderMap, file: &OpenFile) {
-    if let Ok(etag) = HeaderValue::from_str(&file.etag) {
+pub(super) fn validators(headers: &mut HeaderMap, file: &SharedFile) {
+    if let Ok(etag) = HeaderValue::from_str(file.etag()) {
         headers.insert(header::ETAG, etag);
     }
-    let date = Timestamp::from_second(seconds(file.modified))
+    let date = Timestamp::from_second(seconds(file.modified()))
         .ok()
         .and_then(|at| PRINTER.timestamp_to_rfc9110_string(&at).ok())
         .and_then(|text| HeaderValue::try_from(text).ok());

@@ -6,7 +6,7 @@ use super::conditions::{self, Answer};
 use super::respond::{refusal, set, whole};
 use axum::body::Body;
 use axum::response::Response;
-use bootfiles::OpenFile;
+use bootfiles::SharedFile;
 use bootplan::MacAddr;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -14,7 +14,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 impl Exchange {
     pub(super) fn file(
         &self,
-        file: OpenFile,
+        file: SharedFile,
         name: String,
         mac: Option<MacAddr>,
         request: &Parts,
@@ -22,7 +22,7 @@ impl Exchange {
         let answer = conditions::answer(&request.method, &request.headers, &file);
         let method = &request.method;
         let (start, length, status) = match answer {
-            Answer::Whole => (0, file.len, StatusCode::OK),
+            Answer::Whole => (0, file.len(), StatusCode::OK),
             Answer::Part { start, length } => (start, length, StatusCode::PARTIAL_CONTENT),
             Answer::NotModified => {
                 let mut response = Response::new(Body::empty());
@@ -43,7 +43,7 @@ impl Exchange {
                 set(
                     &mut response,
                     header::CONTENT_RANGE,
-                    &format!("bytes */{}", file.len),
+                    &format!("bytes */{}", file.len()),
                 );
                 return response;
             }
@@ -57,7 +57,7 @@ impl Exchange {
         headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         conditions::validators(headers, &file);
         if status == StatusCode::PARTIAL_CONTENT {
-            let range = format!("bytes {start}-{}/{}", start + length - 1, file.len);
+            let range = format!("bytes {start}-{}/{}", start + length - 1, file.len());
             set(&mut response, header::CONTENT_RANGE, &range);
         }
         if method == Method::GET {
@@ -68,7 +68,7 @@ impl Exchange {
                 started: self.started,
                 // A part out of the middle (iPXE reads an ISO by thousands of them) is no
                 // milestone; whoever got the last octet has the file.
-                report: start + length == file.len,
+                report: start + length == file.len(),
             };
             *response.body_mut() = Body::new(FileBody::new(file, start, length, transfer));
         }

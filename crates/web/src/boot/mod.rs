@@ -112,22 +112,24 @@ impl Exchange {
         let mut asker =
             Asker::at(self.ip.unwrap_or(Ipv4Addr::UNSPECIFIED)).with_query(target.query);
         asker.mac_hint = hint;
-        match self.lookup(target.path.clone(), asker.clone()).await {
+        match self.lookup(&target.path, &asker).await {
             Found::Text(rendered) => self.text(rendered, &target.path, &asker, method),
             Found::File(file) => self.file(file, name, mac, request),
             Found::Absent => self.absent(&name, mac, "no such file", method),
         }
     }
 
-    /// Opening a file blocks as the file system does (a sleeping disk, an NFS mount), so it is
-    /// done away from the threads that serve everybody. A menu must not wait behind files.
-    async fn lookup(&self, path: BootPath, asker: Asker) -> Found {
-        let files = Arc::clone(&self.state.files);
+    /// What was asked for lately is answered at once. Opening another file blocks as the file
+    /// system does (a sleeping disk, an NFS mount), so it is done away from the threads that serve
+    /// everybody.
+    async fn lookup(&self, path: &BootPath, asker: &Asker) -> Found {
+        let files = &self.state.files;
         let catalog = self.state.catalog.borrow().clone();
         let server = self.server;
-        if !matches!(path, BootPath::Loader(_) | BootPath::Image(_)) {
-            return files.lookup(&path, &asker, &catalog, &server);
+        if let Some(found) = files.lookup_cached(path, asker, &catalog, &server) {
+            return found;
         }
+        let (files, path, asker) = (Arc::clone(files), path.clone(), asker.clone());
         let lookup = move || files.lookup(&path, &asker, &catalog, &server);
         match tokio::task::spawn_blocking(lookup).await {
             Ok(found) => found,

@@ -1,111 +1,219 @@
-//! One transfer: its own socket, its own task, driven by the state machine of the `tftp` room.
+//! One transfer: its socket, its state machine, and what is told about it.
 
-use super::source::Content;
-use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
+use super::answer::{Ask, Ended, Story};
+use super::content::Content;
+use super::desk::Shared;
+use super::engine::{Message, Start};
+use super::inbox::Inbox;
+use super::slots::Key;
+use super::socket::{MAX_SEGMENTS, TransferSocket};
+use super::timers::Alarm;
+use bytes::Bytes;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
 use std::time::Instant;
-use tftp::{Outcome, Sender};
-use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use tftp::admission::SessionId;
+use tftp::{Batch, Sender, Source, Stats};
+use web::transfers::Running;
 
-/// How a transfer ended.
-pub(super) enum Ended {
-    /// By the protocol.
-    As(Outcome),
+/// Memory that every send uses again.
+pub(super) struct Outgoing {
+    datagram: Vec<u8>,
+    batch: Batch,
+}
+
+impl Default for Outgoing {
+    fn default() -> Self {
+        Outgoing {
+            datagram: Vec::with_capacity(2048),
+            batch: Batch::new(),
+        }
+    }
+}
+
+/// A file on its way to one client.
+pub(super) struct Transfer {
+    pub(super) id: SessionId,
+    pub(super) socket: TransferSocket,
+    pub(super) sender: Sender<Content>,
+    pub(super) alarm: Alarm,
+    /// Its end was told; the port only lingers.
+    pub(super) told: bool,
+    ask: Ask,
+    story: Story,
+    started: Instant,
+    /// Shown to people from when the client has proved itself.
+    running: Option<Running>,
+    /// Whether something is being read for it.
+    loading: bool,
+    /// The piece whose successor was asked for.
+    looked_ahead: Option<u64>,
     /// The client's system says that nobody has its port any more.
-    PortClosed {
-        /// Blocks it had acknowledged.
-        blocks: u64,
-    },
+    gone: bool,
 }
 
-/// Opens the socket of one transfer: an ephemeral port (the transfer's TID) on the address the
-/// request was sent to, connected, so that the kernel refuses strangers.
-///
-/// # Errors
-/// When the system is out of ports or descriptors, or the address has just gone.
-pub(super) async fn open_socket(local: Ipv4Addr, peer: SocketAddrV4) -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind((local, 0)).await?;
-    // No "don't fragment": a path with a smaller MTU would be a black hole (protocol.md D.9).
-    set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::DONT)?;
-    socket.connect(peer).await?;
-    Ok(socket)
-}
-
-/// Runs one transfer to its end. `again` says that the client repeated its request on port 69;
-/// `on_proof` is called once when the client has answered from its address, `on_outcome` once
-/// when the outcome is there (the port may linger after it to swallow late ACKs).
-pub(super) async fn run(
-    socket: &UdpSocket,
-    peer: SocketAddrV4,
-    mut sender: Sender<Content>,
-    mut again: mpsc::Receiver<()>,
-    on_proof: impl FnOnce(),
-    on_outcome: impl FnOnce(Ended),
-) {
-    let mut datagram = Vec::with_capacity(2048);
-    let mut received = [0u8; 2048];
-    let mut on_proof = Some(on_proof);
-    let mut on_outcome = Some(on_outcome);
-    loop {
-        let mut gone = false;
-        while sender.poll_transmit(Instant::now(), &mut datagram) {
-            match socket.send(&datagram).await {
-                Ok(_) => {}
-                // The client's port is closed: it is gone, or has moved on to another request.
-                Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => gone = true,
-                // A full queue, a route that is just changing: the timer sends it again.
-                Err(error) => tracing::debug!(%peer, %error, "block not sent"),
+impl Transfer {
+    /// Opens the socket and begins; the first datagram is ready. `None` when it has ended already, with an
+    /// ERROR or for want of a socket.
+    pub(super) fn begin(start: Start, shared: &Shared) -> Option<Transfer> {
+        let Start {
+            id,
+            ask,
+            content,
+            story,
+            started,
+        } = start;
+        let mut socket = match TransferSocket::open(ask.local, ask.peer) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::warn!(peer = %ask.peer, local = %ask.local, %error, "no socket for a TFTP transfer");
+                shared.forget(id);
+                return None;
             }
+        };
+        let sender = match Sender::start(&ask.request, content, &shared.limits, started) {
+            Ok(sender) => sender,
+            Err(error) => {
+                let _ = socket.send(&error.to_datagram());
+                shared.forget(id);
+                shared.tell_bad_mode(&ask, story);
+                return None;
+            }
+        };
+        let agreed = sender.agreed();
+        if agreed.windowsize > 1 && shared.cut {
+            socket.cut_into(usize::from(agreed.blksize) + 4);
         }
-        if sender.is_proved()
-            && let Some(on_proof) = on_proof.take()
-        {
-            on_proof();
-        }
-        let outcome = sender.outcome();
-        if (outcome.is_some() || gone)
-            && let Some(on_outcome) = on_outcome.take()
-        {
-            on_outcome(outcome.map_or(closed(&sender), Ended::As));
-        }
-        if gone || sender.is_closed() {
-            return;
-        }
-        let deadline = sender.poll_timeout().map(tokio::time::Instant::from_std);
-        tokio::select! {
-            result = socket.recv_from(&mut received) => match result {
-                // Between bind and connect a stranger's datagram may have been queued.
-                Ok((len, from)) if from == peer.into() => {
-                    sender.handle_datagram(Instant::now(), &received[..len]);
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    if error.kind() != io::ErrorKind::ConnectionRefused {
-                        tracing::debug!(%peer, %error, "transfer socket failed");
-                    }
-                    if let Some(on_outcome) = on_outcome.take() {
-                        on_outcome(sender.outcome().map_or(closed(&sender), Ended::As));
-                    }
+        Some(Transfer {
+            id,
+            socket,
+            sender,
+            alarm: Alarm::default(),
+            told: false,
+            ask,
+            story,
+            started,
+            running: None,
+            loading: false,
+            looked_ahead: None,
+            gone: false,
+        })
+    }
+
+    /// Sends all that may go now.
+    pub(super) fn send(&mut self, now: Instant, out: &mut Outgoing) {
+        loop {
+            let result = if self.socket.cuts() {
+                if !self.sender.poll_batch(now, &mut out.batch, MAX_SEGMENTS) {
                     return;
                 }
-            },
-            Some(()) = again.recv() => sender.repeat_first(),
-            () = sleep_until(deadline) => sender.handle_timeout(Instant::now()),
+                self.socket.send_batch(&out.batch, &mut out.datagram)
+            } else {
+                if !self.sender.poll_transmit(now, &mut out.datagram) {
+                    return;
+                }
+                self.socket.send(&out.datagram)
+            };
+            if let Err(error) = result {
+                self.lost(&error);
+            }
         }
     }
-}
 
-fn closed(sender: &Sender<Content>) -> Ended {
-    Ended::PortClosed {
-        blocks: sender.acknowledged(),
+    /// The socket said something other than "done".
+    pub(super) fn lost(&mut self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::ConnectionRefused {
+            // The client's port is closed: it is gone, or has moved on to another request.
+            self.gone = true;
+        } else {
+            // A full queue, a route that is just changing: the timer sends it again.
+            tracing::debug!(peer = %self.ask.peer, %error, "a TFTP datagram did not go out");
+        }
+    }
+
+    /// Has what is missing, or will be soon, read by a thread that may wait for the disk.
+    pub(super) fn load(&mut self, key: Key, inbox: &Arc<Inbox>, shared: &Shared) {
+        let content = self.sender.source();
+        if let Some(offset) = self.sender.wants() {
+            let Some(file) = content.shared().filter(|_| !self.loading).cloned() else {
+                return;
+            };
+            self.loading = true;
+            let inbox = Arc::clone(inbox);
+            shared.runtime.spawn_blocking(move || {
+                let result = file.load(offset);
+                inbox.post(Message::Loaded {
+                    key,
+                    offset,
+                    result,
+                });
+            });
+        } else if self.running.is_some() {
+            let position = content.position();
+            if self.looked_ahead == Some(position) {
+                return;
+            }
+            self.looked_ahead = Some(position);
+            if let (Some(next), Some(file)) = (content.ahead(), content.shared().cloned()) {
+                // An error comes up again when the piece is needed.
+                shared.runtime.spawn_blocking(move || drop(file.load(next)));
+            }
+        }
+    }
+
+    /// What was asked for in [`Transfer::load`] is here.
+    pub(super) fn loaded(&mut self, offset: u64, result: io::Result<Bytes>) {
+        self.loading = false;
+        self.sender.source().put(offset, result);
+        self.sender.source_ready();
+    }
+
+    /// Tells people how it goes, and once how it ended: `true` then.
+    pub(super) fn report(&mut self, shared: &Shared) -> bool {
+        if self.running.is_none() && !self.told && self.sender.is_proved() {
+            shared.proved(self.id);
+            let total = self.sender.source().len();
+            self.running = Some(shared.show(&self.ask, &self.story, total));
+        }
+        if self.told {
+            return false;
+        }
+        let outcome = self.sender.outcome();
+        if outcome.is_none() && !self.gone {
+            if let Some(running) = &self.running {
+                show(running, &self.sender.stats());
+            }
+            return false;
+        }
+        self.told = true;
+        shared.forget(self.id);
+        let ended = outcome.map_or_else(
+            || Ended::PortClosed {
+                stats: self.sender.stats(),
+            },
+            Ended::As,
+        );
+        if let Some(running) = self.running.take() {
+            show(&running, ended.stats());
+            running.finish(ended.ending());
+        }
+        let agreed = self.sender.agreed();
+        shared.tell(&self.ask, &self.story, &ended, agreed, self.started);
+        true
+    }
+
+    /// Whether the port can be given back.
+    pub(super) fn is_over(&self) -> bool {
+        self.gone || self.sender.is_closed()
     }
 }
 
-async fn sleep_until(deadline: Option<tokio::time::Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
+fn show(running: &Running, stats: &Stats) {
+    running.advance(stats.bytes);
+    if stats.retransmits > 0 {
+        running.repeated(stats.windows_repeated, stats.retransmits);
+    }
+    if let Some(round_trip) = stats.round_trip {
+        running.round_trip(round_trip);
     }
 }

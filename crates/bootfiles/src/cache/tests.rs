@@ -1,0 +1,212 @@
+use super::*;
+use crate::opener::open_beneath;
+use bootplan::RelPath;
+use proptest::prelude::*;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+struct Dir {
+    dir: tempfile::TempDir,
+}
+
+impl Dir {
+    fn new() -> Dir {
+        Dir {
+            dir: tempfile::tempdir().expect("a directory"),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A file that was written a while ago, so that nothing waits for the clock to tick.
+    fn put(&self, name: &str, bytes: &[u8]) {
+        let mut file = File::create(self.path(name)).expect("a file");
+        file.write_all(bytes).expect("written");
+    }
+
+    fn open(&self, cache: &FileCache, name: &str) -> SharedFile {
+        let name: RelPath = name.parse().expect("a plain name");
+        cache.adopt(open_beneath(self.dir.path(), &name).expect("it is there"))
+    }
+}
+
+fn pattern(len: u64) -> Vec<u8> {
+    (0..len)
+        .map(|n| (n % 251) as u8 ^ (n >> 11) as u8)
+        .collect()
+}
+
+fn read_all(file: &SharedFile) -> std::io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    while (all.len() as u64) < file.len() {
+        all.extend_from_slice(&file.load(all.len() as u64)?);
+    }
+    Ok(all)
+}
+
+#[test]
+fn what_was_loaded_is_in_memory_for_everybody_who_has_that_version() {
+    let (dir, cache) = (Dir::new(), FileCache::new(DEFAULT_BUDGET));
+    let bytes = pattern(PIECE + 1000);
+    dir.put("a", &bytes);
+    let (one, other) = (dir.open(&cache, "a"), dir.open(&cache, "a"));
+    assert_eq!(one.cached(0), None, "nothing is read before it is wanted");
+    assert_eq!(one.load(0).expect("readable"), bytes[..PIECE as usize]);
+    assert_eq!(
+        other.cached(100).expect("shared"),
+        bytes[100..PIECE as usize]
+    );
+    assert_eq!(other.cached(PIECE), None);
+    assert_eq!(
+        other.load(PIECE + 5).expect("readable"),
+        bytes[PIECE as usize + 5..]
+    );
+    assert_eq!(one.cached(bytes.len() as u64).expect("the end"), "");
+    let stats = cache.stats();
+    assert_eq!((stats.bytes, stats.pieces), (bytes.len() as u64, 2));
+    assert_eq!((stats.files, stats.misses), (1, 2));
+}
+
+#[test]
+fn a_file_replaced_by_renaming_is_read_to_its_end_as_it_was() {
+    let (dir, cache) = (Dir::new(), FileCache::new(DEFAULT_BUDGET));
+    let (old, new) = (pattern(3 * PIECE), vec![9; 2 * PIECE as usize]);
+    dir.put("a", &old);
+    let before = dir.open(&cache, "a");
+    before.load(0).expect("readable");
+    dir.put("b", &new);
+    std::fs::rename(dir.path("b"), dir.path("a")).expect("renamed");
+    let after = dir.open(&cache, "a");
+    assert!(read_all(&before).expect("readable") == old, "the old one");
+    assert!(read_all(&after).expect("readable") == new, "the new one");
+    assert_ne!(before.etag(), after.etag());
+}
+
+#[test]
+fn a_file_changed_in_place_is_an_error_and_never_a_mixture() {
+    let changes: [fn(&File); 3] = [
+        |file| file.set_len(PIECE).expect("truncated"),
+        |file| file.set_len(5 * PIECE).expect("grown"),
+        |file| file.write_all_at(b"x", 2 * PIECE).expect("overwritten"),
+    ];
+    for change in changes {
+        let (dir, cache) = (Dir::new(), FileCache::new(DEFAULT_BUDGET));
+        let old = pattern(3 * PIECE);
+        dir.put("a", &old);
+        let file = dir.open(&cache, "a");
+        file.load(0).expect("readable");
+        let writer = File::options()
+            .write(true)
+            .open(dir.path("a"))
+            .expect("there");
+        change(&writer);
+        // On a file system with coarse times the change would not show at once.
+        let past = SystemTime::now() + Duration::from_secs(5);
+        writer.set_modified(past).expect("touched");
+        assert!(file.load(2 * PIECE).is_err(), "a piece of another version");
+        let kept = file.cached(0).expect("read before the change");
+        assert_eq!(kept, old[..PIECE as usize], "still the old content");
+    }
+}
+
+#[test]
+fn a_file_read_once_from_end_to_end_does_not_push_out_what_is_in_use() {
+    let (dir, cache) = (Dir::new(), FileCache::new(4 * PIECE));
+    dir.put("hot", &pattern(PIECE));
+    dir.put("once", &pattern(40 * PIECE));
+    let (hot, once) = (dir.open(&cache, "hot"), dir.open(&cache, "once"));
+    hot.load(0).expect("readable");
+    for index in 0..40 {
+        assert!(hot.cached(0).is_some(), "pushed out before piece {index}");
+        once.load(index * PIECE).expect("readable");
+        assert!(cache.stats().bytes <= 4 * PIECE);
+    }
+}
+
+#[test]
+fn a_budget_below_a_piece_serves_all_the_same() {
+    let (dir, cache) = (Dir::new(), FileCache::new(1000));
+    let bytes = pattern(PIECE * 2 + 7);
+    dir.put("a", &bytes);
+    assert!(read_all(&dir.open(&cache, "a")).expect("readable") == bytes);
+    assert_eq!(cache.stats().bytes, 7, "only the short last piece fits");
+}
+
+#[test]
+fn an_idle_file_is_closed_and_one_in_use_is_not() {
+    let (dir, cache) = (Dir::new(), FileCache::new(DEFAULT_BUDGET));
+    dir.put("used", &pattern(10));
+    dir.put("idle", &pattern(10));
+    let used = dir.open(&cache, "used");
+    used.load(0).expect("readable");
+    dir.open(&cache, "idle").load(0).expect("readable");
+    cache.tidy();
+    assert_eq!(cache.stats().files, 2, "one more round of grace");
+    cache.tidy();
+    let stats = cache.stats();
+    assert_eq!((stats.files, stats.pieces, stats.bytes), (1, 1, 10));
+    assert!(used.cached(0).is_some());
+}
+
+#[test]
+fn the_number_of_open_files_is_bounded() {
+    let (dir, cache) = (Dir::new(), FileCache::new(DEFAULT_BUDGET));
+    let names: Vec<String> = (0..OPEN_FILES + 20).map(|n| format!("f{n}")).collect();
+    for name in &names {
+        dir.put(name, b"x");
+    }
+    for name in &names {
+        dir.open(&cache, name);
+    }
+    assert!(cache.stats().files <= OPEN_FILES as u64);
+}
+
+#[test]
+fn eight_readers_of_one_file_read_each_piece_from_the_disk_once() {
+    let (dir, cache) = (Dir::new(), FileCache::new(DEFAULT_BUDGET));
+    let bytes = pattern(9 * PIECE + 3);
+    dir.put("a", &bytes);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let file = dir.open(&cache, "a");
+                assert!(read_all(&file).expect("readable") == bytes);
+            });
+        }
+    });
+    assert_eq!(cache.stats().misses, 10);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever is read in whatever order, it is the file's, and the budget holds.
+    #[test]
+    fn reads_equal_the_files(
+        budget in 0..6 * PIECE,
+        reads in prop::collection::vec((0..3usize, 0..3 * PIECE + 10), 1..60),
+    ) {
+        let (dir, cache) = (Dir::new(), FileCache::new(budget));
+        let contents = [pattern(3 * PIECE), pattern(PIECE - 1), Vec::new()];
+        let names = ["a", "b", "c"];
+        for (name, content) in names.iter().zip(&contents) {
+            dir.put(name, content);
+        }
+        for (which, offset) in reads {
+            let (file, content) = (dir.open(&cache, names[which]), &contents[which]);
+            let start = content.len().min(offset as usize);
+            let got = match file.cached(offset) {
+                Some(bytes) => bytes,
+                None => file.load(offset).expect("readable"),
+            };
+            prop_assert!(content[start..].starts_with(&got));
+            prop_assert_eq!(got.is_empty(), start == content.len());
+            prop_assert!(cache.stats().bytes <= budget);
+        }
+    }
+}

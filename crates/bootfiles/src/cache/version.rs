@@ -1,0 +1,220 @@
+//! One version of one file, open, with those of its pieces that are in memory.
+
+use super::PIECE;
+use super::pool::Pool;
+use crate::opener::{Identity, OpenFile};
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, pread};
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+/// An open file whose content everybody who serves it shares; cheap to clone.
+///
+/// It is one version for as long as it is held: a file replaced by renaming is still read as it
+/// was, and one changed in place gives an error, never a mixture of two versions.
+#[derive(Clone, Debug)]
+pub struct SharedFile {
+    version: Arc<Version>,
+}
+
+#[derive(Debug)]
+pub(super) struct Version {
+    file: File,
+    identity: Identity,
+    local: bool,
+    etag: String,
+    pool: Arc<Pool>,
+    pieces: Mutex<Pieces>,
+    /// Signals that a piece has been loaded, or could not be.
+    loaded: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Pieces {
+    kept: HashMap<u64, Piece>,
+    /// Being read at this moment; whoever else wants one waits for it.
+    loading: HashSet<u64>,
+}
+
+#[derive(Debug)]
+struct Piece {
+    bytes: Bytes,
+    /// Asked for since the pool last looked.
+    used: bool,
+}
+
+impl SharedFile {
+    /// Length in bytes; never send more than this.
+    pub fn len(&self) -> u64 {
+        self.version.identity.len()
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A strong entity tag with its quotes: other content means another tag.
+    pub fn etag(&self) -> &str {
+        &self.version.etag
+    }
+
+    /// When its content last changed.
+    pub fn modified(&self) -> SystemTime {
+        self.version.identity.modified()
+    }
+
+    /// What is in memory from `offset` on, up to the end of its piece; nothing at all at the end
+    /// of the file. `None`: it is not in memory, [`SharedFile::load`] it. Never waits.
+    pub fn cached(&self, offset: u64) -> Option<Bytes> {
+        let Some((index, within)) = self.place(offset) else {
+            return Some(Bytes::new());
+        };
+        let found = self.version.lock().hit(index)?;
+        self.version.pool.hits.fetch_add(1, Relaxed);
+        Some(found.slice(within..))
+    }
+
+    /// The same, read from the disk if need be, and then in memory for the others. Those who want
+    /// the same piece at the same time wait for one reading of it.
+    ///
+    /// # Errors
+    /// What reading says; and when the file was changed in place since it was opened: then what
+    /// could be read belongs to another version.
+    pub fn load(&self, offset: u64) -> io::Result<Bytes> {
+        let Some((index, within)) = self.place(offset) else {
+            return Ok(Bytes::new());
+        };
+        let version = &*self.version;
+        let mut pieces = version.lock();
+        loop {
+            if let Some(found) = pieces.hit(index) {
+                return Ok(found.slice(within..));
+            }
+            if pieces.loading.insert(index) {
+                break;
+            }
+            let waited = version.loaded.wait(pieces);
+            pieces = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(pieces);
+        let _claim = Claim { version, index };
+        version.pool.misses.fetch_add(1, Relaxed);
+        let bytes = version.read(index)?;
+        version.pool.keep(&self.version, index, &bytes);
+        Ok(bytes.slice(within..))
+    }
+
+    /// Whether what the kernel knows by heart of this file is the truth.
+    pub(crate) fn is_local(&self) -> bool {
+        self.version.local
+    }
+
+    /// Number of the piece and the place in it; `None` at the end of the file and behind it.
+    fn place(&self, offset: u64) -> Option<(u64, usize)> {
+        // What remains is less than PIECE.
+        (offset < self.len()).then_some((offset / PIECE, (offset % PIECE) as usize))
+    }
+}
+
+impl From<Arc<Version>> for SharedFile {
+    fn from(version: Arc<Version>) -> Self {
+        SharedFile { version }
+    }
+}
+
+impl Version {
+    pub(super) fn new(open: OpenFile, pool: Arc<Pool>) -> Version {
+        Version {
+            etag: open.identity.etag(),
+            file: open.file,
+            identity: open.identity,
+            local: open.local,
+            pool,
+            pieces: Mutex::default(),
+            loaded: Condvar::new(),
+        }
+    }
+
+    /// Whether a piece was asked for since the last time this was said of it.
+    pub(super) fn was_used(&self, index: u64) -> bool {
+        let mut pieces = self.lock();
+        let piece = pieces.kept.get_mut(&index);
+        piece.is_some_and(|piece| std::mem::take(&mut piece.used))
+    }
+
+    pub(super) fn keep(&self, index: u64, bytes: Bytes) {
+        let piece = Piece { bytes, used: false };
+        self.lock().kept.insert(index, piece);
+    }
+
+    pub(super) fn forget(&self, index: u64) -> Option<Bytes> {
+        self.lock().kept.remove(&index).map(|piece| piece.bytes)
+    }
+
+    /// A whole piece (the last one is shorter), and proof that it belongs to this version: who
+    /// writes to a file changes its times before its content, so times that are unchanged *after*
+    /// reading vouch for everything read before.
+    fn read(&self, index: u64) -> io::Result<Bytes> {
+        let start = index * PIECE;
+        // At most PIECE.
+        let len = (self.identity.len() - start).min(PIECE) as usize;
+        let mut bytes = Vec::with_capacity(len);
+        while bytes.len() < len {
+            // May read more than `len` if the allocator gave more room; that is cut off below.
+            let at = start + bytes.len() as u64;
+            match pread(&self.file, spare_capacity(&mut bytes), at) {
+                Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, SHORTER)),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        bytes.truncate(len);
+        if !self.identity.same_content(&Identity::of(&self.file)?) {
+            return Err(io::Error::other(CHANGED));
+        }
+        Ok(Bytes::from(bytes))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pieces> {
+        self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Version {
+    fn drop(&mut self) {
+        let pieces = self.pieces.get_mut();
+        let kept = &pieces.unwrap_or_else(PoisonError::into_inner).kept;
+        let bytes = kept.values().map(|piece| piece.bytes.len() as u64).sum();
+        self.pool.subtract(bytes, kept.len() as u64);
+    }
+}
+
+impl Pieces {
+    fn hit(&mut self, index: u64) -> Option<Bytes> {
+        let piece = self.kept.get_mut(&index)?;
+        piece.used = true;
+        Some(piece.bytes.clone())
+    }
+}
+
+/// The right to read one piece; given back however the reading ends.
+struct Claim<'a> {
+    version: &'a Version,
+    index: u64,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.version.lock().loading.remove(&self.index);
+        self.version.loaded.notify_all();
+    }
+}
+
+const SHORTER: &str = "it has become shorter while it was sent";
+const CHANGED: &str = "it was changed while it was sent";

@@ -1,0 +1,122 @@
+//! The socket of one transfer.
+
+use nix::errno::Errno;
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::uio::writev;
+use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
+use std::io::{self, IoSlice};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+use tftp::Batch;
+
+/// An ephemeral port (the transfer's TID), connected to the client: the kernel refuses strangers, tells when the
+/// client's port is closed, and looks the route up once.
+pub(super) struct TransferSocket {
+    socket: UdpSocket,
+    /// Octets of a datagram when the kernel cuts what we send into datagrams (`UDP_SEGMENT`); 0 when it does not.
+    segment: usize,
+}
+
+impl TransferSocket {
+    /// Opens a port on the address the request was sent to.
+    ///
+    /// # Errors
+    /// When the system is out of ports or descriptors, or the address has just gone.
+    pub(super) fn open(local: Ipv4Addr, peer: SocketAddrV4) -> io::Result<TransferSocket> {
+        let socket = UdpSocket::bind((local, 0))?;
+        socket.set_nonblocking(true)?;
+        // No "don't fragment": a path with a smaller MTU would be a black hole (protocol.md D.9).
+        set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::DONT)?;
+        socket.connect(peer)?;
+        // What a stranger sent between the two calls above is in the queue and nothing else can be: our
+        // client does not know this port yet.
+        while socket.recv(&mut [0; 1]).is_ok() {}
+        Ok(TransferSocket { socket, segment: 0 })
+    }
+
+    /// Lets the kernel cut windows into datagrams of `size` octets (generic segmentation offload): one system
+    /// call and one way through the network stack for a whole window. Not for datagrams that become IP
+    /// fragments. Where it is refused, datagrams go one by one.
+    pub(super) fn cut_into(&mut self, size: usize) {
+        const IP_AND_UDP: usize = 28;
+        let mtu = nix::sys::socket::getsockopt(&self.socket, sockopt::IpMtu).unwrap_or(0);
+        let fits = usize::try_from(mtu).is_ok_and(|mtu| size + IP_AND_UDP <= mtu);
+        let Ok(wanted) = libc_int(size) else { return };
+        if fits && setsockopt(&self.socket, sockopt::UdpGsoSegment, &wanted).is_ok() {
+            self.segment = size;
+        }
+    }
+
+    /// Whether windows go out in one piece.
+    pub(super) fn cuts(&self) -> bool {
+        self.segment != 0
+    }
+
+    pub(super) fn send(&self, datagram: &[u8]) -> io::Result<()> {
+        self.socket.send(datagram).map(drop)
+    }
+
+    pub(super) fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.recv(buffer)
+    }
+
+    /// Sends all datagrams of the batch; `scratch` is used where they go one by one.
+    pub(super) fn send_batch(&mut self, batch: &Batch, scratch: &mut Vec<u8>) -> io::Result<()> {
+        if batch.count() > 1 && self.segment == batch.segment_size() {
+            match self.send_cut(batch) {
+                // The card cannot add checksums (EIO), or a route has changed to a smaller MTU.
+                Err(error) if is_refusal(&error) => self.stop_cutting(&error),
+                other => return other,
+            }
+        }
+        for index in 0..batch.count() {
+            batch.copy_datagram(index, scratch);
+            self.socket.send(scratch)?;
+        }
+        Ok(())
+    }
+
+    fn send_cut(&self, batch: &Batch) -> io::Result<()> {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut count = 0;
+        for slice in batch.io_slices() {
+            // Never seen; a send without its last piece would be a wrong block.
+            *slices.get_mut(count).ok_or(Errno::EINVAL)? = slice;
+            count += 1;
+        }
+        let sent = writev(&self.socket, &slices[..count])?;
+        debug_assert_eq!(sent, batch.octets(), "a datagram goes whole or not at all");
+        Ok(())
+    }
+
+    fn stop_cutting(&mut self, error: &io::Error) {
+        tracing::debug!(%error, "segmentation offload refused, datagrams go one by one");
+        self.segment = 0;
+        let _ = setsockopt(&self.socket, sockopt::UdpGsoSegment, &0);
+    }
+}
+
+impl AsFd for TransferSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn libc_int(size: usize) -> Result<nix::libc::c_int, std::num::TryFromIntError> {
+    nix::libc::c_int::try_from(size)
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(
+        errno,
+        Some(Errno::EIO | Errno::EINVAL | Errno::EMSGSIZE | Errno::EOPNOTSUPP)
+    )
+}
+
+/// Pieces of memory in one send: each datagram's header and content, and room for contents that lie across the
+/// border of two pieces of a file.
+const SLICES: usize = 2 * MAX_SEGMENTS + 8;
+
+/// Datagrams in one segmented send: what every kernel that has it takes (`UDP_MAX_SEGMENTS`).
+pub(super) const MAX_SEGMENTS: usize = 64;
