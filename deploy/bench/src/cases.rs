@@ -1,5 +1,6 @@
 //! What is measured: the list of cases.
 
+use crate::client::dhcp::Pace;
 use crate::client::impair::Impairments;
 use crate::net::Path;
 use crate::results::Column;
@@ -30,6 +31,10 @@ pub(crate) struct Case {
 pub(crate) enum Work {
     /// Fetches over TFTP.
     Tftp(Tftp),
+    /// Machines that ask for a boot server.
+    Dhcp(Dhcp),
+    /// Requests over HTTP.
+    Http(Http),
 }
 
 /// Which file.
@@ -45,6 +50,8 @@ pub(crate) enum File {
     Kernel,
     /// 64 MiB.
     Initrd,
+    /// 512 MiB, over HTTP only.
+    Image,
 }
 
 /// A TFTP load.
@@ -79,12 +86,60 @@ pub(crate) struct Tftp {
     pub memory: bool,
 }
 
+/// A proxyDHCP load.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dhcp {
+    /// How many DISCOVERs.
+    pub asks: usize,
+    /// How they come.
+    pub pace: Pace,
+    /// How many machines the server knows.
+    pub known: usize,
+}
+
+/// An HTTP load.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Http {
+    /// Connections at once.
+    pub connections: usize,
+    /// Requests on each.
+    pub requests: usize,
+    /// What is asked for.
+    pub file: File,
+}
+
 impl Case {
     /// What its servers must be ready for.
     pub(crate) fn role(&self) -> Role {
         match &self.work {
             Work::Tftp(_) => Role::Tftp,
+            Work::Dhcp(dhcp) => Role::Dhcp { known: dhcp.known },
+            Work::Http(_) => Role::Http,
         }
+    }
+
+    /// The same with less to do, for a look that takes minutes: ratios are rougher, and fixed
+    /// costs weigh more.
+    pub(crate) fn quickly(mut self) -> Self {
+        let less = |file| match file {
+            File::Kernel => File::Mib,
+            File::Mib if self.name != "b512w1" => File::Quarter,
+            file => file,
+        };
+        match &mut self.work {
+            Work::Tftp(tftp) => {
+                tftp.file = less(tftp.file);
+                tftp.file_windowless = less(tftp.file_windowless);
+                tftp.fetches = match tftp.clients {
+                    1 => tftp.fetches.div_ceil(3),
+                    _ => tftp.fetches,
+                };
+                tftp.limit = tftp.limit.min(Duration::from_secs(15));
+            }
+            Work::Dhcp(_) => {}
+            Work::Http(http) => http.requests = http.requests.div_ceil(2),
+        }
+        self
     }
 }
 
@@ -97,6 +152,8 @@ pub(crate) fn all() -> Vec<Case> {
     cases.push(memory());
     cases.extend(loss());
     cases.extend(software_path());
+    cases.extend(dhcp());
+    cases.extend(http());
     cases
 }
 
@@ -314,6 +371,72 @@ fn software_path() -> Vec<Case> {
     vec![case("sw_w16", 16), case("sw_w64", 64)]
 }
 
+fn dhcp() -> Vec<Case> {
+    let case = |name, what: String, asks, pace, known| Case {
+        name,
+        what: format!("proxyDHCP: UEFI x64 machines ask, {what}"),
+        servers: vec![Kind::Farrier, Kind::Dnsmasq, Kind::FloorOffer],
+        rounds_of_five: 5,
+        quick: QUICK.contains(&name),
+        columns: DHCP,
+        work: Work::Dhcp(Dhcp { asks, pace, known }),
+    };
+    let one = Pace::AtOnce(1);
+    vec![
+        case("dhcp_k1", "one at a time".into(), 2000, one, 0),
+        case(
+            "dhcp_k1_hosts",
+            "one at a time, all of 2,000 that the server knows".into(),
+            2000,
+            one,
+            2000,
+        ),
+        case("dhcp_k16", "16 at once".into(), 6000, Pace::AtOnce(16), 0),
+        case(
+            "dhcp_k128",
+            "128 at once".into(),
+            6000,
+            Pace::AtOnce(128),
+            0,
+        ),
+        case(
+            "dhcp_open",
+            "5,000 a second, answered or not".into(),
+            5000,
+            Pace::EachSecond(5000),
+            0,
+        ),
+    ]
+}
+
+fn http() -> Vec<Case> {
+    let case = |name, rounds_of_five, file, connections, requests, columns| Case {
+        name,
+        what: format!(
+            "HTTP: {connections} connections, {requests} x {} on each",
+            size(file)
+        ),
+        servers: vec![Kind::Farrier, Kind::Nginx],
+        rounds_of_five,
+        quick: QUICK.contains(&name),
+        columns,
+        work: Work::Http(Http {
+            connections,
+            requests,
+            file,
+        }),
+    };
+    vec![
+        case("http_64m_c1", 5, File::Initrd, 1, 32, BULK),
+        case("http_64m_c16", 3, File::Initrd, 16, 4, BULK),
+        case("http_64m_c64", 5, File::Initrd, 64, 1, BULK),
+        case("http_512m_c1", 5, File::Image, 1, 4, BULK),
+        case("http_512m_c16", 2, File::Image, 16, 1, BULK),
+        case("http_1m_c64", 5, File::Mib, 64, 32, BULK),
+        case("http_4k_c64", 5, File::Small, 64, 600, REQUESTS),
+    ]
+}
+
 impl Tftp {
     /// One client that fetches one file on a good cable, with a timer as firmware has it.
     fn of(blksize: u16, window: u16) -> Self {
@@ -352,6 +475,7 @@ fn size(file: File) -> &'static str {
         File::Mib => "1 MiB",
         File::Kernel => "4 MiB",
         File::Initrd => "64 MiB",
+        File::Image => "512 MiB",
     }
 }
 
@@ -366,7 +490,7 @@ const EVERYBODY: [Kind; 6] = [
 ];
 
 /// The cases that the goals are about, but for the longest.
-const QUICK: [&str; 10] = [
+const QUICK: [&str; 16] = [
     "b1428w1",
     "c_w4",
     "c_w16",
@@ -377,6 +501,12 @@ const QUICK: [&str; 10] = [
     "f1_w1",
     "f1_w16",
     "sw_w16",
+    "dhcp_k1",
+    "dhcp_k16",
+    "dhcp_open",
+    "http_64m_c1",
+    "http_64m_c64",
+    "http_4k_c64",
 ];
 
 const fn column(key: &'static str, title: &'static str, ratio: bool) -> Column {
@@ -401,6 +531,19 @@ const SMALL: &[Column] = &[
     column("p50_ms", "p50 ms", false),
     column("p99_ms", "p99 ms", false),
     column("request_repeats", "RRQ again", false),
+    column("failed", "failed", false),
+];
+const DHCP: &[Column] = &[
+    column("per_s", "OFFERs/s", true),
+    column("cpu_us", "CPU us/OFFER", true),
+    column("p50_us", "p50 us", false),
+    column("p99_us", "p99 us", false),
+    column("lost", "lost", false),
+];
+const REQUESTS: &[Column] = &[
+    column("per_s", "requests/s", true),
+    column("cpu_us", "CPU us/request", true),
+    column("p99_ms", "p99 ms", false),
     column("failed", "failed", false),
 ];
 const LOSS: &[Column] = &[

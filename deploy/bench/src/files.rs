@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 /// One file: its name below the served directory, and what is in it.
@@ -49,13 +50,11 @@ pub(crate) struct Files {
     pub kernel: Content,
     /// 64 MiB: an initial RAM disk.
     pub initrd: Content,
-    /// 512 MiB: an installer's root; made only when a case asks for it.
-    pub image: Option<Content>,
 }
 
 impl Files {
-    /// Makes them in memory; `image` only when asked for.
-    pub(crate) fn make(image: bool) -> Self {
+    /// Makes them in memory.
+    pub(crate) fn make() -> Self {
         Self {
             loader: Content::new("snponly.efi", 1 << 20),
             small: Content::new("images/4k", 4 << 10),
@@ -63,7 +62,6 @@ impl Files {
             mib: Content::new("images/1m", 1 << 20),
             kernel: Content::new("images/4m", 4 << 20),
             initrd: Content::new("images/64m", 64 << 20),
-            image: image.then(|| Content::new("images/512m", 512 << 20)),
         }
     }
 
@@ -80,11 +78,27 @@ impl Files {
             &self.kernel,
             &self.initrd,
         ];
-        all.into_iter()
-            .chain(&self.image)
-            .try_for_each(|content| content.put(root))
+        all.into_iter().try_for_each(|content| content.put(root))
+    }
+
+    /// Writes [`IMAGE`], too: 512 MiB, the initial RAM disk again and again.
+    ///
+    /// # Errors
+    /// Names the file.
+    pub(crate) fn put_image(&self, root: &Path) -> Result<()> {
+        let path = root.join(IMAGE);
+        let write = || -> std::io::Result<()> {
+            let mut file = fs::File::create(&path)?;
+            (0..IMAGE_TIMES).try_for_each(|_| file.write_all(&self.initrd.bytes))
+        };
+        write().with_context(|| format!("write {}", path.display()))
     }
 }
+
+/// An installer's root.
+pub(crate) const IMAGE: &str = "images/512m";
+/// How often the initial RAM disk stands in it.
+pub(crate) const IMAGE_TIMES: usize = 8;
 
 /// Bytes in which no two blocks are alike, so that a block at the wrong place is noticed.
 fn bytes(seed: u64, length: usize) -> Vec<u8> {

@@ -17,7 +17,7 @@ mod servers;
 mod stats;
 
 use anyhow::{Context, Result, bail};
-use cases::Case;
+use cases::{Case, File, Work};
 use clap::{Parser, Subcommand};
 use files::Files;
 use floor::Floor;
@@ -129,7 +129,11 @@ fn chosen(args: &Args) -> Result<Vec<Case>> {
         true => !args.quick || case.quick,
         false => args.cases.iter().any(|n| case.name.starts_with(n.as_str())),
     };
-    Ok(all.into_iter().filter(wanted).collect())
+    let cases = all.into_iter().filter(wanted);
+    Ok(match args.quick {
+        true => cases.map(Case::quickly).collect(),
+        false => cases.collect(),
+    })
 }
 
 fn measure(args: &Args, cases: &[Case], run_dir: &Path) -> Result<()> {
@@ -155,8 +159,12 @@ fn measure(args: &Args, cases: &[Case], run_dir: &Path) -> Result<()> {
         run: run_dir.to_owned(),
         name: name_of(run_dir),
     };
-    let files = Files::make(false);
+    let files = Files::make();
     files.put(&places.root)?;
+    let image = |case: &Case| matches!(&case.work, Work::Http(h) if h.file == File::Image);
+    if cases.iter().any(image) {
+        files.put_image(&places.root)?;
+    }
     let rounds = if args.quick { 1 } else { args.rounds };
     let mut runner = Runner::new(&places, &files, rounds, only(args)?)?;
     let mut results = Results::default();

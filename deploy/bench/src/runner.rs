@@ -1,10 +1,12 @@
 //! Runs cases: all servers of a case are started and warmed, then measured in turn, round after
 //! round, the others at rest.
 
-use crate::cases::{Case, File, Tftp, Work};
+use crate::cases::{Case, Dhcp, File, Http, Tftp, Work};
+use crate::client::dhcp::{self, DhcpLoad, DhcpOutcome};
+use crate::client::http::{self, HttpLoad, HttpOutcome};
 use crate::client::session::Ask;
 use crate::client::{self, Load, Outcome};
-use crate::files::{Content, Files};
+use crate::files::{Content, Files, IMAGE, IMAGE_TIMES};
 use crate::group::{Usage, machine_busy};
 use crate::net::{Path, Site, Station};
 use crate::results::{CaseResult, Figures, Round, Row};
@@ -116,9 +118,31 @@ impl<'a> Runner<'a> {
         let mut server = Server::start(kind, case.role(), station, self.places)?;
         match case.role() {
             Role::Tftp => self.until_tftp_answers(&mut server)?,
-            Role::Dhcp { .. } | Role::Http => {}
+            Role::Dhcp { .. } => self.until_offered(&mut server)?,
+            Role::Http => self.until_http_answers(&mut server)?,
         }
         match &case.work {
+            Work::Dhcp(dhcp) => {
+                // Every machine once: from then on the server has seen them all.
+                let warm = Dhcp {
+                    asks: dhcp::MACHINES,
+                    pace: dhcp::Pace::AtOnce(4),
+                    ..*dhcp
+                };
+                self.dhcp(kind, &warm)?;
+                std::thread::sleep(SETTLE_JOURNAL);
+            }
+            Work::Http(http) => {
+                let warm = Http {
+                    connections: 1,
+                    requests: 1,
+                    ..*http
+                };
+                let outcome = self.http(kind, &warm, true)?;
+                if let Some(failure) = outcome.first_failure {
+                    bail!("does not serve the file: {failure}");
+                }
+            }
             Work::Tftp(tftp) => {
                 let warm = Tftp {
                     clients: 1,
@@ -151,6 +175,45 @@ impl<'a> Runner<'a> {
         }
     }
 
+    fn until_offered(&self, server: &mut Server) -> Result<()> {
+        let deadline = Instant::now() + READY;
+        let knock = Dhcp {
+            asks: 1,
+            pace: dhcp::Pace::AtOnce(1),
+            known: 0,
+        };
+        loop {
+            server.check()?;
+            if self.dhcp(server.kind, &knock)?.lost == 0 {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("makes no OFFER");
+            }
+        }
+    }
+
+    fn until_http_answers(&self, server: &mut Server) -> Result<()> {
+        let deadline = Instant::now() + READY;
+        let knock = Http {
+            connections: 1,
+            requests: 1,
+            file: File::Small,
+        };
+        loop {
+            server.check()?;
+            let failure = match self.http(server.kind, &knock, true) {
+                Ok(outcome) => outcome.first_failure,
+                Err(error) => Some(format!("{error:#}")),
+            };
+            match failure {
+                None => return Ok(()),
+                Some(failure) if Instant::now() > deadline => bail!("does not answer: {failure}"),
+                Some(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+
     /// One measured round; again when other work disturbed it.
     fn round(&self, case: &Case, server: &mut Server, number: usize) -> Result<Round> {
         server.group.rest(false);
@@ -177,6 +240,17 @@ impl<'a> Runner<'a> {
         let began = Instant::now();
         let (busy, own, cpu) = (machine_busy()?, own_cpu()?, server.group.cpu()?);
         let mut figures = match &case.work {
+            Work::Dhcp(dhcp) => {
+                let outcome = self.dhcp(server.kind, dhcp)?;
+                // What it writes down about them is part of what they cost.
+                std::thread::sleep(SETTLE_JOURNAL);
+                dhcp_figures(&outcome, server.group.cpu()? - cpu)
+            }
+            Work::Http(http) => {
+                let outcome = self.http(server.kind, http, false)?;
+                std::thread::sleep(SETTLE);
+                http_figures(&outcome, server.group.cpu()? - cpu)
+            }
             Work::Tftp(tftp) => {
                 let base = server.group.usage();
                 let (outcome, peak) = match tftp.memory {
@@ -235,6 +309,36 @@ impl<'a> Runner<'a> {
         self.site.run(|| client::run(&load))
     }
 
+    fn dhcp(&self, kind: Kind, dhcp: &Dhcp) -> Result<DhcpOutcome> {
+        let load = DhcpLoad {
+            interface: self.stations[&kind].interface(),
+            asks: dhcp.asks,
+            pace: dhcp.pace,
+        };
+        self.site.run(|| dhcp::run(&load))
+    }
+
+    fn http(&self, kind: Kind, http: &Http, check: bool) -> Result<HttpOutcome> {
+        let (content, times) = match http.file {
+            File::Image => (&self.files.initrd, IMAGE_TIMES),
+            file => (self.content(file), 1),
+        };
+        let load = HttpLoad {
+            server: self.stations[&kind].address(Path::Veth),
+            connections: http.connections,
+            requests: http.requests,
+            name: match http.file {
+                File::Image => IMAGE,
+                _ => content.name,
+            },
+            content: &content.bytes,
+            times,
+            check,
+            limit: Duration::from_secs(60),
+        };
+        self.site.run(|| http::run(&load))
+    }
+
     /// Runs `work` while the server's memory is looked at.
     fn watched<T: Send>(
         &self,
@@ -264,7 +368,7 @@ impl<'a> Runner<'a> {
             File::Quarter => &self.files.quarter,
             File::Mib => &self.files.mib,
             File::Kernel => &self.files.kernel,
-            File::Initrd => &self.files.initrd,
+            File::Initrd | File::Image => &self.files.initrd,
         }
     }
 }
@@ -342,6 +446,49 @@ fn tftp_figures(
     figures
 }
 
+fn dhcp_figures(outcome: &DhcpOutcome, cpu: Duration) -> Figures {
+    let micros: Vec<f64> = outcome
+        .times
+        .iter()
+        .map(|t| t.as_secs_f64() * 1e6)
+        .collect();
+    let done = micros.len() as f64;
+    let mut figures = Figures::from([
+        ("per_s", done / outcome.wall.as_secs_f64()),
+        ("cpu_us", cpu.as_secs_f64() * 1e6 / done),
+        ("lost", outcome.lost as f64),
+    ]);
+    for (share, key) in [(0.5, "p50_us"), (0.99, "p99_us")] {
+        figures.insert(key, percentile(&micros, share).unwrap_or(f64::NAN));
+    }
+    figures.retain(|_, value| value.is_finite());
+    figures
+}
+
+fn http_figures(outcome: &HttpOutcome, cpu: Duration) -> Figures {
+    let wall = outcome.wall.as_secs_f64();
+    let cpu = cpu.as_secs_f64();
+    let millis: Vec<f64> = outcome
+        .times
+        .iter()
+        .map(|t| t.as_secs_f64() * 1e3)
+        .collect();
+    let done = millis.len() as f64;
+    let mut figures = Figures::from([
+        ("mb_s", outcome.bytes as f64 / 1e6 / wall),
+        (
+            "cpu_s_gib",
+            cpu / (outcome.bytes as f64 / f64::from(1 << 30)),
+        ),
+        ("per_s", done / wall),
+        ("cpu_us", cpu * 1e6 / done),
+        ("p99_ms", percentile(&millis, 0.99).unwrap_or(f64::NAN)),
+        ("failed", outcome.failed as f64),
+    ]);
+    figures.retain(|_, value| value.is_finite());
+    figures
+}
+
 /// Processor time of this process.
 fn own_cpu() -> Result<Duration> {
     let usage = getrusage(UsageWho::RUSAGE_SELF).context("getrusage")?;
@@ -379,6 +526,8 @@ fn progress(case: &Case, number: usize, rounds: usize, kind: Kind, round: &Round
 const READY: Duration = Duration::from_secs(30);
 /// Between the last byte and the reading of what it cost.
 const SETTLE: Duration = Duration::from_millis(30);
+/// The same for servers that write down who asked.
+const SETTLE_JOURNAL: Duration = Duration::from_millis(500);
 /// A round in which other work had more processors than this is done again ...
 const TOO_MUCH: f64 = 1.7;
 /// ... so many times.
