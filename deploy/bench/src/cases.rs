@@ -35,11 +35,18 @@ pub(crate) enum Work {
     Dhcp(Dhcp),
     /// Requests over HTTP.
     Http(Http),
+    /// So many forged requests, so many a second, and a real client among them.
+    Flood(usize, u32),
+    /// So many machines, all the way: OFFER, loader over TFTP, kernel and initial RAM disk over
+    /// HTTP.
+    Boot(usize),
 }
 
 /// Which file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum File {
+    /// 1 MiB, as a loader.
+    Loader,
     /// 4 KiB.
     Small,
     /// 256 KiB.
@@ -112,7 +119,8 @@ impl Case {
     /// What its servers must be ready for.
     pub(crate) fn role(&self) -> Role {
         match &self.work {
-            Work::Tftp(_) => Role::Tftp,
+            Work::Tftp(_) | Work::Flood(..) => Role::Tftp,
+            Work::Boot(_) => Role::Dhcp { known: 0 },
             Work::Dhcp(dhcp) => Role::Dhcp { known: dhcp.known },
             Work::Http(_) => Role::Http,
         }
@@ -136,7 +144,7 @@ impl Case {
                 };
                 tftp.limit = tftp.limit.min(Duration::from_secs(15));
             }
-            Work::Dhcp(_) => {}
+            Work::Dhcp(_) | Work::Flood(..) | Work::Boot(_) => {}
             Work::Http(http) => http.requests = http.requests.div_ceil(2),
         }
         self
@@ -154,6 +162,8 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(software_path());
     cases.extend(dhcp());
     cases.extend(http());
+    cases.push(flood());
+    cases.push(boot());
     cases
 }
 
@@ -437,6 +447,36 @@ fn http() -> Vec<Case> {
     ]
 }
 
+fn flood() -> Case {
+    Case {
+        name: "g_flood",
+        what:
+            "100,000 requests from forged addresses, 5,000 a second; a real client fetches 256 KiB \
+               again and again"
+                .into(),
+        // tftpd-hpa would fork for each of them, and async-tftp hold a file for each.
+        servers: vec![Kind::Farrier, Kind::Dnsmasq, Kind::Atftpd, Kind::RsTftpd],
+        rounds_of_five: 1,
+        quick: false,
+        columns: FLOOD,
+        work: Work::Flood(100_000, 5000),
+    }
+}
+
+fn boot() -> Case {
+    Case {
+        name: "h_boot32",
+        what:
+            "32 machines all the way: OFFER, 1 MiB over TFTP (window 4), 4 MiB and 64 MiB over HTTP"
+                .into(),
+        servers: vec![Kind::Farrier],
+        rounds_of_five: 3,
+        quick: true,
+        columns: BOOT,
+        work: Work::Boot(32),
+    }
+}
+
 impl Tftp {
     /// One client that fetches one file on a good cable, with a timer as firmware has it.
     fn of(blksize: u16, window: u16) -> Self {
@@ -472,7 +512,7 @@ fn size(file: File) -> &'static str {
     match file {
         File::Small => "4 KiB",
         File::Quarter => "256 KiB",
-        File::Mib => "1 MiB",
+        File::Mib | File::Loader => "1 MiB",
         File::Kernel => "4 MiB",
         File::Initrd => "64 MiB",
         File::Image => "512 MiB",
@@ -544,6 +584,24 @@ const REQUESTS: &[Column] = &[
     column("per_s", "requests/s", true),
     column("cpu_us", "CPU us/request", true),
     column("p99_ms", "p99 ms", false),
+    column("failed", "failed", false),
+];
+const FLOOD: &[Column] = &[
+    column("p50_ms", "p50 ms", false),
+    column("p99_ms", "p99 ms", false),
+    column("done", "fetched", false),
+    column("failed", "failed", false),
+    column("cpu_s", "CPU s", true),
+    column("grown_kib", "grown by KiB", false),
+    column("processes", "processes", false),
+    column("threads", "threads", false),
+];
+const BOOT: &[Column] = &[
+    column("wall_s", "s", false),
+    column("offer_ms", "OFFERs ms", false),
+    column("tftp_s", "TFTP s", false),
+    column("http_s", "HTTP s", false),
+    column("cpu_ms", "CPU ms/machine", false),
     column("failed", "failed", false),
 ];
 const LOSS: &[Column] = &[

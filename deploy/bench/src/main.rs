@@ -5,6 +5,7 @@
 
 mod cases;
 mod client;
+mod figures;
 mod files;
 mod floor;
 mod goals;

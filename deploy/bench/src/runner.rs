@@ -3,15 +3,16 @@
 
 use crate::cases::{Case, Dhcp, File, Http, Tftp, Work};
 use crate::client::dhcp::{self, DhcpLoad, DhcpOutcome};
+use crate::client::flood;
 use crate::client::http::{self, HttpLoad, HttpOutcome};
 use crate::client::session::Ask;
 use crate::client::{self, Load, Outcome};
+use crate::figures;
 use crate::files::{Content, Files, IMAGE, IMAGE_TIMES};
 use crate::group::{Usage, machine_busy};
 use crate::net::{Path, Site, Station};
 use crate::results::{CaseResult, Figures, Round, Row};
 use crate::servers::{Kind, Places, Role, Server};
-use crate::stats::percentile;
 use anyhow::{Context, Result, bail};
 use lab::sandbox::stopping;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -132,6 +133,7 @@ impl<'a> Runner<'a> {
                 self.dhcp(kind, &warm)?;
                 std::thread::sleep(SETTLE_JOURNAL);
             }
+            Work::Flood(..) | Work::Boot(_) => {}
             Work::Http(http) => {
                 let warm = Http {
                     connections: 1,
@@ -239,33 +241,13 @@ impl<'a> Runner<'a> {
     fn round_once(&self, case: &Case, server: &Server, number: usize) -> Result<Round> {
         let began = Instant::now();
         let (busy, own, cpu) = (machine_busy()?, own_cpu()?, server.group.cpu()?);
-        let mut figures = match &case.work {
-            Work::Dhcp(dhcp) => {
-                let outcome = self.dhcp(server.kind, dhcp)?;
-                // What it writes down about them is part of what they cost.
-                std::thread::sleep(SETTLE_JOURNAL);
-                dhcp_figures(&outcome, server.group.cpu()? - cpu)
-            }
-            Work::Http(http) => {
-                let outcome = self.http(server.kind, http, false)?;
-                std::thread::sleep(SETTLE);
-                http_figures(&outcome, server.group.cpu()? - cpu)
-            }
-            Work::Tftp(tftp) => {
-                let base = server.group.usage();
-                let (outcome, peak) = match tftp.memory {
-                    true => self.watched(server, || self.tftp(server.kind, tftp))?,
-                    false => (self.tftp(server.kind, tftp)?, base),
-                };
-                // What the server still has to do because of it, it has done then.
-                std::thread::sleep(SETTLE);
-                tftp_figures(tftp, &outcome, server.group.cpu()? - cpu, base, peak)
-            }
-        };
+        let mut figures = self.work(&case.work, server, cpu)?;
         let cpu = server.group.cpu()? - cpu;
         let others = (machine_busy()? - busy).saturating_sub(own_cpu()? - own + cpu);
         let wall = began.elapsed();
         figures.insert("cpu_s", cpu.as_secs_f64());
+        // A run without a byte has no rate.
+        figures.retain(|_, value| value.is_finite());
         // The kernel counts the machine's time in ticks of 10 ms: no word on very short runs.
         let foreign = match wall < Duration::from_millis(400) {
             true => 0.0,
@@ -278,7 +260,81 @@ impl<'a> Runner<'a> {
         })
     }
 
+    /// Does it once; `before` is what the server had cost until then.
+    fn work(&self, work: &Work, server: &Server, before: Duration) -> Result<Figures> {
+        let base = server.group.usage();
+        let kind = server.kind;
+        let cost = |settle| -> Result<Duration> {
+            // What the server still has to do because of it, it has done then.
+            std::thread::sleep(settle);
+            Ok(server.group.cpu()? - before)
+        };
+        Ok(match work {
+            Work::Tftp(tftp) => {
+                let (outcome, peak) = match tftp.memory {
+                    true => self.watched(server, || self.tftp(kind, tftp))?,
+                    false => (self.tftp(kind, tftp)?, base),
+                };
+                figures::tftp(tftp, &outcome, cost(SETTLE)?, base, peak)
+            }
+            Work::Dhcp(dhcp) => figures::dhcp(&self.dhcp(kind, dhcp)?, cost(SETTLE_JOURNAL)?),
+            Work::Http(http) => figures::http(&self.http(kind, http, false)?, cost(SETTLE)?),
+            Work::Flood(requests, rate) => {
+                let knock = Tftp::knock();
+                let real = Load {
+                    limit: Duration::from_secs(10),
+                    content: &self.files.quarter.bytes,
+                    ask: Ask {
+                        name: self.files.quarter.name,
+                        timer: Duration::from_secs(1),
+                        ..self.load(kind, &knock).ask
+                    },
+                    ..self.load(kind, &knock)
+                };
+                let flood = || self.site.run(|| flood::run(&real, *requests, *rate));
+                let (outcome, peak) = self.watched(server, flood)?;
+                if outcome.sent < *requests {
+                    eprintln!("  only {} forged requests were sent", outcome.sent);
+                }
+                figures::flood(&outcome, base, peak)
+            }
+            Work::Boot(machines) => {
+                let offers = Dhcp {
+                    asks: *machines,
+                    pace: dhcp::Pace::AtOnce(*machines),
+                    known: 0,
+                };
+                let loader = Tftp {
+                    clients: *machines,
+                    file: File::Loader,
+                    file_windowless: File::Loader,
+                    timer: Duration::from_secs(1),
+                    limit: Duration::from_secs(60),
+                    window: 4,
+                    blksize: 1468,
+                    ..Tftp::knock()
+                };
+                let fetch = |file| Http {
+                    connections: *machines,
+                    requests: 1,
+                    file,
+                };
+                let offers = self.dhcp(kind, &offers)?;
+                let loader = self.tftp(kind, &loader)?;
+                let kernel = self.http(kind, &fetch(File::Kernel), false)?;
+                let initrd = self.http(kind, &fetch(File::Initrd), false)?;
+                let cpu = cost(SETTLE_JOURNAL)? / u32::try_from(*machines)?;
+                figures::boot(&offers, &loader, &[kernel, initrd], cpu)
+            }
+        })
+    }
+
     fn tftp(&self, kind: Kind, tftp: &Tftp) -> Result<Outcome> {
+        let load = self.load(kind, tftp);
+        self.site.run(|| client::run(&load))
+    }
+
+    fn load(&self, kind: Kind, tftp: &Tftp) -> Load<'_> {
         let windowless = tftp.window > 1 && matches!(kind, Kind::Dnsmasq | Kind::TftpdHpa);
         let content = self.content(match windowless {
             true => tftp.file_windowless,
@@ -288,7 +344,7 @@ impl<'a> Runner<'a> {
             true => 1,
             false => tftp.fetches,
         };
-        let load = Load {
+        Load {
             server: self.stations[&kind].address(tftp.path),
             path: tftp.path,
             clients: tftp.clients,
@@ -305,8 +361,7 @@ impl<'a> Runner<'a> {
             impairments: tftp.impairments,
             limit: tftp.limit,
             raw: kind.is_floor(),
-        };
-        self.site.run(|| client::run(&load))
+        }
     }
 
     fn dhcp(&self, kind: Kind, dhcp: &Dhcp) -> Result<DhcpOutcome> {
@@ -364,6 +419,7 @@ impl<'a> Runner<'a> {
 
     fn content(&self, file: File) -> &Content {
         match file {
+            File::Loader => &self.files.loader,
             File::Small => &self.files.small,
             File::Quarter => &self.files.quarter,
             File::Mib => &self.files.mib,
@@ -392,101 +448,6 @@ impl Tftp {
             memory: false,
         }
     }
-}
-
-fn tftp_figures(
-    tftp: &Tftp,
-    outcome: &Outcome,
-    cpu: Duration,
-    base: Usage,
-    peak: Usage,
-) -> Figures {
-    let wall = outcome.wall.as_secs_f64();
-    let cpu = cpu.as_secs_f64();
-    let seconds: Vec<f64> = outcome.times.iter().map(Duration::as_secs_f64).collect();
-    let stats = outcome.stats;
-    let gib = outcome.bytes as f64 / f64::from(1 << 30);
-    let done = seconds.len() as f64;
-    let mut figures = Figures::from([
-        ("mb_s", outcome.bytes as f64 / 1e6 / wall),
-        ("cpu_s_gib", cpu / gib),
-        ("per_s", done / wall),
-        ("cpu_us", cpu * 1e6 / done),
-        ("wall_s", wall),
-        ("failed", outcome.failed as f64),
-        ("request_repeats", stats.request_repeats as f64),
-        ("ack_repeats", stats.ack_repeats as f64),
-        ("windowless", stats.windowless as f64),
-        (
-            "duplicates_pct",
-            100.0 * stats.duplicates as f64 / (stats.blocks - stats.duplicates).max(1) as f64,
-        ),
-    ]);
-    // Fetches that did not complete took longer than any that did.
-    let mut all = seconds;
-    all.extend(std::iter::repeat_n(
-        tftp.limit.as_secs_f64(),
-        outcome.failed,
-    ));
-    for (share, s, ms) in [(0.5, "p50_s", "p50_ms"), (0.99, "p99_s", "p99_ms")] {
-        if let Some(value) = percentile(&all, share) {
-            figures.insert(s, value);
-            figures.insert(ms, value * 1e3);
-        }
-    }
-    if tftp.memory {
-        let grown = peak.anonymous_kib.saturating_sub(base.anonymous_kib) as f64;
-        figures.insert("kib_per_client", grown / tftp.clients as f64);
-        figures.insert("peak_kib", peak.anonymous_kib as f64);
-        figures.insert("processes", peak.processes as f64);
-        figures.insert("threads", peak.threads as f64);
-    }
-    // A run without a byte has no rate.
-    figures.retain(|_, value| value.is_finite());
-    figures
-}
-
-fn dhcp_figures(outcome: &DhcpOutcome, cpu: Duration) -> Figures {
-    let micros: Vec<f64> = outcome
-        .times
-        .iter()
-        .map(|t| t.as_secs_f64() * 1e6)
-        .collect();
-    let done = micros.len() as f64;
-    let mut figures = Figures::from([
-        ("per_s", done / outcome.wall.as_secs_f64()),
-        ("cpu_us", cpu.as_secs_f64() * 1e6 / done),
-        ("lost", outcome.lost as f64),
-    ]);
-    for (share, key) in [(0.5, "p50_us"), (0.99, "p99_us")] {
-        figures.insert(key, percentile(&micros, share).unwrap_or(f64::NAN));
-    }
-    figures.retain(|_, value| value.is_finite());
-    figures
-}
-
-fn http_figures(outcome: &HttpOutcome, cpu: Duration) -> Figures {
-    let wall = outcome.wall.as_secs_f64();
-    let cpu = cpu.as_secs_f64();
-    let millis: Vec<f64> = outcome
-        .times
-        .iter()
-        .map(|t| t.as_secs_f64() * 1e3)
-        .collect();
-    let done = millis.len() as f64;
-    let mut figures = Figures::from([
-        ("mb_s", outcome.bytes as f64 / 1e6 / wall),
-        (
-            "cpu_s_gib",
-            cpu / (outcome.bytes as f64 / f64::from(1 << 30)),
-        ),
-        ("per_s", done / wall),
-        ("cpu_us", cpu * 1e6 / done),
-        ("p99_ms", percentile(&millis, 0.99).unwrap_or(f64::NAN)),
-        ("failed", outcome.failed as f64),
-    ]);
-    figures.retain(|_, value| value.is_finite());
-    figures
 }
 
 /// Processor time of this process.

@@ -1,6 +1,7 @@
 //! The load: many TFTP clients in one thread, which must be cheaper than any server.
 
 pub(crate) mod dhcp;
+pub(crate) mod flood;
 pub(crate) mod http;
 pub(crate) mod impair;
 pub(crate) mod session;

@@ -353,7 +353,7 @@ mod tests {
         let mut session = Session::start(&ask, &content, Instant::now());
         assert_eq!(
             session.request(),
-            b"\0\x01images/x\0octet\0tsize\00\0blksize\08\0windowsize\02\0"
+            b"\0\x01images/x\0octet\0tsize\x000\0blksize\08\0windowsize\x002\0"
         );
         let step = session.handle(&oack(2), Instant::now());
         assert_eq!(step, Ok(Step::Ack([0, 4, 0, 0])));
