@@ -9,11 +9,13 @@
 //! acknowledged block when the client shows that it saw a gap.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::batch::Batch;
 use crate::blocks::{Blocks, Stopped};
-use crate::limits::{DALLY, FIRST_REPEATS, Limits, SOURCE_PATIENCE};
+use crate::limits::{
+    DALLY, FIRST_REPEATS, Limits, REPEATS_BASE, REPEATS_PER_BLOCK, SOURCE_PATIENCE,
+};
 use crate::options::{Agreed, negotiate};
 use crate::outcome::{Outcome, OutcomeKind, Stats};
 use crate::packet::{ErrorCode, ErrorPacket, Mode, Packet, Request, RequestKind};
@@ -21,9 +23,14 @@ use crate::source::Source;
 use crate::timer::{Fired, Timer};
 use crate::unproved::Unproved;
 
+mod pace;
 mod put;
+mod recovery;
 
 pub use put::Put;
+
+use pace::Pace;
+use recovery::Recovery;
 
 /// The state of one read transfer.
 #[derive(Debug)]
@@ -47,6 +54,7 @@ pub struct Sender<S> {
     last: Option<(u64, u64)>,
     first_sent: bool,
     recovery: Recovery,
+    pace: Pace,
     timer: Timer,
     /// `Some` until the client proved that it receives what we send to its address.
     unproved: Option<Unproved>,
@@ -73,24 +81,6 @@ enum Phase {
     Dallying { until: Instant },
     /// Nothing will happen any more.
     Closed,
-}
-
-/// What was already done about a loss.
-#[derive(Debug)]
-struct Recovery {
-    /// The one going back that a base is worth was used.
-    went_back: bool,
-    /// Times the blocks in flight were sent again: the client will acknowledge each copy.
-    copies: u32,
-    /// Duplicate ACKs still to come for the copies of earlier windows; they report no loss. Without this, one
-    /// early timeout doubles every window for the rest of the transfer (the windowed Sorcerer's Apprentice).
-    expected_duplicates: u32,
-    /// When sending last began again at a lower block.
-    went_back_at: Option<Instant>,
-    /// Shortest round trip seen.
-    round_trip: Option<Duration>,
-    /// When all that is in flight was sent, unless it was sent at several times.
-    sent_at: Option<Instant>,
 }
 
 /// The source does not have the next octets in memory.
@@ -156,7 +146,8 @@ impl<S: Source> Sender<S> {
             next: 1,
             highest: 0,
             first_sent: false,
-            recovery: Recovery::new(now),
+            recovery: Recovery::default(),
+            pace: Pace::new(),
             unproved: None,
             first_repeats: 0,
             waiting: None,
@@ -249,7 +240,7 @@ impl<S: Source> Sender<S> {
             batch.set_packet(|out| error.encode(out));
         } else if self.first_due {
             self.first_due = false;
-            self.fill_first(batch);
+            self.fill_first(now, batch);
         } else {
             self.fill_window(now, batch, max_count);
         }
@@ -299,11 +290,9 @@ impl<S: Source> Sender<S> {
                     Some(waiting) => waiting.since + SOURCE_PATIENCE,
                     None => self.timer.deadline(),
                 };
-                Some(
-                    self.unproved
-                        .as_ref()
-                        .map_or(deadline, |unproved| deadline.min(unproved.until())),
-                )
+                let unproved = self.unproved.as_ref().map(Unproved::until);
+                let others = [self.pace.resume(), unproved];
+                others.into_iter().flatten().chain([deadline]).min()
             }
         }
     }
@@ -323,7 +312,7 @@ impl<S: Source> Sender<S> {
     pub fn stats(&self) -> Stats {
         Stats {
             blocks: self.base,
-            round_trip: self.recovery.round_trip,
+            round_trip: self.timer.round_trip(),
             ..self.stats
         }
     }
@@ -361,7 +350,7 @@ impl<S: Source> Sender<S> {
                 self.unproved = None;
                 self.phase = Phase::Sending;
                 self.first_due = false;
-                self.recovery.next_window(now);
+                self.next_window(now);
                 self.timer.progress(now);
             }
             Phase::Offered | Phase::Dallying { .. } | Phase::Closed => {}
@@ -379,8 +368,7 @@ impl<S: Source> Sender<S> {
         if self.recovery.expected_duplicates > 0 {
             self.recovery.expected_duplicates -= 1;
         } else if !self.recovery.went_back && self.next > self.base + 1 {
-            self.go_back(now);
-            self.recovery.went_back = true;
+            self.go_back_for_ack(now);
         }
     }
 
@@ -392,7 +380,6 @@ impl<S: Source> Sender<S> {
         self.unproved = None;
         self.base += delta;
         self.blocks.release(self.base);
-        self.timer.progress(now);
         self.counted = false;
         if let Some(waiting) = &mut self.waiting {
             waiting.since = now;
@@ -407,15 +394,41 @@ impl<S: Source> Sender<S> {
             return;
         }
         if delta == outstanding {
-            self.recovery.next_window(now);
-            return;
+            self.next_window(now);
+            self.timer.progress(now);
+        } else {
+            self.recovery.settle();
+            self.timer.progress(now);
+            if !self.recovery.is_too_early(now) {
+                // It stopped short, a block was lost: this is the one going back of the new base.
+                self.go_back_for_ack(now);
+            }
         }
-        self.recovery.slide();
-        if !self.recovery.is_too_early(now) {
-            // It stopped short, a block was lost: this is the one going back of the new base.
+        if !self.may_repeat() {
+            self.timer.slow_down(now);
+        }
+    }
+
+    /// All in flight was acknowledged.
+    fn next_window(&mut self, now: Instant) {
+        if let Some(sample) = self.recovery.next_window(now) {
+            self.timer.measured(sample);
+        }
+        self.pace.begin(self.base);
+    }
+
+    /// The client's ACK showed a gap right after `base`.
+    fn go_back_for_ack(&mut self, now: Instant) {
+        if self.may_repeat() {
+            self.pace.gap(self.base);
             self.go_back(now);
             self.recovery.went_back = true;
         }
+    }
+
+    /// Whether the budget of repeats lasts.
+    fn may_repeat(&self) -> bool {
+        self.stats.retransmits < REPEATS_BASE + REPEATS_PER_BLOCK * self.base
     }
 
     fn handle_error(&mut self, error: ErrorPacket) {
@@ -462,7 +475,7 @@ impl<S: Source> Sender<S> {
     /// Starts anew with what is agreed on now; no block was sent yet.
     fn agree(&mut self, now: Instant, agreed: Agreed) {
         self.timer = Timer::new(&self.limits, agreed.interval, now);
-        self.recovery = Recovery::new(now);
+        self.recovery = Recovery::default();
         self.blocks = Blocks::new(self.mode);
         self.last = self.blocks.last(self.source.len(), agreed.blksize);
         self.agreed = agreed;
@@ -471,14 +484,14 @@ impl<S: Source> Sender<S> {
     fn queue_first(&mut self) {
         if self.first_sent && self.first_repeats < FIRST_REPEATS {
             self.first_repeats += 1;
-            self.recovery.copies += 1;
-            self.recovery.sent_at = None;
+            self.recovery.repeat_first();
             self.first_due = true;
         }
     }
 
     fn go_back(&mut self, now: Instant) {
         self.recovery.go_back(now);
+        self.pace.begin(self.base);
         self.stats.windows_repeated += 1;
         self.next = self.base + 1;
     }
@@ -491,7 +504,7 @@ impl<S: Source> Sender<S> {
     }
 
     /// Makes `batch` the opening, or block 1 again.
-    fn fill_first(&mut self, batch: &mut Batch) {
+    fn fill_first(&mut self, now: Instant, batch: &mut Batch) {
         if !self.opening.is_empty() {
             batch.set_packet(|out| out.extend_from_slice(&self.opening));
         } else {
@@ -517,6 +530,7 @@ impl<S: Source> Sender<S> {
         if self.first_sent {
             self.stats.retransmits += 1;
         }
+        self.recovery.sent(now, !self.first_sent);
         self.first_sent = true;
     }
 
@@ -531,30 +545,34 @@ impl<S: Source> Sender<S> {
             return;
         }
         let window = usize::try_from(self.window_end() + 1 - self.next).unwrap_or(usize::MAX);
-        let count = window.min(max_count).min((DATAGRAM_CAP / full).max(1));
+        let allowed = usize::try_from(self.pace.allows(now, self.base)).unwrap_or(usize::MAX);
+        let count = window
+            .min(allowed)
+            .min(max_count)
+            .min((DATAGRAM_CAP / full).max(1));
+        if count == 0 {
+            return;
+        }
         batch.begin(self.agreed.blksize);
         let blksize = self.agreed.blksize;
         let filled = self
             .blocks
             .fill(&self.source, self.next, count, blksize, batch);
-        self.add_headers(batch, filled.blocks);
+        if filled.blocks > 0 {
+            self.end_waiting(now);
+            self.add_headers(now, batch, filled.blocks);
+        }
         match filled.stopped {
-            None => self.end_waiting(now),
             Some(stopped) if stopped.error.kind() == io::ErrorKind::WouldBlock => {
-                if filled.blocks > 0 {
-                    self.end_waiting(now);
-                }
                 self.wait(now, &stopped);
             }
             Some(stopped) => self.fail(&stopped.error),
+            None => {}
         }
     }
 
     /// The next `count` blocks go out, their content is in `batch`.
-    fn add_headers(&mut self, batch: &mut Batch, count: usize) {
-        if count == 0 {
-            return;
-        }
+    fn add_headers(&mut self, now: Instant, batch: &mut Batch, count: usize) {
         for _ in 0..count {
             batch.push_header(self.agreed.rollover.wire(self.next));
             if self.next <= self.highest {
@@ -565,6 +583,7 @@ impl<S: Source> Sender<S> {
             }
             self.next += 1;
         }
+        self.recovery.sent(now, self.next - 1 > self.highest);
         self.highest = self.highest.max(self.next - 1);
         let before = (count - 1) * usize::from(self.agreed.blksize);
         let content = batch.content() - before;
@@ -573,6 +592,10 @@ impl<S: Source> Sender<S> {
         }
         self.first_sent = true;
         self.spend(batch.octets());
+        let more = self.next <= self.window_end();
+        let pause = self.timer.round_trip();
+        self.pace.sent(now, count as u64, more, pause);
+        self.timer.sent_more(now);
     }
 
     fn wait(&mut self, now: Instant, stopped: &Stopped) {
@@ -589,7 +612,6 @@ impl<S: Source> Sender<S> {
         if let Some(waiting) = self.waiting.take() {
             self.timer
                 .forgive(now.saturating_duration_since(waiting.since));
-            self.recovery.sent_at = None;
         }
     }
 
@@ -620,57 +642,6 @@ impl<S: Source> Sender<S> {
         self.close(OutcomeKind::ReadFailed {
             reason: error.to_string(),
         });
-    }
-}
-
-impl Recovery {
-    fn new(now: Instant) -> Self {
-        Self {
-            went_back: false,
-            copies: 0,
-            expected_duplicates: 0,
-            went_back_at: None,
-            round_trip: None,
-            sent_at: Some(now),
-        }
-    }
-
-    /// Sending begins again at a lower block.
-    fn go_back(&mut self, now: Instant) {
-        self.copies += 1;
-        self.went_back_at = Some(now);
-        self.sent_at = None;
-    }
-
-    /// Whether an ACK that comes now was sent before the client can have seen what was sent again. It tells of
-    /// the first copies and is no reason to send a third time: clients that acknowledge every block
-    /// they did not expect, as EDK2 does, send a burst of these.
-    fn is_too_early(&self, now: Instant) -> bool {
-        match (self.went_back_at, self.round_trip) {
-            (Some(at), Some(round_trip)) => now.saturating_duration_since(at) < round_trip,
-            _ => false,
-        }
-    }
-
-    /// All in flight was acknowledged, the next window begins.
-    fn next_window(&mut self, now: Instant) {
-        if let Some(sent) = self.sent_at.replace(now) {
-            let sample = now.saturating_duration_since(sent);
-            self.round_trip = Some(self.round_trip.map_or(sample, |least| least.min(sample)));
-        }
-        self.settle();
-    }
-
-    /// A part was acknowledged, the window moves on.
-    fn slide(&mut self) {
-        self.sent_at = None;
-        self.settle();
-    }
-
-    fn settle(&mut self) {
-        self.expected_duplicates = self.copies;
-        self.copies = 0;
-        self.went_back = false;
     }
 }
 

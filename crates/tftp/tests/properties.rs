@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{Pattern, Served, ack, data, rrq};
 use proptest::prelude::*;
+use tftp::limits::INTERVAL_FLOOR;
 use tftp::limits::{UNPROVED_BYTES, UNPROVED_PACKETS};
 use tftp::{Limits, Mode, OutcomeKind, Receiver, options::Rollover};
 
@@ -255,7 +256,7 @@ fn netascii_blocks_can_be_sent_again() {
     assert_eq!(first.len(), 4);
     let again = served.receive(&ack(2));
     assert_eq!(again[..2], first[2..]);
-    let once_more: Vec<_> = served.wait(Duration::from_secs(1));
+    let once_more: Vec<_> = served.wait(INTERVAL_FLOOR);
     let once_more: Vec<_> = once_more
         .into_iter()
         .map(|(_, datagram)| datagram)

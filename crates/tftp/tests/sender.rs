@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{Pattern, Served, ack, data, error, numbers, oack, rrq, shape};
-use tftp::limits::{FIRST_REPEATS, UNPROVED_LIFE};
+use tftp::limits::{FIRST_REPEATS, INTERVAL_FLOOR, REPEATS_BASE, REPEATS_PER_BLOCK, UNPROVED_LIFE};
 use tftp::{Batch, ErrorCode, OutcomeKind, Source};
 
 const SECOND: Duration = Duration::from_secs(1);
+const MILLI: Duration = Duration::from_millis(1);
 
 fn kind<S: Source>(served: &Served<S>) -> Option<OutcomeKind> {
     served.sender.outcome().map(|outcome| outcome.kind)
@@ -67,52 +68,130 @@ fn the_first_datagram_is_repeated_by_the_timer() {
 fn repeats_double_and_end() {
     let mut served = Served::start(&rrq("f", "octet", "windowsize=2"), Pattern(5_000));
     served.transmit();
+    served.now += 100 * MILLI;
     assert_eq!(numbers(&served.receive(&ack(0))), [1, 2]);
     let sent = served.wait(60 * SECOND);
-    assert_eq!(
-        times(&sent),
-        [
-            1_000, 1_000, 3_000, 3_000, 7_000, 7_000, 15_000, 15_000, 23_000, 23_000
-        ]
-    );
+    let expected = [400, 1_200, 2_800, 6_000, 12_400, 20_400, 28_400];
+    assert_eq!(times(&sent), expected.map(|at| [at, at]).concat());
     let outcome = served.sender.outcome().expect("it is over");
     assert_eq!(outcome.kind, OutcomeKind::TimedOut);
-    assert_eq!((outcome.stats.bytes, outcome.stats.retransmits), (0, 10));
+    assert_eq!((outcome.stats.bytes, outcome.stats.retransmits), (0, 14));
     assert!(served.sender.is_closed());
+}
+
+/// The file `f` of many blocks asked for with `options`, its OACK acknowledged after a `round_trip`.
+fn under_way(options: &str, round_trip: Duration) -> Served<Pattern> {
+    let mut served = Served::start(&rrq("f", "octet", options), Pattern(u64::MAX));
+    served.transmit();
+    served.now += round_trip;
+    served.receive(&ack(0));
+    served
+}
+
+#[test]
+fn the_interval_is_four_round_trips() {
+    for (round_trip, expected) in [
+        (0, [20, 60, 140]),
+        (4, [20, 60, 140]),
+        (6, [24, 72, 168]),
+        (90, [360, 1_080, 2_520]),
+        (700, [1_000, 3_000, 7_000]), // never longer than without measuring
+    ] {
+        let mut served = under_way("tsize=0", round_trip * MILLI);
+        let sent = times(&served.wait(8 * SECOND));
+        assert_eq!(sent[..3], expected, "{round_trip} ms");
+    }
+}
+
+#[test]
+fn a_silence_of_half_a_minute_is_survived_however_fast_the_client_was() {
+    let mut served = under_way("tsize=0", Duration::from_micros(100));
+    let sent = served.wait(30 * SECOND);
+    assert!(sent.len() <= 12, "{} repeats", sent.len());
+    assert_eq!(numbers(&served.receive(&ack(1))), [2]);
+    served.wait(31 * SECOND);
+    assert_eq!(kind(&served), Some(OutcomeKind::TimedOut));
+}
+
+/// A client that answers the OACK at once and needs 60 ms for a block: without a longer interval after a needless
+/// repeat, each of its blocks would go out twice and none could be measured.
+#[test]
+fn a_client_slower_than_its_first_answer_is_learned() {
+    let mut served = under_way("tsize=0", MILLI);
+    let repeats: Vec<usize> = (1..=6)
+        .map(|block| {
+            let repeated = served.wait(60 * MILLI).len();
+            assert_eq!(numbers(&served.receive(&ack(block))), [block + 1]);
+            repeated
+        })
+        .collect();
+    assert_eq!(repeats, [2, 0, 0, 0, 0, 0]);
+    assert!(served.sender.stats().round_trip > Some(5 * MILLI));
+}
+
+#[test]
+fn what_was_sent_twice_is_not_measured() {
+    let mut served = under_way("tsize=0", 10 * MILLI);
+    assert_eq!(served.sender.stats().round_trip, Some(10 * MILLI));
+    assert_eq!(times(&served.wait(41 * MILLI)), [40]);
+    served.receive(&ack(1)); // of the first copy, or a millisecond after the second
+    assert_eq!(served.sender.stats().round_trip, Some(10 * MILLI));
 }
 
 #[test]
 fn progress_restores_the_timer() {
-    let mut served = Served::start(&rrq("f", "octet", ""), Pattern(5_000));
-    served.transmit();
-    assert_eq!(numbers(&served.receive(&ack(1))), [2]);
-    assert_eq!(times(&served.wait(3 * SECOND)), [1_000, 3_000]);
-    assert_eq!(numbers(&served.receive(&ack(2))), [3]);
-    assert_eq!(times(&served.wait(3 * SECOND)), [1_000, 3_000]);
+    let mut served = under_way("tsize=0", 50 * MILLI);
+    assert_eq!(times(&served.wait(700 * MILLI)), [200, 600]);
+    served.receive(&ack(1));
+    served.now += 50 * MILLI;
+    served.receive(&ack(2)); // without a repeat: the interval is what was measured
+    assert_eq!(times(&served.wait(700 * MILLI)), [200, 600]);
 }
 
 #[test]
-fn a_negotiated_interval_is_kept_but_impatience_is_not_fatal() {
+fn a_negotiated_interval_is_the_longest_but_impatience_is_not_fatal() {
+    // Nothing measured: it is the interval.
     let mut served = Served::start(&rrq("f", "octet", "timeout=3"), Pattern(5_000));
     served.transmit();
-    served.receive(&ack(0));
-    let sent = served.wait(60 * SECOND);
-    assert_eq!(times(&sent), [3_000, 6_000, 9_000, 12_000, 15_000]);
+    assert_eq!(times(&served.wait(10 * SECOND)), [3_000, 6_000]);
 
-    let mut served = Served::start(&rrq("f", "octet", "utimeout=10000"), Pattern(5_000));
-    served.transmit();
-    served.receive(&ack(0));
-    assert_eq!(times(&served.wait(SECOND)), [10, 20, 30, 40, 50]);
+    let mut served = under_way("timeout=3", 100 * MILLI);
+    let sent = served.wait(60 * SECOND);
+    let expected = [400, 1_200, 2_800, 5_800, 8_800, 11_800, 17_600];
+    assert_eq!(times(&sent)[..5], expected[..5]);
+    assert_eq!(kind(&served), Some(OutcomeKind::TimedOut));
+
+    let mut served = under_way("utimeout=10000", MILLI);
+    assert_eq!(
+        times(&served.wait(SECOND)),
+        [10, 20, 30, 40, 50, 60, 80, 120, 200, 360, 680],
+        "as agreed while somebody may be there, then more slowly"
+    );
     assert_eq!(kind(&served), None, "50 ms of silence end nothing");
     assert_eq!(numbers(&served.receive(&ack(1))), [2]);
     served.wait(6 * SECOND);
     assert_eq!(kind(&served), Some(OutcomeKind::TimedOut));
 
-    let mut served = Served::start(&rrq("f", "octet", "timeout=255"), Pattern(5_000));
-    served.transmit();
-    served.receive(&ack(0));
-    assert_eq!(times(&served.wait(600 * SECOND)), [255_000]);
+    let mut served = under_way("timeout=255", 100 * SECOND / 1_000);
+    let sent = served.wait(600 * SECOND);
+    assert!(sent.last().is_some_and(|(at, _)| *at > 255 * SECOND));
     assert_eq!(kind(&served), Some(OutcomeKind::TimedOut));
+}
+
+/// It gets 16 blocks for each ACK of one: four times what it acknowledges, and a base, are repeated. The rest is
+/// left to the timer, a second each.
+#[test]
+fn a_client_that_acknowledges_a_part_of_each_window_has_a_budget() {
+    let mut served = under_way("blksize=8 windowsize=16", MILLI);
+    let mut acknowledged = 0;
+    while acknowledged < 5_000 {
+        acknowledged += 1;
+        served.now += 2 * MILLI;
+        served.receive(&ack(acknowledged));
+    }
+    let repeated = served.sender.stats().retransmits;
+    let budget = REPEATS_BASE + REPEATS_PER_BLOCK * u64::from(acknowledged);
+    assert!(repeated <= budget + 16, "{repeated} of {budget}");
 }
 
 #[test]
@@ -149,7 +228,7 @@ fn a_timeout_too_early_does_not_double_every_window() {
     served.transmit();
     served.receive(&ack(0));
     // The ACK is late: the window goes out twice, and is acknowledged twice.
-    assert_eq!(served.wait(SECOND).len(), 4);
+    assert_eq!(served.wait(INTERVAL_FLOOR).len(), 4);
     assert_eq!(numbers(&served.receive(&ack(4))), [5, 6, 7, 8]);
     assert!(served.receive(&ack(4)).is_empty(), "that was for the copy");
     // A second duplicate cannot be for the copy: it tells of a loss, once.

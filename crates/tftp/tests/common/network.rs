@@ -118,6 +118,8 @@ pub struct Exchange<C> {
     pub sent_bytes: u64,
     /// Until both sides were closed.
     pub took: Duration,
+    /// Until the last octet of content was taken.
+    pub arrived: Duration,
 }
 
 /// Runs an exchange until both sides are closed. A request that arrives again repeats the first datagram, as
@@ -133,6 +135,7 @@ pub fn exchange<C: Client, S: Source + Clone>(
     let mut now = from;
     let mut network = Network::new(weather, seed);
     let mut server: Option<Sender<S>> = None;
+    let mut arrived = Duration::ZERO;
     let (mut received, mut datagram, mut sent_bytes) = (Vec::new(), Vec::new(), 0);
     for _ in 0..5_000_000_u64 {
         while client.poll_transmit(&mut datagram) {
@@ -156,6 +159,7 @@ pub fn exchange<C: Client, S: Source + Clone>(
                 server: server.map(|server| server.outcome().expect("it is closed")),
                 sent_bytes,
                 took: now - from,
+                arrived,
             };
         };
         now = now.max(due);
@@ -168,7 +172,13 @@ pub fn exchange<C: Client, S: Source + Clone>(
         }
         let Reverse((_, _, to, bytes)) = network.flights.pop().expect("it was peeked");
         match (to, &mut server) {
-            (Side::Client, _) => client.handle_datagram(now, &bytes, &mut received),
+            (Side::Client, _) => {
+                let before = received.len();
+                client.handle_datagram(now, &bytes, &mut received);
+                if received.len() > before {
+                    arrived = now - from;
+                }
+            }
             (Side::Server, Some(server)) if bytes.starts_with(&[0, 1]) => server.repeat_first(),
             (Side::Server, Some(server)) => server.handle_datagram(now, &bytes),
             (Side::Server, none) => {

@@ -1,0 +1,86 @@
+//! How many blocks of a window go out at a stretch.
+//!
+//! No known client keeps a block that comes after a gap: everything behind the gap has to be sent again. A window of
+//! 16 in a network that loses (or overtakes) every fifth block is sent three times. So the gaps are measured,
+//! and where they are close, a window goes out in pieces with time in between for the client to complain. It
+//! cannot become smaller: the client acknowledges at the end of what was agreed on.
+
+use std::time::{Duration, Instant};
+
+/// The pace of one transfer. In a network without loss it never does anything.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Blocks from one gap to the next, smoothed; `None` before the first gap.
+    run: Option<u64>,
+    /// The block before the last gap.
+    last_gap: u64,
+    /// Blocks of this piece that may still go out.
+    left: u64,
+    resume: Option<Instant>,
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self {
+            run: None,
+            last_gap: 0,
+            left: u64::MAX,
+            resume: None,
+        }
+    }
+
+    /// The block after `base` was lost or late.
+    pub(super) fn gap(&mut self, base: u64) {
+        let known = self.run.unwrap_or(START);
+        let sample = (base - self.last_gap).min(4 * known);
+        self.run = Some((known * 3 + sample).div_ceil(4));
+        self.last_gap = base;
+    }
+
+    /// A piece begins at once: the client said where it is.
+    pub(super) fn begin(&mut self, base: u64) {
+        self.left = self.run.map_or(u64::MAX, |run| {
+            (run.max(base - self.last_gap) / SHARE).max(1)
+        });
+        self.resume = None;
+    }
+
+    /// How many blocks may go out now.
+    pub(super) fn allows(&mut self, now: Instant, base: u64) -> u64 {
+        match self.resume {
+            Some(at) if now < at => 0,
+            Some(_) => {
+                self.begin(base);
+                self.left
+            }
+            None => self.left,
+        }
+    }
+
+    /// So many went out; `more` if the window holds more.
+    pub(super) fn sent(&mut self, now: Instant, blocks: u64, more: bool, pause: Option<Duration>) {
+        self.left -= blocks.min(self.left);
+        if self.left == 0 {
+            match pause {
+                Some(pause) if more => self.resume = Some(now + (pause * 3 / 2).min(LONGEST_PAUSE)),
+                // Nothing was measured yet: nobody knows how long to wait.
+                _ => self.left = u64::MAX,
+            }
+        }
+    }
+
+    /// When the next piece may go out, if the window waits for that.
+    pub(super) fn resume(&self) -> Option<Instant> {
+        self.resume
+    }
+}
+
+/// What the first gap is smoothed with: after it, pieces are of 12 blocks, and a window of 8 still goes out whole.
+const START: u64 = 128;
+
+/// A piece is this part of the blocks between two gaps: half of a piece is sent in vain at each, a sixteenth of all.
+const SHARE: u64 = 8;
+
+/// A client's complaint takes a round trip and is waited for half as long again. But what was measured may be the time
+/// of a client that is slow to take a window, and a window has up to 64 pieces.
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
