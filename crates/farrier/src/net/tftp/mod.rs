@@ -87,9 +87,8 @@ impl TftpServer {
     }
 }
 
-/// Threads that move transfers. One keeps up with 10 Gbit/s of windows; a second one helps with many clients at
-/// a window of one block, where the cost is in the kernel's way of each packet. DHCP, HTTP and the pages need
-/// the other cores.
+/// Threads that move transfers: half the processors, for the kernel delivers to the cards on the others, and DHCP,
+/// HTTP and the pages want their turn. More than four have nothing to do on a network that exists.
 fn worker_count() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     (cores / 2).clamp(1, 4)
