@@ -126,7 +126,6 @@ impl<'a> Runner<'a> {
             Work::Dhcp(dhcp) => {
                 // Every machine once: from then on the server has seen them all.
                 let warm = Dhcp {
-                    asks: dhcp::MACHINES,
                     pace: dhcp::Pace::AtOnce(4),
                     ..*dhcp
                 };

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct DhcpLoad {
     /// The load's interface towards the server.
     pub interface: String,
-    /// How many ask in all; beyond [`MACHINES`] the same ones ask again.
+    /// How many machines ask, each once: one that asks too often is slowed down by some servers.
     pub asks: usize,
     /// How they ask.
     pub pace: Pace,
@@ -103,7 +103,7 @@ impl State {
     fn ask(&mut self) -> Result<()> {
         let xid = XID + self.sent as u32;
         let all = SocketAddrV4::new(Ipv4Addr::BROADCAST, 67);
-        let packet = discover(xid, self.sent % MACHINES);
+        let packet = discover(xid, self.sent);
         self.waiting.insert(xid, Instant::now());
         self.sent += 1;
         self.socket
@@ -190,8 +190,6 @@ fn offered(packet: &[u8]) -> Option<u32> {
         .then(|| u32::from_be_bytes(xid))
 }
 
-/// How many machines there are. Each asks a few times in a round, as real ones do.
-pub(crate) const MACHINES: usize = 2000;
 /// An OFFER that took longer is lost.
 const PATIENCE: Duration = Duration::from_secs(1);
 const XID: u32 = 0x4641_0000;
