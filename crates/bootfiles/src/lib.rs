@@ -10,12 +10,15 @@
 
 pub mod assets;
 mod cache;
+pub mod dropbox;
 mod files;
 mod loaders;
 mod lookup;
+mod networks;
 mod opener;
 
 pub use cache::{CacheStats, DEFAULT_BUDGET, FileCache, PIECE, SharedFile, TIDY_EVERY};
 pub use files::{BootFiles, OpenError};
 pub use loaders::{LoaderSet, LoaderStatus};
 pub use lookup::{Asker, Found, Rendered};
+pub use networks::{Network, Networks, NotANetwork};

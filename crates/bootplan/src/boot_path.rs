@@ -83,6 +83,41 @@ impl RelPath {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Parses a name as TFTP carries it, as [`BootPath::parse`] does, when it can only be a file's.
+    ///
+    /// # Errors
+    /// Why the name was refused.
+    pub fn from_wire(raw: &[u8]) -> Result<RelPath, PathRefusal> {
+        let text = printable_text(raw)?.replace('\\', "/");
+        components(&text)?.join("/").parse()
+    }
+
+    /// What follows `prefix` and a slash, if this path is below it.
+    pub fn below(&self, prefix: &RelPath) -> Option<RelPath> {
+        let rest = self.0.strip_prefix(&prefix.0)?.strip_prefix('/')?;
+        Some(RelPath(rest.to_owned()))
+    }
+
+    /// The path of a name below this one.
+    ///
+    /// # Errors
+    /// When both together are too long.
+    pub fn join(&self, below: &RelPath) -> Result<RelPath, PathRefusal> {
+        format!("{self}/{below}").parse()
+    }
+
+    /// The last component.
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    /// What is before the last component; `None` when there is only one.
+    pub fn parent(&self) -> Option<RelPath> {
+        self.0
+            .rsplit_once('/')
+            .map(|(dir, _)| RelPath(dir.to_owned()))
+    }
 }
 
 impl fmt::Display for RelPath {

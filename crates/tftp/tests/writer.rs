@@ -267,7 +267,7 @@ fn a_request_that_comes_again_repeats_the_opening() {
     let mut written = Written::start("blksize=1024");
     written.transmit();
     written.writer.repeat_first();
-    assert_eq!(written.transmit(), [opening.clone()]);
+    assert_eq!(written.transmit(), std::slice::from_ref(&opening));
     assert!(!written.writer.is_proved());
     // To the transfer's own port: the client is real.
     assert_eq!(written.handle(&request), [opening]);

@@ -1,0 +1,266 @@
+//! Uploads that were taken: who brought them, when, and their content.
+
+use super::tree::UPLOADS;
+use super::upload::full_name;
+use super::{DropBox, DropBoxes, Overwrite};
+use bootplan::{MacAddr, RelPath, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::Ipv4Addr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::SystemTime;
+
+/// Who brought an upload, as far as the network tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its address.
+    pub ip: Ipv4Addr,
+    /// The hardware address that was last seen with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<MacAddr>,
+    /// The interface it came in by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+}
+
+/// What is written down of an upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// When it was complete.
+    pub at: Timestamp,
+    /// Who brought it.
+    #[serde(flatten)]
+    pub device: Device,
+    /// Its length.
+    pub bytes: u64,
+    /// SHA-256 of its content, in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// An upload that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its name, with the box's prefix.
+    pub name: RelPath,
+    /// Which upload of that name.
+    pub version: Version,
+    /// What is known of it.
+    pub record: Record,
+}
+
+/// One upload among those of its name: the time it was taken, `2026-11-23T11-05-12.123Z`. Later ones are greater.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Version(String);
+
+/// A page of uploads, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// The uploads.
+    pub uploads: Vec<Stored>,
+    /// Whether there are older ones.
+    pub more: bool,
+}
+
+impl DropBoxes {
+    /// The newest uploads of all boxes, at most `limit`, older than `before` if that is given.
+    ///
+    /// # Errors
+    /// A directory that cannot be read.
+    pub fn history(&self, before: Option<&Version>, limit: usize) -> io::Result<History> {
+        let mut all: Vec<(Version, &DropBox, RelPath)> = Vec::new();
+        for drop_box in self.iter() {
+            let mut found = Vec::new();
+            let uploads = drop_box.settings().directory.join(UPLOADS);
+            walk(&uploads, None, &mut found)?;
+            all.extend(found.into_iter().map(|(v, path)| (v, drop_box, path)));
+        }
+        all.retain(|(version, ..)| before.is_none_or(|before| version < before));
+        all.sort_by(|a, b| (&b.0, &b.2).cmp(&(&a.0, &a.2)));
+        let mut history = History::default();
+        for (version, drop_box, path) in all {
+            if history.uploads.len() == limit {
+                history.more = true;
+                break;
+            }
+            history.uploads.extend(drop_box.read(&path, version));
+        }
+        Ok(history)
+    }
+
+    /// Every upload of one name, newest first.
+    ///
+    /// # Errors
+    /// A directory that cannot be read.
+    pub fn versions(&self, name: &RelPath) -> io::Result<Vec<Stored>> {
+        let Some((drop_box, path)) = self.find(name) else {
+            return Ok(Vec::new());
+        };
+        let versions = versions_of(&drop_box.settings().directory, &path)?;
+        let read = |version| drop_box.read(&path, version);
+        Ok(versions.into_iter().filter_map(read).collect())
+    }
+
+    /// The content of one upload; `None` when there is no such.
+    ///
+    /// # Errors
+    /// A file that cannot be opened.
+    pub fn open_version(&self, name: &RelPath, version: &Version) -> io::Result<Option<File>> {
+        let Some((drop_box, path)) = self.find(name) else {
+            return Ok(None);
+        };
+        match File::open(drop_box.place_of(&path).join(version.as_str())) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl DropBox {
+    fn place_of(&self, path: &RelPath) -> PathBuf {
+        let uploads = self.settings().directory.join(UPLOADS);
+        uploads.join(path.as_str())
+    }
+
+    /// An upload, if it is still there, with its record.
+    fn read(&self, path: &RelPath, version: Version) -> Option<Stored> {
+        let place = self.place_of(path);
+        let content = std::fs::symlink_metadata(place.join(version.as_str())).ok()?;
+        let named = self.settings().overwrite == Overwrite::Version || content.nlink() > 1;
+        if !content.is_file() || !named {
+            return None;
+        }
+        let mut json = Vec::new();
+        File::open(place.join(version.record_name()))
+            .and_then(|file| file.take(RECORD_CAP).read_to_end(&mut json))
+            .ok()?;
+        Some(Stored {
+            name: full_name(self, path),
+            version,
+            record: serde_json::from_slice(&json).ok()?,
+        })
+    }
+}
+
+impl Record {
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a record has no keys but texts")
+    }
+}
+
+impl Version {
+    /// Of an upload taken `now`, after `newest`: the clock may have been set back, and two may come within a millisecond.
+    pub(super) fn after(now: SystemTime, newest: Option<&Version>) -> Version {
+        let at = Timestamp::from(now);
+        let now = Version::at(at.0);
+        match newest.filter(|newest| **newest >= now) {
+            Some(newest) => Version::at(newest.millis() + 1),
+            None => now,
+        }
+    }
+
+    /// As a file name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn record_name(&self) -> String {
+        format!("{self}.json")
+    }
+
+    fn at(millis: i64) -> Version {
+        let time = jiff::Timestamp::from_millisecond(millis.clamp(0, LAST)).unwrap_or_default();
+        Version(time.strftime(FORMAT).to_string())
+    }
+
+    fn millis(&self) -> i64 {
+        let time = jiff::civil::DateTime::strptime(FORMAT, &self.0)
+            .and_then(|time| time.to_zoned(jiff::tz::TimeZone::UTC));
+        time.map_or(0, |time| time.timestamp().as_millisecond())
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Version {
+    type Err = ();
+
+    /// Only what [`Version`] itself writes: it becomes a file name.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let version = Version(text.to_owned());
+        let its_own = text.len() == LENGTH && Version::at(version.millis()) == version;
+        if its_own { Ok(version) } else { Err(()) }
+    }
+}
+
+/// The versions of a path within a box, newest first.
+pub(super) fn versions_of(directory: &Path, path: &RelPath) -> io::Result<Vec<Version>> {
+    let entries = match std::fs::read_dir(directory.join(UPLOADS).join(path.as_str())) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut versions = Vec::new();
+    for entry in entries {
+        versions.extend(version_of(&entry?.file_name()));
+    }
+    versions.sort_by(|a, b| b.cmp(a));
+    Ok(versions)
+}
+
+/// In boxes that keep no versions: removes uploads that have lost their name.
+pub(super) fn remove_unnamed(uploads: &Path) -> io::Result<()> {
+    let mut found = Vec::new();
+    walk(uploads, None, &mut found)?;
+    for (version, path) in found {
+        let place = uploads.join(path.as_str());
+        let content = place.join(version.as_str());
+        match std::fs::symlink_metadata(&content) {
+            Ok(stat) if stat.is_file() && stat.nlink() == 1 => std::fs::remove_file(&content)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            _ => continue,
+        }
+        std::fs::remove_file(place.join(version.record_name()))?;
+    }
+    Ok(())
+}
+
+/// Collects the uploads below a directory by their records.
+fn walk(dir: &Path, path: Option<&RelPath>, found: &mut Vec<(Version, RelPath)>) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if entry.file_type()?.is_dir() {
+            let below = name.to_str().and_then(|name| match path {
+                Some(path) => format!("{path}/{name}").parse().ok(),
+                None => name.parse().ok(),
+            });
+            if let Some(below) = below {
+                walk(&entry.path(), Some(&below), found)?;
+            }
+        } else if let (Some(version), Some(path)) = (version_of(&name), path) {
+            found.push((version, path.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn version_of(record: &std::ffi::OsStr) -> Option<Version> {
+    record.to_str()?.strip_suffix(".json")?.parse().ok()
+}
+
+const FORMAT: &str = "%Y-%m-%dT%H-%M-%S.%3fZ";
+const LENGTH: usize = "2026-11-23T11-05-12.123Z".len();
+/// The end of the year 9999: versions have one length, so that they sort as texts.
+const LAST: i64 = 253_402_300_799_999;
+/// Ours have some 200 bytes.
+const RECORD_CAP: u64 = 4096;
