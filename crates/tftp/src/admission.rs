@@ -3,13 +3,20 @@
 //! A request's source address is easily forged, so what is scarce is the *half-open* transfer: begun, but the
 //! client has not yet answered from the transfer's own port. When there is no room, the oldest half-open one
 //! makes way. A real client proves itself within a round trip, so under a flood of forged requests it is only
-//! ever pushed out by a whole [`HALF_OPEN_CAP`] of them arriving in that round trip.
+//! ever pushed out by a whole [`HALF_OPEN_CAP`] of them arriving in that round trip; and if they are all forged from
+//! one network, only there.
+//!
+//! What is *not* forged is bounded by a rate per address ([`rate`]), for each request costs the opening of a file.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::packet::Request;
+
+pub mod rate;
+
+use rate::Rates;
 
 /// Transfers in all. Each has a socket and a task, some 10 KiB together, and once its client has answered a piece
 /// of the file (see the program's `net/tftp/source.rs`); they serve four times the largest boot storm that was
@@ -23,6 +30,11 @@ pub const PER_CLIENT_CAP: usize = 128;
 /// Half-open transfers in all. At 5,000 forged requests a second a real client has 200 ms to answer before it is
 /// pushed out, a hundred times the round trip of a LAN; a storm of 1,000 real clients fits at once.
 pub const HALF_OPEN_CAP: usize = 1_024;
+
+/// Half-open transfers of one network of 256 addresses (IPv4 /24, IPv6 /64), where most sites have all machines of a
+/// rack: each of them may begin one in the same moment. A quarter of all, so that forging one network's
+/// addresses leaves the others their room.
+pub const PER_NETWORK_HALF_OPEN_CAP: usize = 256;
 
 /// How long the same request from the same port is taken for a repetition of the one being answered (iPXE
 /// repeats after 0.26 s, GRUB after 0.4 s) and joins it. After that it is taken for a client that lost
@@ -42,6 +54,12 @@ pub struct Caps {
     pub per_client: usize,
     /// See [`HALF_OPEN_CAP`].
     pub half_open: usize,
+    /// See [`PER_NETWORK_HALF_OPEN_CAP`].
+    pub per_network_half_open: usize,
+    /// See [`rate::PER_SECOND`].
+    pub per_second: u32,
+    /// See [`rate::BURST`].
+    pub burst: u32,
 }
 
 impl Default for Caps {
@@ -50,6 +68,9 @@ impl Default for Caps {
             sessions: SESSIONS_CAP,
             per_client: PER_CLIENT_CAP,
             half_open: HALF_OPEN_CAP,
+            per_network_half_open: PER_NETWORK_HALF_OPEN_CAP,
+            per_second: rate::PER_SECOND,
+            burst: rate::BURST,
         }
     }
 }
@@ -81,6 +102,12 @@ pub enum Refusal {
         /// The source port.
         port: u16,
     },
+    /// More requests from this address than any machine, or rack of machines, makes.
+    #[error("more than {per_second} requests a second from this address, which is the limit")]
+    TooFast {
+        /// The limit.
+        per_second: u32,
+    },
     /// All transfers are proved and running.
     #[error("{cap} transfers are running, which is the limit")]
     Full {
@@ -101,6 +128,7 @@ impl Refusal {
     pub fn slug(&self) -> &'static str {
         match self {
             Self::ReservedPort { .. } => "reserved_port",
+            Self::TooFast { .. } => "client_rate",
             Self::Full { .. } => "sessions_full",
             Self::ClientFull { .. } => "client_full",
         }
@@ -116,14 +144,39 @@ pub fn is_client_port(port: u16) -> bool {
 }
 
 /// The transfers there are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sessions {
     caps: Caps,
+    rates: Rates,
     last_id: u64,
     by_peer: HashMap<SocketAddr, Session>,
     by_id: HashMap<SessionId, SocketAddr>,
     clients: HashMap<IpAddr, Client>,
     half_open: BTreeSet<SessionId>,
+    /// The half-open ones of each network that has some.
+    networks: HashMap<Network, BTreeSet<SessionId>>,
+}
+
+/// The part of an address that tells one network from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Network {
+    V4([u8; 3]),
+    V6([u16; 4]),
+}
+
+impl Network {
+    fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => {
+                let [a, b, c, _] = address.octets();
+                Self::V4([a, b, c])
+            }
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Self::V6([a, b, c, d])
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -139,13 +192,25 @@ struct Client {
     half_open: BTreeSet<SessionId>,
 }
 
+impl Default for Sessions {
+    fn default() -> Self {
+        Self::new(Caps::default())
+    }
+}
+
 impl Sessions {
     /// No transfers yet.
     #[must_use]
     pub fn new(caps: Caps) -> Self {
         Self {
+            rates: Rates::new(caps.per_second, caps.burst),
             caps,
-            ..Self::default()
+            last_id: 0,
+            by_peer: HashMap::new(),
+            by_id: HashMap::new(),
+            clients: HashMap::new(),
+            half_open: BTreeSet::new(),
+            networks: HashMap::new(),
         }
     }
 
@@ -153,6 +218,10 @@ impl Sessions {
     pub fn admit(&mut self, now: Instant, peer: SocketAddr, request: &Request) -> Admission {
         if !is_client_port(peer.port()) {
             return Admission::Refuse(Refusal::ReservedPort { port: peer.port() });
+        }
+        if !self.rates.take(now, peer.ip()) {
+            let per_second = self.caps.per_second;
+            return Admission::Refuse(Refusal::TooFast { per_second });
         }
         let mut ended = Vec::new();
         if let Some(session) = self.by_peer.get(&peer) {
@@ -177,11 +246,8 @@ impl Sessions {
 
     /// The client answered from the transfer's own port.
     pub fn proved(&mut self, id: SessionId) {
-        self.half_open.remove(&id);
-        if let Some(peer) = self.by_id.get(&id)
-            && let Some(client) = self.clients.get_mut(&peer.ip())
-        {
-            client.half_open.remove(&id);
+        if let Some(peer) = self.by_id.get(&id).copied() {
+            self.no_longer_half_open(id, peer.ip());
         }
     }
 
@@ -192,10 +258,9 @@ impl Sessions {
             return;
         };
         self.by_peer.remove(&peer);
-        self.half_open.remove(&id);
+        self.no_longer_half_open(id, peer.ip());
         if let Some(client) = self.clients.get_mut(&peer.ip()) {
             client.sessions -= 1;
-            client.half_open.remove(&id);
             if client.sessions == 0 {
                 self.clients.remove(&peer.ip());
             }
@@ -232,6 +297,13 @@ impl Sessions {
             self.end(oldest);
             ended.push(oldest);
         }
+        if let Some(network) = self.networks.get(&Network::of(client))
+            && network.len() >= self.caps.per_network_half_open
+            && let Some(oldest) = network.first().copied()
+        {
+            self.end(oldest);
+            ended.push(oldest);
+        }
         if self.by_id.len() >= self.caps.sessions || self.half_open.len() >= self.caps.half_open {
             let oldest = self.half_open.first().copied().ok_or(Refusal::Full {
                 cap: self.caps.sessions,
@@ -258,6 +330,24 @@ impl Sessions {
         let client = self.clients.entry(peer.ip()).or_default();
         client.sessions += 1;
         client.half_open.insert(id);
+        let network = self.networks.entry(Network::of(peer.ip())).or_default();
+        network.insert(id);
         id
+    }
+
+    fn no_longer_half_open(&mut self, id: SessionId, address: IpAddr) {
+        if !self.half_open.remove(&id) {
+            return;
+        }
+        if let Some(client) = self.clients.get_mut(&address) {
+            client.half_open.remove(&id);
+        }
+        let network = Network::of(address);
+        if let Some(half_open) = self.networks.get_mut(&network) {
+            half_open.remove(&id);
+            if half_open.is_empty() {
+                self.networks.remove(&network);
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use common::{beginning, rrq};
 use proptest::prelude::*;
+use tftp::admission::rate::BURST;
 use tftp::admission::{Admission, Caps, JOIN_FOR, Refusal, SessionId, Sessions, is_client_port};
 use tftp::{Request, parse_request};
 
@@ -30,7 +31,15 @@ const SMALL: Caps = Caps {
     sessions: 6,
     per_client: 3,
     half_open: 4,
+    per_network_half_open: 3,
+    per_second: 1_000,
+    burst: 1_000,
 };
+
+/// An address in a network of its own.
+fn elsewhere(network: u8) -> SocketAddr {
+    SocketAddr::from(([10, 1, network, 1], 2000))
+}
 
 #[test]
 fn the_same_request_joins_and_any_other_begins_anew() {
@@ -85,12 +94,76 @@ fn the_oldest_half_open_transfer_makes_way() {
     let (real, _) = start(&mut sessions, peer(1, 2000));
     sessions.proved(real);
     let forged: Vec<_> = (2..6)
-        .map(|host| start(&mut sessions, peer(host, 2000)).0)
+        .map(|network| start(&mut sessions, elsewhere(network)).0)
         .collect();
     assert_eq!(sessions.half_open(), SMALL.half_open);
-    assert_eq!(start(&mut sessions, peer(9, 2000)).1, [forged[0]]);
-    assert_eq!(start(&mut sessions, peer(10, 2000)).1, [forged[1]]);
+    assert_eq!(start(&mut sessions, elsewhere(9)).1, [forged[0]]);
+    assert_eq!(start(&mut sessions, elsewhere(10)).1, [forged[1]]);
     assert_eq!((sessions.len(), sessions.half_open()), (5, 4));
+}
+
+#[test]
+fn addresses_of_one_network_make_way_for_each_other() {
+    let mut sessions = Sessions::new(SMALL);
+    let (other, _) = start(&mut sessions, elsewhere(2));
+    let forged: Vec<_> = (1..4)
+        .map(|host| start(&mut sessions, peer(host, 2000)).0)
+        .collect();
+    // The other network's is older, and stays.
+    assert_eq!(start(&mut sessions, peer(4, 2000)).1, [forged[0]]);
+    assert_eq!(start(&mut sessions, peer(5, 2000)).1, [forged[1]]);
+    sessions.proved(other);
+    // Who is proved no longer counts.
+    sessions.proved(forged[2]);
+    assert!(start(&mut sessions, peer(6, 2000)).1.is_empty());
+}
+
+#[test]
+fn an_address_that_asks_too_fast_is_refused_until_it_slows_down() {
+    let mut sessions = Sessions::default();
+    let ask = |sessions: &mut Sessions, after: Duration| {
+        sessions.admit(beginning() + after, peer(1, 2070), &request("f", ""))
+    };
+    let refused = Admission::Refuse(Refusal::TooFast { per_second: 1_000 });
+    for _ in 0..BURST {
+        assert_ne!(ask(&mut sessions, Duration::ZERO), refused);
+    }
+    assert_eq!(ask(&mut sessions, Duration::ZERO), refused);
+    assert_eq!(ask(&mut sessions, Duration::from_micros(900)), refused);
+    assert_ne!(ask(&mut sessions, Duration::from_millis(1)), refused);
+    assert_eq!(ask(&mut sessions, Duration::from_millis(1)), refused);
+    // At the rate it may go on for ever, and rest makes a burst possible again.
+    for second in 1..5_000 {
+        assert_ne!(
+            ask(&mut sessions, Duration::from_millis(1 + second)),
+            refused
+        );
+    }
+    for _ in 0..BURST {
+        assert_ne!(ask(&mut sessions, Duration::from_secs(6)), refused);
+    }
+}
+
+/// GRUB's modules, and a rack that starts behind one address.
+#[test]
+fn no_boot_is_too_fast() {
+    let mut sessions = Sessions::default();
+    for file in 0..300_u16 {
+        let now = beginning() + Duration::from_millis(u64::from(file));
+        let asked = request(
+            &format!("grub/x86_64-efi/{file}.mod"),
+            "blksize=1024 tsize=0",
+        );
+        for machine in 0..3 {
+            let peer = peer(1, 10_000 + 1_000 * machine + file);
+            let Admission::Start { id, ended } = sessions.admit(now, peer, &asked) else {
+                panic!("module {file} of machine {machine} is refused");
+            };
+            assert!(ended.is_empty());
+            sessions.proved(id);
+            sessions.end(id);
+        }
+    }
 }
 
 #[test]
@@ -135,21 +208,30 @@ fn ports_of_services_get_nothing() {
 #[test]
 fn a_flood_costs_bounded_memory_and_leaves_a_real_client_its_time() {
     let mut sessions = Sessions::new(Caps::default());
-    for forged in 0..50_000_u32 {
+    let asked = request("f", "");
+    let mut open: Option<SessionId> = None;
+    for forged in 0..100_000_u32 {
+        // 20,000 a second; a real client in the midst of them takes 10 ms to answer.
+        let now = beginning() + Duration::from_micros(50) * forged;
         let [_, a, b, c] = forged.to_be_bytes();
-        sessions.admit(
-            beginning(),
-            SocketAddr::from(([10, a, b, c], 2000)),
-            &request("f", ""),
-        );
-        if forged % 5_000 == 0 {
-            let (real, _) = start(&mut sessions, SocketAddr::from(([192, 168, 0, 1], 2070)));
-            sessions.proved(real);
-            sessions.end(real);
+        sessions.admit(now, SocketAddr::from(([10, a, c, b], 2000)), &asked);
+        if forged % 400 == 0 {
+            let client = SocketAddr::from(([10, 0, 7, 200], 2070));
+            let Admission::Start { id, .. } = sessions.admit(now, client, &asked) else {
+                panic!("the real client is refused after {forged} forged requests");
+            };
+            open = Some(id);
+        } else if forged % 400 == 200
+            && let Some(id) = open.take()
+        {
+            let before = sessions.half_open();
+            sessions.proved(id);
+            assert_eq!(sessions.half_open(), before - 1, "it was pushed out");
+            sessions.end(id);
         }
+        assert!(sessions.half_open() <= Caps::default().half_open);
     }
-    assert_eq!(sessions.half_open(), Caps::default().half_open);
-    assert!(sessions.len() <= Caps::default().half_open);
+    assert!(sessions.len() <= Caps::default().half_open + 1);
 }
 
 proptest! {
