@@ -3,7 +3,9 @@
 use crate::cache::{DEFAULT_BUDGET, FileCache, SharedFile};
 use crate::loaders::{self, LoaderIndex, LoaderStatus};
 use crate::opener::{self, Patience, Refused};
+use crate::published::{self, Published};
 use bootplan::{LoaderInventory, RelPath};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -17,6 +19,7 @@ pub struct BootFiles {
     images: PathBuf,
     index: RwLock<Arc<LoaderIndex>>,
     cache: FileCache,
+    published: Vec<Published>,
 }
 
 /// Why the boot files cannot be served at all.
@@ -68,6 +71,7 @@ impl BootFiles {
             images: images.to_owned(),
             index: RwLock::new(Arc::new(index)),
             cache: FileCache::new(DEFAULT_BUDGET),
+            published: Vec::new(),
         })
     }
 
@@ -75,6 +79,12 @@ impl BootFiles {
     #[must_use]
     pub fn with_cache(self, cache: FileCache) -> BootFiles {
         BootFiles { cache, ..self }
+    }
+
+    /// With directories that are served below a prefix of their own.
+    #[must_use]
+    pub fn with_published(self, published: Vec<Published>) -> BootFiles {
+        BootFiles { published, ..self }
     }
 
     /// What is kept of the files that are being served.
@@ -137,6 +147,32 @@ impl BootFiles {
         patience: Patience,
     ) -> Result<SharedFile, Refused> {
         self.open_beneath(&self.images, path, patience)
+    }
+
+    /// Opens a file of a published directory; `None` when the name is below none of their prefixes. For those
+    /// outside its networks nothing is there.
+    pub(crate) fn open_published(
+        &self,
+        name: &RelPath,
+        asker: Ipv4Addr,
+        patience: Patience,
+    ) -> Option<Result<SharedFile, Refused>> {
+        let mut all = self.published.iter();
+        let (published, below) = all.find_map(|p| Some((p, p.below(name)?)))?;
+        if !published.networks.contains(asker) {
+            return Some(Err(Refused::Absent));
+        }
+        let exact = self.open_beneath(&published.directory, &below, patience);
+        if !published.ignore_case || !matches!(exact, Err(Refused::Absent)) {
+            return Some(exact);
+        }
+        Some(match patience {
+            Patience::Never => Err(Refused::WouldBlock),
+            Patience::Waits => match published::other_case(&published.directory, &below) {
+                Some(name) => self.open_beneath(&published.directory, &name, patience),
+                None => Err(Refused::Absent),
+            },
+        })
     }
 
     fn open_exact(&self, name: &RelPath, patience: Patience) -> Result<SharedFile, Refused> {

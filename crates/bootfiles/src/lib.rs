@@ -16,9 +16,11 @@ mod loaders;
 mod lookup;
 mod networks;
 mod opener;
+mod published;
 
 pub use cache::{CacheStats, DEFAULT_BUDGET, FileCache, PIECE, SharedFile, TIDY_EVERY};
 pub use files::{BootFiles, OpenError};
 pub use loaders::{LoaderSet, LoaderStatus};
 pub use lookup::{Asker, Found, Rendered};
 pub use networks::{Network, Networks, NotANetwork};
+pub use published::Published;

@@ -177,7 +177,13 @@ impl BootFiles {
         patience: Patience,
     ) -> Option<Found> {
         let text = match path {
-            BootPath::Loader(name) => return file(path, asker, self.open_loader(name, patience)),
+            BootPath::Loader(name) => {
+                let opened = match self.open_published(name, asker.ip, patience) {
+                    Some(opened) => opened,
+                    None => self.open_loader(name, patience),
+                };
+                return file(path, asker, opened);
+            }
             BootPath::Image(image) => return file(path, asker, self.open_image(image, patience)),
             BootPath::IpxeBootstrap => Some(bootstrap(
                 Stage::Ipxe,

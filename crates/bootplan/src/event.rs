@@ -162,6 +162,40 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         transfer: Option<TransferStats>,
     },
+    /// A device brought a file, and it is kept.
+    FileStored {
+        /// By which transport.
+        transport: Transport,
+        /// Its name, with the drop box's prefix.
+        path: String,
+        /// Its length.
+        bytes: u64,
+        /// From request to durable, in milliseconds.
+        millis: u64,
+        /// SHA-256 of its content, in lower-case hexadecimal.
+        sha256: String,
+        /// The time it is kept under, which tells it from other uploads of that name.
+        version: String,
+        /// How the way from the client was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transfer: Option<TransferStats>,
+    },
+    /// A device wanted to bring a file, and nothing of it is kept.
+    UploadFailed {
+        /// By which transport.
+        transport: Transport,
+        /// The name it gave, escaped for printing.
+        path: String,
+        /// What happened, for people.
+        reason: String,
+        /// Bytes received until then.
+        bytes: u64,
+        /// From request to end, in milliseconds; 0 for one that was refused at once.
+        millis: u64,
+        /// How the way from the client was, when a transfer had begun.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transfer: Option<TransferStats>,
+    },
     /// A machine asked for the first time.
     Discovered {
         /// What it can run, if known.
@@ -296,6 +330,28 @@ impl EventKind {
                 reason,
                 ..
             } => format!("{transport} {}: {}", printable(path), printable(reason)),
+            EventKind::FileStored {
+                transport,
+                path,
+                bytes,
+                millis,
+                ..
+            } => format!(
+                "{transport} upload {} {} in {}",
+                printable(path),
+                human_size(*bytes),
+                human_duration(i64::try_from(*millis).unwrap_or(i64::MAX))
+            ),
+            EventKind::UploadFailed {
+                transport,
+                path,
+                reason,
+                ..
+            } => format!(
+                "{transport} upload {}: {}",
+                printable(path),
+                printable(reason)
+            ),
             EventKind::Discovered { platform } => match platform {
                 Some(platform) => format!("seen for the first time ({platform})"),
                 None => "seen for the first time".to_owned(),
@@ -367,6 +423,11 @@ mod tests {
             serde_json::json!({"event": "file-failed", "transport": "tftp",
                 "path": "x
 y", "reason": "User aborted the transfer", "normal": true}),
+            serde_json::json!({"event": "file-stored", "transport": "tftp",
+                "path": "configs/sw1.cfg", "bytes": 4_100, "millis": 90,
+                "sha256": "00", "version": "2026-11-23T11-05-12.123Z"}),
+            serde_json::json!({"event": "upload-failed", "transport": "tftp",
+                "path": "configs/x\ny", "reason": "the disk is full", "bytes": 0, "millis": 0}),
             serde_json::json!({"event": "discovered", "platform": "bios"}),
             serde_json::json!({"event": "assigned", "profile": "debian-12", "by": "cli"}),
             serde_json::json!({"event": "assigned", "profile": null, "by": "anna"}),

@@ -300,7 +300,10 @@ fn on_the_wire(kind: &EventKind) -> bool {
         | EventKind::MenuServed { .. }
         | EventKind::FileServed { .. }
         | EventKind::FileFailed { .. } => true,
-        EventKind::Discovered { .. }
+        // A switch that stores its configuration does not boot.
+        EventKind::FileStored { .. }
+        | EventKind::UploadFailed { .. }
+        | EventKind::Discovered { .. }
         | EventKind::Assigned { .. }
         | EventKind::Changed { .. }
         | EventKind::ForeignServer { .. } => false,

@@ -178,6 +178,15 @@ pub(crate) fn tell(kind: &EventKind) -> Option<String> {
         } => {
             format!("did not get {path} by {}: {reason}", by(*transport))
         }
+        EventKind::FileStored {
+            transport, path, ..
+        } => format!("has stored {path} by {}", by(*transport)),
+        EventKind::UploadFailed {
+            transport,
+            path,
+            reason,
+            ..
+        } => format!("could not store {path} by {}: {reason}", by(*transport)),
         // Said where the demo does it.
         EventKind::Assigned { .. } => return None,
         EventKind::Changed { .. } => return None,

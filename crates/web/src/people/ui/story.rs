@@ -215,6 +215,30 @@ fn tell(kind: &EventKind) -> Told {
             bad: !normal,
             ..Told::default()
         },
+        EventKind::FileStored {
+            transport,
+            path,
+            bytes,
+            millis,
+            ..
+        } => Told {
+            class: transport_class(*transport),
+            what: format!("Stored {path}"),
+            extra: format!("{} in {}", size(*bytes), duration(*millis as i64)),
+            ..Told::default()
+        },
+        EventKind::UploadFailed {
+            transport,
+            path,
+            reason,
+            ..
+        } => Told {
+            class: transport_class(*transport),
+            what: format!("Could not store {path}"),
+            why: reason.clone(),
+            bad: true,
+            ..Told::default()
+        },
         EventKind::Discovered { platform } => Told {
             class: "net",
             what: match platform {
