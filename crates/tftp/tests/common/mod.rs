@@ -7,6 +7,7 @@
 )]
 
 pub mod firmware;
+pub mod model;
 pub mod network;
 pub mod upload;
 
