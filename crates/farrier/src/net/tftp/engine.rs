@@ -62,6 +62,7 @@ pub(super) struct Worker {
     stop: Option<Instant>,
     out: Outgoing,
     received: Vec<u8>,
+    messages: Vec<Message>,
 }
 
 impl Worker {
@@ -90,11 +91,13 @@ impl Worker {
             stop: None,
             out: Outgoing::default(),
             received: vec![0; 2048],
+            messages: Vec::new(),
         })
     }
 
     /// Works until it was told to stop and its transfers have ended.
     pub(super) fn run(mut self) {
+        self.inbox.claim();
         let mut events = [EpollEvent::empty(); 256];
         while !self.is_done(Instant::now()) {
             let count = match self.epoll.wait(&mut events, self.patience()) {
@@ -108,7 +111,10 @@ impl Worker {
             for event in &events[..count] {
                 match event.data() {
                     DESK => self.receive_requests(),
-                    INBOX => self.take_messages(),
+                    INBOX => {
+                        self.inbox.woken();
+                        self.take_messages();
+                    }
                     bits => self.receive(Key::from_bits(bits)),
                 }
             }
@@ -150,7 +156,9 @@ impl Worker {
     }
 
     fn take_messages(&mut self) {
-        for message in self.inbox.take() {
+        let mut messages = std::mem::take(&mut self.messages);
+        self.inbox.take(&mut messages);
+        for message in messages.drain(..) {
             match message {
                 Message::Start(start) => self.start(*start),
                 Message::Loaded {
@@ -173,6 +181,7 @@ impl Worker {
                 Message::Stop(deadline) => self.stop_at(deadline),
             }
         }
+        self.messages = messages;
     }
 
     fn start(&mut self, start: Start) {
@@ -205,7 +214,7 @@ impl Worker {
             let Some(transfer) = self.transfers.get_mut(key) else {
                 return;
             };
-            match transfer.socket.recv(&mut self.received) {
+            match transfer.receive(&mut self.received) {
                 Ok(len) => {
                     transfer.sender.handle_datagram(now, &self.received[..len]);
                     if transfer.sender.agreed().windowsize == 1 {

@@ -24,9 +24,10 @@ use engine::Worker;
 use inbox::Inbox;
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 use tftp::Limits;
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 use web::transfers::Transfers;
 
 /// The TFTP server: port 69 and its workers, opened and not yet running.
@@ -71,19 +72,36 @@ impl TftpServer {
 
     /// Serves until `shutdown` resolves; transfers under way then get [`GRACE`].
     pub(crate) async fn serve(self, shutdown: impl Future<Output = ()>) {
-        let mut running = JoinSet::new();
-        for worker in self.workers {
-            // Of the runtime's blocking threads one that never comes back: no packet waits for its scheduler.
-            running.spawn_blocking(move || worker.run());
+        let (ends, mut ended) = mpsc::channel(self.workers.len());
+        for (number, worker) in self.workers.into_iter().enumerate() {
+            let working = Working(ends.clone());
+            let name = format!("tftp-{number}");
+            let spawned = thread::Builder::new().name(name).spawn(move || {
+                let _working = working;
+                worker.run();
+            });
+            if let Err(error) = spawned {
+                tracing::error!(%error, "no thread for TFTP");
+                break;
+            }
         }
-        tokio::pin!(shutdown);
+        drop(ends);
         tokio::select! {
-            () = &mut shutdown => {}
-            // A worker ends by itself only when it cannot work: the server is better restarted.
-            _ = running.join_next() => {}
+            () = shutdown => {}
+            // One that ends by itself cannot work: the server is better restarted.
+            _ = ended.recv() => {}
         }
         self.shared.stop(Instant::now() + GRACE);
-        while running.join_next().await.is_some() {}
+        while ended.recv().await.is_some() {}
+    }
+}
+
+/// Says when a worker's thread ends, be it by a panic.
+struct Working(mpsc::Sender<()>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        let _ = self.0.try_send(()); // there is room for every worker
     }
 }
 

@@ -4,8 +4,9 @@ use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::uio::writev;
 use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, IoSlice};
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use tftp::Batch;
 
@@ -23,15 +24,16 @@ impl TransferSocket {
     /// # Errors
     /// When the system is out of ports or descriptors, or the address has just gone.
     pub(super) fn open(local: Ipv4Addr, peer: SocketAddrV4) -> io::Result<TransferSocket> {
-        let socket = UdpSocket::bind((local, 0))?;
-        socket.set_nonblocking(true)?;
+        let kind = Type::DGRAM.nonblocking();
+        let socket = Socket::new(Domain::IPV4, kind, Some(Protocol::UDP))?;
+        socket.bind(&SocketAddrV4::new(local, 0).into())?;
         // No "don't fragment": a path with a smaller MTU would be a black hole (protocol.md D.9).
         set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::DONT)?;
-        socket.connect(peer)?;
-        // What a stranger sent between the two calls above is in the queue and nothing else can be: our
-        // client does not know this port yet.
-        while socket.recv(&mut [0; 1]).is_ok() {}
-        Ok(TransferSocket { socket, segment: 0 })
+        socket.connect(&peer.into())?;
+        Ok(TransferSocket {
+            socket: socket.into(),
+            segment: 0,
+        })
     }
 
     /// Lets the kernel cut windows into datagrams of `size` octets (generic segmentation offload): one system
@@ -58,6 +60,10 @@ impl TransferSocket {
 
     pub(super) fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.socket.recv(buffer)
+    }
+
+    pub(super) fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.socket.recv_from(buffer)
     }
 
     /// Sends all datagrams of the batch; `scratch` is used where they go one by one.

@@ -100,6 +100,23 @@ impl Transfer {
         })
     }
 
+    /// The next datagram of the client.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none; what the client's system said about us.
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.running.is_some() {
+            return self.socket.recv(buffer);
+        }
+        // Between bind and connect a stranger's datagram may have been queued.
+        loop {
+            match self.socket.recv_from(buffer)? {
+                (len, from) if from == self.ask.peer.into() => return Ok(len),
+                _ => {}
+            }
+        }
+    }
+
     /// Sends all that may go now.
     pub(super) fn send(&mut self, now: Instant, out: &mut Outgoing) {
         loop {
