@@ -1,6 +1,6 @@
 //! Reading the configuration file, with errors that say where.
 
-use super::Config;
+use super::{Config, sharing};
 use crate::cli::without_password;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -100,6 +100,10 @@ fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     if let Some((key, message)) = out_of_range(&config) {
         let (line, column) = find_key(text, key);
         return Err(invalid(line, column, message));
+    }
+    if let Some(fault) = sharing::fault(&config.tftp) {
+        let (line, column) = sharing::place(text, &fault);
+        return Err(invalid(line, column, fault.message));
     }
     Ok(config)
 }
@@ -213,10 +217,14 @@ fn find_key(text: &str, key: &str) -> (usize, usize) {
 const PACKAGED: &str = "/etc/farrier/farrier.yaml";
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn fault(text: &str) -> String {
+    pub(in crate::config) fn parsed(text: &str) -> Config {
+        parse(text, Path::new("f.yaml")).expect("valid")
+    }
+
+    pub(in crate::config) fn fault(text: &str) -> String {
         parse(text, Path::new("f.yaml"))
             .expect_err("must be refused")
             .to_string()

@@ -5,6 +5,7 @@
 //! browser or by `farrier apply`.
 
 mod load;
+mod sharing;
 
 pub(crate) use load::{ConfigError, data_dir_at_least, load, load_or_default};
 
@@ -89,6 +90,10 @@ pub(crate) struct Tftp {
     pub max_block_size: u16,
     /// Largest window agreed to, in blocks.
     pub max_window: u16,
+    /// Directories that network hardware may write into; none: writing is off.
+    pub drop_boxes: Vec<sharing::DropBox>,
+    /// Directories served as they are, by TFTP and HTTP.
+    pub publish: Vec<sharing::Publish>,
 }
 
 /// `cache:`
@@ -168,6 +173,8 @@ impl Default for Tftp {
             enabled: true,
             max_block_size: 1468,
             max_window: 16,
+            drop_boxes: Vec::new(),
+            publish: Vec::new(),
         }
     }
 }
