@@ -12,6 +12,7 @@ use crate::reload::Reloader;
 use crate::status::{StatusSources, dhcp_rows, port};
 use crate::{bind, setup};
 use anyhow::Context;
+use bootfiles::dropbox::DropBoxes;
 use bootfiles::{BootFiles, FileCache, TIDY_EVERY};
 use proxydhcp::Port;
 use std::path::PathBuf;
@@ -101,7 +102,15 @@ pub(crate) async fn build(
         &data.join("images"),
     )?;
     let cache = FileCache::new(u64::from(config.cache.memory_mib) << 20);
-    let files = Arc::new(files.with_cache(cache));
+    for published in &config.tftp.publish {
+        if !published.directory.is_dir() {
+            let (prefix, directory) = (&published.prefix, published.directory.display());
+            tracing::warn!("tftp.publish: '{prefix}': {directory} is not there; nothing is served");
+        }
+    }
+    let files = files.with_cache(cache).with_published(config.published());
+    let files = Arc::new(files);
+    let drop_boxes = DropBoxes::open(config.drop_boxes())?;
     store.set_loaders(files.inventory());
 
     let (wanted, wanted_interfaces) = watch::channel(config.interfaces.clone());
@@ -144,6 +153,7 @@ pub(crate) async fn build(
             &config.tftp,
             &responder,
             Arc::clone(&files),
+            drop_boxes.clone(),
             transfers.clone(),
         )?),
         false => None,

@@ -137,6 +137,22 @@ impl DropBoxes {
         self.0.iter()
     }
 
+    /// Whether an upload of this name would be taken now, and the most bytes it may have. Makes and reserves nothing:
+    /// who asks may not be there.
+    ///
+    /// # Errors
+    /// Why it would not be taken.
+    pub fn check(
+        &self,
+        name: &[u8],
+        client: Ipv4Addr,
+        announced: Option<u64>,
+    ) -> Result<u64, NotTaken> {
+        let (drop_box, below) = self.resolve(name, client)?;
+        upload::check(drop_box, &below, announced)?;
+        Ok(drop_box.settings().max_file)
+    }
+
     /// Begins an upload of this name, as the client sent it; `announced` is the length it told, if it did.
     ///
     /// # Errors
@@ -147,16 +163,19 @@ impl DropBoxes {
         client: Ipv4Addr,
         announced: Option<u64>,
     ) -> Result<Upload, NotTaken> {
+        let (drop_box, below) = self.resolve(name, client)?;
+        Upload::begin(drop_box, below, announced)
+    }
+
+    fn resolve(&self, name: &[u8], client: Ipv4Addr) -> Result<(&DropBox, RelPath), NotTaken> {
         let name = RelPath::from_wire(name).map_err(|refusal| match refusal {
             PathRefusal::TooLong => NotTaken::Name("it is too long"),
             PathRefusal::Traversal => NotTaken::NotHere,
             _ => NotTaken::Name("it is no plain file name"),
         })?;
-        let (drop_box, below) = self.find(&name).ok_or(NotTaken::NotHere)?;
-        if !drop_box.settings().networks.contains(client) {
-            return Err(NotTaken::NotHere);
-        }
-        Upload::begin(drop_box, below, announced)
+        self.find(&name)
+            .filter(|(drop_box, _)| drop_box.settings().networks.contains(client))
+            .ok_or(NotTaken::NotHere)
     }
 
     /// The box that this name belongs to, and the name within it.

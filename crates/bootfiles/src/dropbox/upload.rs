@@ -2,7 +2,7 @@
 
 use super::history::{Device, Record, Stored, Version};
 use super::ledger::charge;
-use super::tree::{INCOMING, Place, UPLOADS};
+use super::tree::{INCOMING, Place, Tree, UPLOADS};
 use super::{DropBox, NotTaken, Overwrite};
 use bootplan::RelPath;
 use rustix::fs::FileType;
@@ -34,18 +34,8 @@ impl Upload {
         path: RelPath,
         announced: Option<u64>,
     ) -> Result<Upload, NotTaken> {
-        let settings = into.settings();
         let announced = announced.unwrap_or_default();
-        if announced > settings.max_file {
-            let cap = settings.max_file;
-            return Err(NotTaken::TooLarge { cap });
-        }
-        let tree = into.tree()?;
-        match tree.kind(path.as_str())? {
-            Some(FileType::Directory) => return Err(NotTaken::Name("it is a directory")),
-            Some(_) if settings.overwrite == Overwrite::Never => return Err(NotTaken::Exists),
-            _ => {}
-        }
+        let tree = may_begin(into, &path, announced)?;
         let reserved = charge(announced) + RECORD;
         into.reserve(reserved)?;
         let mut upload = match tree.new_incoming() {
@@ -186,6 +176,39 @@ impl Drop for Upload {
         if let Err(error) = removed {
             tracing::warn!(name = %self.path, %error, "an unfinished upload could not be removed; the next start will");
         }
+    }
+}
+
+/// Whether an upload would be taken now.
+pub(super) fn check(
+    into: &DropBox,
+    path: &RelPath,
+    announced: Option<u64>,
+) -> Result<(), NotTaken> {
+    let announced = announced.unwrap_or_default();
+    may_begin(into, path, announced)?;
+    let needed = charge(announced) + RECORD;
+    into.reserve(needed)?;
+    into.0.ledger.release(needed);
+    let free = rustix::fs::statvfs(&into.settings().directory).map_err(io::Error::from)?;
+    if free.f_bavail.saturating_mul(free.f_frsize) < announced {
+        return Err(NotTaken::DiskFull);
+    }
+    Ok(())
+}
+
+/// What is to be said before a byte came.
+fn may_begin(into: &DropBox, path: &RelPath, announced: u64) -> Result<Tree, NotTaken> {
+    let settings = into.settings();
+    if announced > settings.max_file {
+        let cap = settings.max_file;
+        return Err(NotTaken::TooLarge { cap });
+    }
+    let tree = into.tree()?;
+    match tree.kind(path.as_str())? {
+        Some(FileType::Directory) => Err(NotTaken::Name("it is a directory")),
+        Some(_) if settings.overwrite == Overwrite::Never => Err(NotTaken::Exists),
+        _ => Ok(tree),
     }
 }
 

@@ -6,7 +6,7 @@ use bootfiles::{Network, Networks, Published};
 use bootplan::{BootPath, RelPath};
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// One entry of `tftp.drop_boxes`
@@ -258,6 +258,7 @@ fn default_max_file() -> Size {
 mod tests {
     use super::super::load::tests::{fault, parsed as config};
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn a_drop_box_and_a_published_directory_as_people_write_them() {

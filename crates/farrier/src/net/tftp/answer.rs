@@ -275,7 +275,7 @@ impl Ended {
     }
 
     /// For people: what went wrong, and whether healthy firmware does that.
-    fn failure(&self) -> Option<(String, bool)> {
+    pub(super) fn failure(&self) -> Option<(String, bool)> {
         let outcome = match self {
             // A probe that was answered too late for its asker; with blocks behind it, a crash.
             Ended::PortClosed { stats } => {
@@ -300,6 +300,15 @@ impl Ended {
                 tracing::error!(reason, "a boot file could not be read");
                 ("the file could not be read".to_owned(), false)
             }
+            OutcomeKind::WriteFailed { reason } => (reason.clone(), false),
+            OutcomeKind::TooLarge { cap } => {
+                let text = format!("larger than the {cap} bytes that one file may have");
+                (text, false)
+            }
+            OutcomeKind::WrongLength { announced } => {
+                let text = format!("{announced} bytes were announced, {bytes} came");
+                (text, false)
+            }
             other => (
                 format!("ended after {bytes} bytes: {}", other.slug()),
                 false,
@@ -309,7 +318,7 @@ impl Ended {
 }
 
 impl Ask {
-    fn origin(&self, mac: Option<MacAddr>) -> Origin {
+    pub(super) fn origin(&self, mac: Option<MacAddr>) -> Origin {
         Origin {
             mac,
             ip: Some(*self.peer.ip()),
@@ -319,7 +328,7 @@ impl Ask {
 }
 
 /// A client's name on one printable line, cut to what a log line bears.
-fn printable(name: &[u8]) -> String {
+pub(super) fn printable(name: &[u8]) -> String {
     name.iter()
         .take(128)
         .flat_map(|b| b.escape_ascii())

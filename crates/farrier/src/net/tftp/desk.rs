@@ -4,18 +4,23 @@ use super::answer::{Ask, Found};
 use super::engine::{Message, Start};
 use super::inbox::Inbox;
 use super::slots::Key;
+use super::upload::{self, Word};
 use crate::net::dhcp::Responder;
 use crate::net::udp::{Arrival, PktInfo};
 use bootfiles::BootFiles;
+use bootfiles::dropbox::DropBoxes;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
-use tftp::Limits;
 use tftp::admission::{Admission, SessionId, Sessions};
+use tftp::{Limits, RequestKind};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use web::transfers::Transfers;
 
 /// The socket on port 69.
@@ -28,12 +33,18 @@ pub(super) struct Desk {
 pub(super) struct Shared {
     pub(super) responder: Responder,
     pub(super) files: Arc<BootFiles>,
+    /// Where clients may write; empty: nowhere.
+    pub(super) drop_boxes: DropBoxes,
     pub(super) limits: Limits,
     pub(super) transfers: Transfers,
     /// Where blocking work is done.
     pub(super) runtime: Handle,
     /// Whether windows may go out in one piece, to be cut into datagrams by the kernel or the card.
     pub(super) cut: bool,
+    /// Uploads under way.
+    pub(super) uploads: TaskTracker,
+    /// No new transfers: for uploads, what [`Message::Stop`] is for the workers.
+    pub(super) stopping: CancellationToken,
     inboxes: Vec<Arc<Inbox>>,
     table: Mutex<Table>,
 }
@@ -42,8 +53,17 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct Table {
     sessions: Sessions,
-    /// `None` while the file is looked up.
-    places: HashMap<SessionId, Option<(usize, Key)>>,
+    places: HashMap<SessionId, Place>,
+}
+
+/// Where a transfer runs.
+enum Place {
+    /// Nowhere yet: the file is looked up.
+    Nowhere,
+    /// On a worker.
+    Worker(usize, Key),
+    /// In a task of its own: an upload.
+    Task(mpsc::Sender<Word>),
 }
 
 impl Desk {
@@ -80,6 +100,7 @@ impl Shared {
     pub(super) fn new(
         responder: Responder,
         files: Arc<BootFiles>,
+        drop_boxes: DropBoxes,
         limits: Limits,
         transfers: Transfers,
         inboxes: Vec<Arc<Inbox>>,
@@ -87,8 +108,11 @@ impl Shared {
         Shared {
             responder,
             files,
+            drop_boxes,
             limits,
             transfers,
+            uploads: TaskTracker::new(),
+            stopping: CancellationToken::new(),
             runtime: Handle::current(),
             cut: std::env::var_os(NO_GSO).is_none(),
             inboxes,
@@ -122,6 +146,10 @@ impl Shared {
             local: arrival.to,
             interface: interface.name.clone(),
         };
+        if ask.request.kind == RequestKind::Write && !self.drop_boxes.is_empty() {
+            self.take_upload(id, ask, started);
+            return Ok(());
+        }
         match self.find_at_once(&ask) {
             Some(found) => self.begin(id, ask, found, started),
             // Opening a file waits as the file system does: a sleeping disk, an NFS mount.
@@ -136,6 +164,14 @@ impl Shared {
         Ok(())
     }
 
+    fn take_upload(self: &Arc<Self>, id: SessionId, ask: Ask, started: Instant) {
+        let (tell, words) = mpsc::channel(4);
+        let mut table = self.table.lock().expect("no panic while held");
+        table.places.insert(id, Place::Task(tell));
+        let task = upload::run(Arc::clone(self), id, ask, started, words);
+        self.uploads.spawn_on(task, &self.runtime);
+    }
+
     /// The number of the new transfer; `None` when the request belongs to one under way.
     fn admit(
         &self,
@@ -147,16 +183,24 @@ impl Shared {
         match table.sessions.admit(now, peer, request) {
             Admission::Start { id, ended } => {
                 for old in ended {
-                    if let Some(Some((worker, key))) = table.places.remove(&old) {
-                        self.inboxes[worker].post(Message::End(key));
+                    match table.places.remove(&old) {
+                        Some(Place::Worker(worker, key)) => {
+                            self.inboxes[worker].post(Message::End(key));
+                        }
+                        Some(Place::Task(tell)) => drop(tell.try_send(Word::End)),
+                        Some(Place::Nowhere) | None => {}
                     }
                 }
-                table.places.insert(id, None);
+                table.places.insert(id, Place::Nowhere);
                 Ok(Some(id))
             }
             Admission::Join(id) => {
-                if let Some(Some((worker, key))) = table.places.get(&id) {
-                    self.inboxes[*worker].post(Message::Again(*key));
+                match table.places.get(&id) {
+                    Some(Place::Worker(worker, key)) => {
+                        self.inboxes[*worker].post(Message::Again(*key));
+                    }
+                    Some(Place::Task(tell)) => drop(tell.try_send(Word::Again)),
+                    Some(Place::Nowhere) | None => {}
                 }
                 Ok(None)
             }
@@ -189,7 +233,9 @@ impl Shared {
     pub(super) fn attach(&self, id: SessionId, worker: usize, key: Key) -> bool {
         let mut table = self.table.lock().expect("no panic while held");
         let place = table.places.get_mut(&id);
-        place.map(|place| *place = Some((worker, key))).is_some()
+        place
+            .map(|place| *place = Place::Worker(worker, key))
+            .is_some()
     }
 
     /// The client has answered from the transfer's own port.
@@ -207,6 +253,8 @@ impl Shared {
 
     /// No new requests; what is under way may go on until `deadline`.
     pub(super) fn stop(&self, deadline: Instant) {
+        self.stopping.cancel();
+        self.uploads.close();
         for inbox in &self.inboxes {
             inbox.post(Message::Stop(deadline));
         }

@@ -14,11 +14,13 @@ mod slots;
 mod socket;
 mod timers;
 mod transfer;
+mod upload;
 
 use super::dhcp::Responder;
 use super::udp::{BindError, PktInfo};
 use crate::config;
 use bootfiles::BootFiles;
+use bootfiles::dropbox::DropBoxes;
 use desk::{Desk, Shared};
 use engine::Worker;
 use inbox::Inbox;
@@ -45,6 +47,7 @@ impl TftpServer {
         config: &config::Tftp,
         responder: &Responder,
         files: Arc<BootFiles>,
+        drop_boxes: DropBoxes,
         transfers: Transfers,
     ) -> Result<Self, BindError> {
         let advice =
@@ -59,7 +62,14 @@ impl TftpServer {
             let inboxes = (0..worker_count()).map(|_| Inbox::new().map(Arc::new));
             let inboxes = inboxes.collect::<io::Result<Vec<_>>>()?;
             let count = inboxes.len();
-            let shared = Shared::new(responder.clone(), files, limits, transfers, inboxes);
+            let shared = Shared::new(
+                responder.clone(),
+                files,
+                drop_boxes,
+                limits,
+                transfers,
+                inboxes,
+            );
             let shared = Arc::new(shared);
             let mut desk = Some(desk);
             let workers = (0..count)
@@ -92,6 +102,7 @@ impl TftpServer {
             _ = ended.recv() => {}
         }
         self.shared.stop(Instant::now() + GRACE);
+        let _ = tokio::time::timeout(GRACE, self.shared.uploads.wait()).await;
         while ended.recv().await.is_some() {}
     }
 }

@@ -36,6 +36,14 @@ impl TransferSocket {
         })
     }
 
+    /// As a socket of the asynchronous runtime.
+    ///
+    /// # Errors
+    /// When the system is out of descriptors to watch.
+    pub(super) fn into_tokio(self) -> io::Result<tokio::net::UdpSocket> {
+        tokio::net::UdpSocket::from_std(self.socket)
+    }
+
     /// Lets the kernel cut windows into datagrams of `size` octets (generic segmentation offload): one system
     /// call and one way through the network stack for a whole window. Not for datagrams that become IP
     /// fragments. Where it is refused, datagrams go one by one.
