@@ -317,19 +317,27 @@ impl EventKind {
                 path,
                 bytes,
                 millis,
-                ..
+                transfer,
             } => format!(
-                "{transport} {} {} in {}",
+                "{transport} {} {} in {}{}",
                 printable(path),
                 human_size(*bytes),
-                human_duration(i64::try_from(*millis).unwrap_or(i64::MAX))
+                human_duration(i64::try_from(*millis).unwrap_or(i64::MAX)),
+                complaint(transfer, *bytes)
             ),
             EventKind::FileFailed {
                 transport,
                 path,
                 reason,
+                bytes,
+                transfer,
                 ..
-            } => format!("{transport} {}: {}", printable(path), printable(reason)),
+            } => format!(
+                "{transport} {}: {}{}",
+                printable(path),
+                printable(reason),
+                complaint(transfer, *bytes)
+            ),
             EventKind::FileStored {
                 transport,
                 path,
@@ -377,6 +385,12 @@ fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '?' } else { c })
         .collect()
+}
+
+/// What a transfer's numbers say about the way to the client, to be added to a line.
+fn complaint(transfer: &Option<TransferStats>, bytes: u64) -> String {
+    let said = transfer.and_then(|transfer| transfer.complaint(bytes));
+    said.map_or_else(String::new, |said| format!("; {said}"))
 }
 
 #[cfg(test)]
