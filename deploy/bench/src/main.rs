@@ -141,7 +141,6 @@ fn measure(args: &Args, cases: &[Case], run_dir: &Path) -> Result<()> {
     // As perf figures are taken: neighbours at normal priority matter less. Children inherit it.
     let _ = rustix::process::setpriority_process(None, -10);
     let root = run_dir.join("files");
-    std::fs::create_dir_all(&root).with_context(|| format!("create {}", root.display()))?;
     // Everything of the servers lies on it, so that a disk plays no part.
     nix::mount::mount(
         Some("tmpfs"),

@@ -8,7 +8,7 @@
 //! and nothing that a second lab on the same host could collide with.
 
 use anyhow::{Context, Result, bail};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
@@ -62,6 +62,8 @@ pub fn keep(args: &[String], run_dir: &Path, log_dir: &Path) -> Result<ExitCode>
     if let Err(error) = save_logs(run_dir, log_dir) {
         eprintln!("logs not kept: {error:#}");
     }
+    // The worker may have mounted a tmpfs there, which keeps its directory from being removed.
+    let _ = umount2(run_dir, MntFlags::MNT_DETACH);
     let _ = std::fs::remove_dir_all(run_dir);
     code
 }
