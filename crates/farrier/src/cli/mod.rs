@@ -10,6 +10,7 @@ mod output;
 mod profile;
 mod status;
 mod tftp;
+mod tftp_put;
 mod user;
 
 use crate::config;

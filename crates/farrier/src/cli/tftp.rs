@@ -1,12 +1,15 @@
 //! `farrier tftp get`: what does that server really answer, and with which options?
+//!
+//! `put` is beside it, in `tftp_put.rs`.
 
-use super::output;
+use super::tftp_put::PutArgs;
+use super::{output, tftp_put};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tftp::{Get, Limits, Mode, Outcome, OutcomeKind, Receiver};
 use tokio::net::UdpSocket;
 
@@ -15,6 +18,8 @@ use tokio::net::UdpSocket;
 pub(crate) enum Command {
     /// Fetch a file and say what was agreed on
     Get(GetArgs),
+    /// Store a file and say what was agreed on
+    Put(PutArgs),
 }
 
 /// `farrier tftp get`
@@ -42,7 +47,13 @@ pub(crate) struct GetArgs {
 }
 
 pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
-    let Command::Get(args) = command;
+    match command {
+        Command::Get(args) => get(args).await,
+        Command::Put(args) => tftp_put::run(args).await,
+    }
+}
+
+async fn get(args: GetArgs) -> anyhow::Result<()> {
     let server = resolve(&args.host).await?;
     let mut get = Get::plain(args.name.as_bytes());
     get.mode = if args.netascii {
@@ -58,25 +69,31 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
     let mut sink = Sink::open(&args)?;
     let started = Instant::now();
     let outcome = fetch(server, get, &mut sink).await;
-    let elapsed = started.elapsed().as_secs_f64();
+    let elapsed = started.elapsed();
     let outcome = outcome.with_context(|| format!("tftp://{server}/{}", args.name))?;
     if outcome.kind != OutcomeKind::Completed {
         bail!("tftp://{server}/{}: {}", args.name, explain(&outcome));
     }
     sink.finish()?;
-    let agreed = &outcome.agreed;
-    eprintln!(
-        "{} bytes in {elapsed:.2} s ({:.1} MB/s), block size {}, window {}, {} repeated",
-        outcome.stats.bytes,
-        outcome.stats.bytes as f64 / 1e6 / elapsed.max(1e-6),
-        agreed.blksize,
-        agreed.windowsize,
-        outcome.stats.retransmits,
-    );
+    eprintln!("{}", agreed_line(&outcome, elapsed));
     Ok(())
 }
 
-async fn resolve(host: &str) -> anyhow::Result<SocketAddr> {
+/// How fast it was, and with which options.
+pub(super) fn agreed_line(outcome: &Outcome, elapsed: Duration) -> String {
+    let (stats, agreed) = (&outcome.stats, &outcome.agreed);
+    let seconds = elapsed.as_secs_f64();
+    format!(
+        "{} bytes in {seconds:.2} s ({:.1} MB/s), block size {}, window {}, {} repeated",
+        stats.bytes,
+        stats.bytes as f64 / 1e6 / seconds.max(1e-6),
+        agreed.blksize,
+        agreed.windowsize,
+        stats.retransmits,
+    )
+}
+
+pub(super) async fn resolve(host: &str) -> anyhow::Result<SocketAddr> {
     let target = if host.contains(':') {
         host.to_owned()
     } else {
@@ -90,14 +107,18 @@ async fn resolve(host: &str) -> anyhow::Result<SocketAddr> {
         .with_context(|| format!("'{host}' has no IPv4 address"))
 }
 
-/// Drives the receiver: the first answer's port is the transfer's, everything else is a stranger.
-async fn fetch(server: SocketAddr, get: Get, sink: &mut Sink) -> anyhow::Result<Outcome> {
+pub(super) async fn socket_towards(server: SocketAddr) -> anyhow::Result<UdpSocket> {
     let local: IpAddr = if server.ip().is_loopback() {
         [127, 0, 0, 1].into()
     } else {
         [0, 0, 0, 0].into()
     };
-    let socket = UdpSocket::bind((local, 0)).await?;
+    Ok(UdpSocket::bind((local, 0)).await?)
+}
+
+/// Drives the receiver: the first answer's port is the transfer's, everything else is a stranger.
+async fn fetch(server: SocketAddr, get: Get, sink: &mut Sink) -> anyhow::Result<Outcome> {
+    let socket = socket_towards(server).await?;
     let mut receiver = Receiver::start(get, &Limits::default(), Instant::now());
     let mut peer = server;
     let (mut datagram, mut received) = (Vec::new(), Vec::new());
@@ -126,7 +147,7 @@ async fn fetch(server: SocketAddr, get: Get, sink: &mut Sink) -> anyhow::Result<
     }
 }
 
-fn explain(outcome: &Outcome) -> String {
+pub(super) fn explain(outcome: &Outcome) -> String {
     match &outcome.kind {
         OutcomeKind::ClientAborted { code, text } => format!("the server refused: {text} ({code:?})"),
         OutcomeKind::TimedOut if outcome.stats.blocks == 0 => {

@@ -36,6 +36,7 @@ fn every_command_has_help_and_a_wrong_one_says_so() {
         "boots",
         "status",
         "tftp get",
+        "tftp put",
         "completions",
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_farrier"));

@@ -14,3 +14,4 @@ mod stop;
 mod tftp_clients;
 mod tftp_hostile;
 mod tftp_sockets;
+mod tftp_uploads;
