@@ -18,9 +18,8 @@ pub mod rate;
 
 use rate::Rates;
 
-/// Transfers in all. Each has a socket and a task, some 10 KiB together, and once its client has answered a piece
-/// of the file (see the program's `net/tftp/source.rs`); they serve four times the largest boot storm that was
-/// measured (1,000 clients at once).
+/// Transfers in all. Each has a socket and its state, some 10 KiB together, and shares the pieces of its file with
+/// all who fetch it; they serve four times the largest boot storm that is measured (1,000 clients at once).
 pub const SESSIONS_CAP: usize = 4_096;
 
 /// Transfers of one client address. A machine has one, two while it recycles ports; a rack behind one translated

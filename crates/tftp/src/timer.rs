@@ -11,9 +11,9 @@ use crate::limits::{INTERVAL_FLOOR, Limits};
 /// how long the client is willing to wait; getting a lost block sooner is no harm to it, for it must bear
 /// repeats anyway.
 ///
-/// Restarted by progress, and by what that or a timeout makes go out: a duplicate ACK that restarted it would let a client that asks again and again wait
-/// for ever. How long silence lasts until the transfer ends does not depend on what was measured: a client that
-/// answered in a millisecond may still reboot its switch.
+/// Restarted by progress, and by what that or a timeout makes go out: a duplicate ACK that restarted it would let
+/// a client that asks again and again wait for ever. How long silence lasts until the transfer ends does not
+/// depend on what was measured: a client that answered in a millisecond may still reboot its switch.
 #[derive(Debug, Clone)]
 pub(crate) struct Timer {
     /// Interval before anything was measured, and the longest first one after.
