@@ -201,7 +201,9 @@ pub(crate) async fn build(
         options,
     );
     let images = Arc::clone(&files);
-    let state = state.with_images(Arc::new(move |path| images.has_image(path)));
+    let state = state
+        .with_images(Arc::new(move |path| images.has_image(path)))
+        .with_transfers(transfers);
     let control_path = config.control_socket();
     let control = bind::unix(&control_path).await?;
     let boot = web::boot::router(web::boot::BootState {

@@ -15,6 +15,7 @@ mod site;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod transfers;
 mod users;
 
 use crate::people::PeopleState;
@@ -68,6 +69,7 @@ fn table() -> OpenApiRouter<PeopleState> {
         .routes(routes!(profiles::render_profile))
         .routes(routes!(site::get_site, site::put_site))
         .routes(routes!(site::get_status))
+        .routes(routes!(transfers::list_transfers))
         .routes(routes!(events::list_events))
         .routes(routes!(events::stream_events))
         .routes(routes!(tokens::list_tokens, tokens::create_token))

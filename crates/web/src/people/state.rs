@@ -1,6 +1,7 @@
 //! What the people's plane is given by the program, and what the status page shows.
 
 use super::auth::Auth;
+use crate::transfers::Transfers;
 use bootplan::{BootMethod, Endpoint, FileRef, Profile, RelPath, Timestamp, UnassignedPolicy};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub struct PeopleState {
     pub(crate) options: Arc<PeopleOptions>,
     closing: Arc<watch::Sender<bool>>,
     images: Option<HasImage>,
+    pub(crate) transfers: Transfers,
 }
 
 /// Whether a file of this name can be served from below the images directory.
@@ -69,6 +71,7 @@ impl PeopleState {
             options: Arc::new(options),
             closing: Arc::new(watch::Sender::new(false)),
             images: None,
+            transfers: Transfers::default(),
         }
     }
 
@@ -78,6 +81,11 @@ impl PeopleState {
             images: Some(has),
             ..self
         }
+    }
+
+    /// With the list that those who move bytes write into; without it nothing is ever under way.
+    pub fn with_transfers(self, transfers: Transfers) -> Self {
+        PeopleState { transfers, ..self }
     }
 
     /// The local files of this profile that cannot be served at this moment; none when nobody

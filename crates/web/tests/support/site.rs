@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 use web::listen::Peer;
 use web::people::{auth, router};
+use web::transfers::Transfers;
 
 /// The sample user's.
 pub const PASSWORD: &str = "a long enough password";
@@ -19,6 +20,8 @@ pub struct Site {
     app: Router,
     /// What is behind it.
     pub store: Store,
+    /// What is under way on it.
+    pub transfers: Transfers,
     /// Last octet of the address that requests come from.
     pub from: u8,
     _dir: TempDir,
@@ -59,9 +62,11 @@ impl Site {
     pub async fn empty() -> Site {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let store = super::empty(dir.path()).await;
+        let transfers = Transfers::default();
         Site {
-            app: router(super::state(&store)),
+            app: router(super::state(&store).with_transfers(transfers.clone())),
             store,
+            transfers,
             from: 1,
             _dir: dir,
         }

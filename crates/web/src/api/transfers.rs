@@ -1,0 +1,88 @@
+//! Transfers under way.
+
+use super::problem::{Json, Problem};
+use crate::people::{Actor, PeopleState};
+use crate::transfers::{Direction, TransferView};
+use axum::extract::State;
+use bootplan::{Catalog, MacAddr, Timestamp, Transport};
+use serde::Serialize;
+use std::net::IpAddr;
+use utoipa::ToSchema;
+
+/// Transfers under way.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RunningTransfers {
+    /// Oldest first.
+    transfers: Vec<RunningTransfer>,
+}
+
+/// One transfer under way.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RunningTransfer {
+    /// Unique as long as the server runs.
+    id: u64,
+    /// `read` (from the server to the client) or `write`.
+    #[schema(value_type = String)]
+    direction: Direction,
+    /// `tftp` or `http`.
+    #[schema(value_type = String)]
+    transport: Transport,
+    /// The client's address.
+    #[schema(value_type = String)]
+    ip: IpAddr,
+    /// The client's hardware address; `null` when it is not known.
+    #[schema(value_type = Option<String>)]
+    mac: Option<MacAddr>,
+    /// Name of the machine with that hardware address; `null` when there is none.
+    machine: Option<String>,
+    /// The name asked for.
+    path: String,
+    /// When it began, in milliseconds since the Unix epoch.
+    #[schema(value_type = i64)]
+    started: Timestamp,
+    /// Bytes acknowledged or taken so far.
+    bytes: u64,
+    /// Bytes in all; `null` when they are not known.
+    total: Option<u64>,
+    /// Windows sent again so far (TFTP).
+    windows_repeated: u64,
+    /// The smoothed round trip in microseconds; `null` before it was measured.
+    round_trip_micros: Option<u64>,
+}
+
+impl RunningTransfer {
+    fn of(view: TransferView, catalog: &Catalog) -> Self {
+        let machine = view.mac.and_then(|mac| catalog.find(mac, None));
+        let micros = |time: std::time::Duration| u64::try_from(time.as_micros()).ok();
+        RunningTransfer {
+            id: view.id,
+            direction: view.direction,
+            transport: view.transport,
+            ip: view.peer.ip().to_canonical(),
+            mac: view.mac,
+            machine: machine.map(|machine| machine.name.clone()),
+            path: view.path,
+            started: view.started,
+            bytes: view.bytes,
+            total: view.total,
+            windows_repeated: view.windows_repeated,
+            round_trip_micros: view.round_trip.and_then(micros),
+        }
+    }
+}
+
+/// The transfers under way at this moment. What became of those before is among the events.
+#[utoipa::path(get, path = "/transfers", tag = "events",
+    responses((status = OK, body = RunningTransfers), (status = "4XX", body = Problem)))]
+pub(super) async fn list_transfers(
+    _: Actor,
+    State(state): State<PeopleState>,
+) -> Json<RunningTransfers> {
+    let catalog = state.store.catalog();
+    let running = state.transfers.running().into_iter();
+    Json(RunningTransfers {
+        transfers: running
+            .map(|view| RunningTransfer::of(view, &catalog))
+            .collect(),
+    })
+}
