@@ -8,6 +8,7 @@ mod explain;
 mod machine;
 mod output;
 mod profile;
+mod progress;
 mod status;
 mod tftp;
 mod tftp_put;

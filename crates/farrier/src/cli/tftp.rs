@@ -2,6 +2,7 @@
 //!
 //! `put` is beside it, in `tftp_put.rs`.
 
+use super::progress::Progress;
 use super::tftp_put::PutArgs;
 use super::{output, tftp_put};
 use anyhow::{Context, bail};
@@ -32,14 +33,20 @@ pub(crate) struct GetArgs {
     /// Where to put it; '-' for standard output [default: the name's last part]
     #[arg(long, short)]
     output: Option<PathBuf>,
+    /// Keep nothing: only measure
+    #[arg(long, conflicts_with = "output")]
+    null: bool,
     /// Block size to ask for, in bytes
     #[arg(long, default_value_t = 1468, value_parser = clap::value_parser!(u16).range(8..=65464))]
     blksize: u16,
     /// Window to ask for, in blocks
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     windowsize: u16,
+    /// Seconds before the server is to repeat something, to ask for
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..))]
+    timeout: Option<u8>,
     /// Ask without any option, as the oldest clients do
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["blksize", "windowsize", "timeout"])]
     plain: bool,
     /// Convert line ends (netascii)
     #[arg(long)]
@@ -65,6 +72,7 @@ async fn get(args: GetArgs) -> anyhow::Result<()> {
         get.blksize = Some(args.blksize);
         get.windowsize = (args.windowsize > 1).then_some(args.windowsize);
         get.tsize = !args.netascii;
+        get.timeout = args.timeout;
     }
     let mut sink = Sink::open(&args)?;
     let started = Instant::now();
@@ -83,14 +91,21 @@ async fn get(args: GetArgs) -> anyhow::Result<()> {
 pub(super) fn agreed_line(outcome: &Outcome, elapsed: Duration) -> String {
     let (stats, agreed) = (&outcome.stats, &outcome.agreed);
     let seconds = elapsed.as_secs_f64();
-    format!(
+    let mut line = format!(
         "{} bytes in {seconds:.2} s ({:.1} MB/s), block size {}, window {}, {} repeated",
         stats.bytes,
         stats.bytes as f64 / 1e6 / seconds.max(1e-6),
         agreed.blksize,
         agreed.windowsize,
         stats.retransmits,
-    )
+    );
+    if let Some(interval) = agreed.interval {
+        line += &format!(", timeout {} s", interval.as_secs_f64());
+    }
+    if let Some(round_trip) = stats.round_trip {
+        line += &format!(", round trip {:.2} ms", round_trip.as_secs_f64() * 1e3);
+    }
+    line
 }
 
 pub(super) async fn resolve(host: &str) -> anyhow::Result<SocketAddr> {
@@ -117,17 +132,24 @@ pub(super) async fn socket_towards(server: SocketAddr) -> anyhow::Result<UdpSock
 }
 
 /// Drives the receiver: the first answer's port is the transfer's, everything else is a stranger.
+/// The shortest time between an acknowledgement and the block after it is told as the round trip:
+/// what is longer was a busy server or a disk.
 async fn fetch(server: SocketAddr, get: Get, sink: &mut Sink) -> anyhow::Result<Outcome> {
     let socket = socket_towards(server).await?;
     let mut receiver = Receiver::start(get, &Limits::default(), Instant::now());
     let mut peer = server;
     let (mut datagram, mut received) = (Vec::new(), Vec::new());
     let mut buffer = vec![0u8; 65_535];
+    let mut progress = Progress::start();
+    let (mut asked, mut round_trip, mut written) = (None, None, 0);
     loop {
         while receiver.poll_transmit(&mut datagram) {
             socket.send_to(&datagram, peer).await?;
+            // The first answer waits for the server's disk.
+            asked = (peer != server).then(Instant::now);
         }
-        if let Some(outcome) = receiver.outcome() {
+        if let Some(mut outcome) = receiver.outcome() {
+            outcome.stats.round_trip = round_trip;
             return Ok(outcome);
         }
         let deadline = receiver.poll_timeout().unwrap_or_else(Instant::now);
@@ -138,7 +160,14 @@ async fn fetch(server: SocketAddr, get: Get, sink: &mut Sink) -> anyhow::Result<
                 if from == peer || answers_request {
                     peer = from;
                     receiver.handle_datagram(Instant::now(), &buffer[..len], &mut received);
+                    // A block out of order was on its way before the acknowledgement was.
+                    if !received.is_empty() {
+                        let took = asked.take().map(|asked: Instant| asked.elapsed());
+                        round_trip = [round_trip, took].into_iter().flatten().min();
+                    }
                     sink.write(&received)?;
+                    written += received.len() as u64;
+                    progress.show(written, receiver.agreed().tsize);
                     received.clear();
                 }
             }
@@ -164,6 +193,7 @@ pub(super) fn explain(outcome: &Outcome) -> String {
 /// Where the bytes go: a temporary file beside the target, so that a broken transfer leaves no
 /// half file under the right name.
 enum Sink {
+    Null,
     Stdout,
     File {
         target: PathBuf,
@@ -174,6 +204,9 @@ enum Sink {
 
 impl Sink {
     fn open(args: &GetArgs) -> anyhow::Result<Sink> {
+        if args.null {
+            return Ok(Sink::Null);
+        }
         let target = match &args.output {
             Some(path) if path == Path::new("-") => return Ok(Sink::Stdout),
             Some(path) => path.clone(),
@@ -200,6 +233,7 @@ impl Sink {
 
     fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         match self {
+            Sink::Null => {}
             Sink::Stdout => output::bytes(bytes),
             Sink::File { partial, file, .. } => {
                 file.write_all(bytes)
@@ -211,6 +245,7 @@ impl Sink {
 
     fn finish(&mut self) -> anyhow::Result<()> {
         match self {
+            Sink::Null => {}
             Sink::Stdout => std::io::stdout().flush()?,
             Sink::File {
                 target, partial, ..

@@ -374,6 +374,13 @@ fn tftp_get_fetches_and_explains_itself() {
         got == crate::common::farrier::content("snponly.efi"),
         "another file"
     );
+    let measured = fetch(&["10.77.0.2", "snponly.efi", "--null", "--windowsize", "1"]);
+    let said = String::from_utf8_lossy(&measured.stderr);
+    assert!(
+        measured.status.success() && said.contains("window 1, 0 repeated, round trip "),
+        "{said}"
+    );
+    assert!(!said.contains('\r') && !farrier.home().join("snponly.efi").exists());
     let absent = fetch(&["10.77.0.2", "nofile", "-o", "none"]);
     let said = String::from_utf8_lossy(&absent.stderr);
     assert!(

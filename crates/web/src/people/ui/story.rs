@@ -2,7 +2,7 @@
 
 use super::frame::Stamp;
 use bootplan::timeline::{BootAttempt, Milestone};
-use bootplan::{Because, Event, EventKind, Intent, Timestamp, Transport};
+use bootplan::{Because, Event, EventKind, Intent, Timestamp, TransferStats, Transport};
 use std::fmt;
 
 /// One event as a line.
@@ -191,10 +191,12 @@ fn tell(kind: &EventKind) -> Told {
             path,
             bytes,
             millis,
-            ..
+            transfer,
         } => Told {
             class: transport_class(*transport),
             what: format!("Sent {path}"),
+            why: complaint(transfer, *bytes),
+            bad: !complaint(transfer, *bytes).is_empty(),
             extra: format!("{} in {}", size(*bytes), duration(*millis as i64)),
             ..Told::default()
         },
@@ -203,6 +205,8 @@ fn tell(kind: &EventKind) -> Told {
             path,
             reason,
             normal,
+            bytes,
+            transfer,
             ..
         } => Told {
             class: transport_class(*transport),
@@ -210,7 +214,10 @@ fn tell(kind: &EventKind) -> Told {
                 true => format!("Asked for {path}"),
                 false => format!("Did not get {path}"),
             },
-            why: reason.clone(),
+            why: match complaint(transfer, *bytes) {
+                said if said.is_empty() => reason.clone(),
+                said => format!("{reason}; {said}"),
+            },
             quiet: *normal,
             bad: !normal,
             ..Told::default()
@@ -272,6 +279,21 @@ fn tell(kind: &EventKind) -> Told {
             quiet: !boots,
             ..Told::default()
         },
+    }
+}
+
+/// What the numbers of a transfer say about the way to the client; empty when it was sound.
+fn complaint(transfer: &Option<TransferStats>, bytes: u64) -> String {
+    let Some(stats) = transfer else {
+        return String::new();
+    };
+    let Some(said) = stats.complaint(bytes) else {
+        return String::new();
+    };
+    // A far client is slow without any fault: with the round trip people see which of the two it is.
+    match stats.round_trip_micros {
+        Some(micros) => format!("{said} (round trip {:.1} ms)", micros as f64 / 1e3),
+        None => said,
     }
 }
 
@@ -369,6 +391,32 @@ mod tests {
         assert_eq!(
             shown,
             "a\u{fffd}b\u{fffd}]0;x\u{fffd}\u{fffd}\u{fffd}ERROR forged"
+        );
+    }
+
+    #[test]
+    fn a_lossy_way_is_told_and_a_sound_one_is_not() {
+        let sent = |windows_repeated| {
+            tell(&EventKind::FileServed {
+                transport: Transport::Tftp,
+                path: "a".to_owned(),
+                bytes: 18_000_000,
+                millis: 4000,
+                transfer: Some(TransferStats {
+                    blksize: 1468,
+                    windowsize: 16,
+                    windows: 812,
+                    windows_repeated,
+                    retransmits: windows_repeated * 9,
+                    round_trip_micros: Some(420),
+                }),
+            })
+        };
+        let (lossy, sound) = (sent(43), sent(1));
+        assert!(lossy.bad && !sound.bad && sound.why.is_empty());
+        assert_eq!(
+            lossy.why,
+            "43 of 812 windows repeated: look at the cable or the MTU (round trip 0.4 ms)"
         );
     }
 
