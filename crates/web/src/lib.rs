@@ -4,5 +4,6 @@
 pub mod api;
 pub mod boot;
 pub mod listen;
+mod metrics;
 pub mod people;
 pub mod transfers;

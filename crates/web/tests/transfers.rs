@@ -5,9 +5,10 @@ mod support;
 use bootplan::{MacAddr, Transport};
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use support::site::{Answer, Site, request};
-use web::transfers::{Beginning, Direction, Running};
+use web::transfers::{Beginning, Direction, Ending, Running};
 
 /// A transfer of the sample machine `forge-01`, or of nobody.
 fn begin(site: &Site, direction: Direction, mac: Option<MacAddr>) -> Running {
@@ -70,4 +71,123 @@ async fn transfers_are_listed_while_they_run() {
         let answer = with_token(&site, "/api/v1/transfers", secret).await;
         assert_eq!(answer.status, status);
     }
+}
+
+/// Samples by series, and which families there are, from the text exposition format 0.0.4; what
+/// it does not allow is a panic.
+fn parsed(text: &str) -> BTreeMap<String, f64> {
+    let is_name = |name: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        !name.is_empty() && name.chars().all(plain) && !name.starts_with(|c: char| c.is_numeric())
+    };
+    assert!(text.ends_with('\n'), "the last line ends, too");
+    let mut samples = BTreeMap::new();
+    let mut families = BTreeSet::new();
+    let (mut helped, mut family) = (String::new(), String::new());
+    for line in text.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let (name, words) = help.split_once(' ').expect("a name and words");
+            assert!(is_name(name) && !words.is_empty(), "{line}");
+            assert!(families.insert(name.to_owned()), "begun twice: {line}");
+            helped = name.to_owned();
+            continue;
+        }
+        if let Some(kind) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = kind.split_once(' ').expect("a name and a type");
+            assert_eq!(name, helped, "{line}");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+            assert!(["counter", "gauge"].contains(&kind), "{line}");
+            family = name.to_owned();
+            continue;
+        }
+        let (series, value) = line.rsplit_once(' ').expect("a series and a value");
+        let name = match series.split_once('{') {
+            None => series,
+            Some((name, labels)) => {
+                let labels = labels.strip_suffix('}').expect("closed");
+                for label in labels.split(',') {
+                    let (label, value) = label.split_once('=').expect("a label and a value");
+                    assert!(is_name(label) && !label.starts_with("__"), "{line}");
+                    let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
+                    let value = value.expect("quoted");
+                    assert!(!value.contains(['"', '\\']), "{line}");
+                }
+                name
+            }
+        };
+        assert!(is_name(name), "{line}");
+        assert_eq!(name, family, "outside its family: {line}");
+        let value: f64 = value.parse().expect("a number");
+        let before = samples.insert(series.to_owned(), value);
+        assert_eq!(before, None, "told twice: {line}");
+    }
+    samples
+}
+
+#[tokio::test]
+async fn metrics_are_for_prometheus_with_a_token_and_for_no_stranger() {
+    let (site, cookie) = Site::full().await;
+    let done = begin(&site, Direction::Read, Some(support::mac(0)));
+    done.advance(1_000);
+    done.repeated(2, 16);
+    done.finish(Ending::Completed);
+    let running = begin(&site, Direction::Write, None);
+    running.advance(24);
+
+    for (path, answer) in [
+        ("no login", site.get("/metrics", "").await),
+        ("guessed", with_token(&site, "/metrics", "guess").await),
+    ] {
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
+        assert!(!answer.body.contains("farrier_"), "{path}");
+    }
+    let token = site.store.create_token("morgan", "prometheus", None).await;
+    let (_, secret) = token.expect("created");
+    let answer = with_token(&site, "/metrics", &secret).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let kind = answer.header("content-type");
+    assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
+    let samples = parsed(&answer.body);
+    let tftp = "transport=\"tftp\",direction";
+    for (series, value) in [
+        (
+            format!("farrier_transfers_total{{{tftp}=\"read\",outcome=\"completed\"}}"),
+            1.0,
+        ),
+        (
+            format!("farrier_transfers_total{{{tftp}=\"write\",outcome=\"failed\"}}"),
+            0.0,
+        ),
+        (
+            format!("farrier_transfer_bytes_total{{{tftp}=\"read\"}}"),
+            1_000.0,
+        ),
+        (
+            format!("farrier_transfer_bytes_total{{{tftp}=\"write\"}}"),
+            24.0,
+        ),
+        ("farrier_transfers_active".to_owned(), 1.0),
+        ("farrier_tftp_retransmits_total".to_owned(), 16.0),
+        ("farrier_tftp_windows_repeated_total".to_owned(), 2.0),
+        (
+            "farrier_requests_ignored_total{reason=\"no-pxe-class\"}".to_owned(),
+            412.0,
+        ),
+        ("farrier_events_dropped_total".to_owned(), 0.0),
+        ("farrier_build_info{version=\"0.1.0\"}".to_owned(), 1.0),
+    ] {
+        assert_eq!(
+            samples.get(&series),
+            Some(&value),
+            "{series}\n{}",
+            answer.body
+        );
+    }
+    let age = support::now() as f64 / 1000.0 - samples["farrier_start_time_seconds"];
+    assert!((7_400.0..7_500.0).contains(&age), "{age}");
+    for private in ["192.168.77.100", "initrd", "forge-01"] {
+        assert!(!answer.body.contains(private), "{private}");
+    }
+    let person = site.get("/metrics", &cookie).await;
+    assert_eq!(person.status, StatusCode::OK);
 }

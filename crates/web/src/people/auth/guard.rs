@@ -137,7 +137,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 fn wants_html(request: &Request) -> bool {
     let path = request.uri().path();
-    !path.starts_with("/api/") && path != "/live"
+    !path.starts_with("/api/") && path != "/live" && path != "/metrics"
 }
 
 /// Percent-encodes for one query value.

@@ -105,6 +105,7 @@ pub fn table() -> Vec<(
             post(settings::change_password),
         ),
         ("/live", &["GET"], get(live::stream)),
+        ("/metrics", &["GET"], get(crate::metrics::show)),
         ("/static/{hash}/{file}", &["GET"], get(assets::serve)),
         ("/favicon.ico", &["GET"], get(assets::favicon)),
     ]

@@ -1,0 +1,139 @@
+//! `GET /metrics`: counters for Prometheus, in its text exposition format 0.0.4.
+//!
+//! Labels are few words known at compile time, never an address or a file name: every value of
+//! a label is a time series for ever, and clients could make as many as they like.
+
+use crate::people::{Actor, PeopleState, ServerStatus};
+use crate::transfers::{Direction, Ending, Flow, Totals};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bootplan::Transport;
+use http::header;
+use std::fmt::{Display, Write};
+
+/// `GET /metrics`, for whoever is logged in or has an API token.
+pub(crate) async fn show(_: Actor, State(state): State<PeopleState>) -> Response {
+    let text = exposition(state.transfers.totals(), &(state.status)());
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+fn exposition(mut totals: Totals, status: &ServerStatus) -> String {
+    // A series that appears with its first event already at 1 shows no increase to Prometheus.
+    for direction in [Direction::Read, Direction::Write] {
+        let tftp = (Transport::Tftp, direction);
+        totals.flows.entry(tftp).or_default();
+        for ending in Ending::ALL {
+            totals.ended.entry((tftp.0, direction, ending)).or_default();
+        }
+    }
+    let mut out = Exposition::default();
+    transfers(&mut out, &totals);
+    let ignored = "farrier_requests_ignored_total";
+    out.family(ignored, "counter", "Requests that were not for us.");
+    for (reason, count) in &status.ignored {
+        out.sample(ignored, &[("reason", reason)], count);
+    }
+    let lost = "Events lost because the queue was full.";
+    out.single(
+        "farrier_events_dropped_total",
+        "counter",
+        lost,
+        status.events_dropped,
+    );
+    let millis = status.started.0.max(0);
+    let seconds = format!("{}.{:03}", millis / 1000, millis % 1000);
+    let start = "When the server started, in seconds since the Unix epoch.";
+    out.single("farrier_start_time_seconds", "gauge", start, seconds);
+    let build = "farrier_build_info";
+    out.family(build, "gauge", "Always 1; the version is a label.");
+    out.sample(build, &[("version", &status.version)], 1);
+    out.0
+}
+
+fn transfers(out: &mut Exposition, totals: &Totals) {
+    let ended = "farrier_transfers_total";
+    out.family(
+        ended,
+        "counter",
+        "Transfers that are over, by how they ended.",
+    );
+    for ((transport, direction, ending), count) in &totals.ended {
+        let labels = [
+            ("transport", word(*transport)),
+            ("direction", direction.slug()),
+            ("outcome", ending.slug()),
+        ];
+        out.sample(ended, &labels, count);
+    }
+    let bytes = "farrier_transfer_bytes_total";
+    out.family(bytes, "counter", "Content bytes acknowledged or taken.");
+    for ((transport, direction), flow) in &totals.flows {
+        let labels = [
+            ("transport", word(*transport)),
+            ("direction", direction.slug()),
+        ];
+        out.sample(bytes, &labels, flow.bytes);
+    }
+    let active: u64 = totals.flows.values().map(|flow| flow.active).sum();
+    let now = "Transfers under way now.";
+    out.single("farrier_transfers_active", "gauge", now, active);
+    let tftp = |number: fn(&Flow) -> u64| -> u64 {
+        let flows = totals.flows.iter();
+        let flows = flows.filter(|((transport, _), _)| *transport == Transport::Tftp);
+        flows.map(|(_, flow)| number(flow)).sum()
+    };
+    out.single(
+        "farrier_tftp_retransmits_total",
+        "counter",
+        "TFTP datagrams sent again.",
+        tftp(|flow| flow.retransmits),
+    );
+    out.single(
+        "farrier_tftp_windows_repeated_total",
+        "counter",
+        "TFTP windows sent again.",
+        tftp(|flow| flow.windows_repeated),
+    );
+}
+
+fn word(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Tftp => "tftp",
+        Transport::Http => "http",
+    }
+}
+
+/// The text as it grows. Writing to a string cannot fail.
+#[derive(Default)]
+struct Exposition(String);
+
+impl Exposition {
+    /// Begins a family; its samples follow directly. `help` is ours: one line, no backslash.
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(label, text)| format!("{label}=\"{}\"", escaped(text)))
+            .collect();
+        let _ = match labels.is_empty() {
+            true => writeln!(self.0, "{name} {value}"),
+            false => writeln!(self.0, "{name}{{{}}} {value}", labels.join(",")),
+        };
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.sample(name, &[], value);
+    }
+}
+
+/// The three characters that the format escapes in the value of a label.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}
