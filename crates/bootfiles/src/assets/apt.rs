@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// apt with its own sources, lists and status below `state`; packages go to `debs/<suite>/`.
 pub(crate) struct Apt {
@@ -118,10 +119,17 @@ impl Apt {
             mirror: self.mirror.clone(),
             suites: self.listed.keys().cloned().collect(),
         });
-        let result = self
-            .configure()
-            .map_err(|e| e.to_string())
-            .and_then(|()| run(self.command().arg("update")).map_err(|e| e.to_string()));
+        let fetch = || run(self.command().arg("update")).map_err(|e| e.to_string());
+        let configured = self.configure().map_err(|e| e.to_string());
+        let mut result = configured.and_then(|()| fetch());
+        for _ in 0..MIRROR_TRIES {
+            let (Ok((_, said)) | Err(said)) = &result;
+            if !said.contains("Mirror sync in progress") {
+                break;
+            }
+            std::thread::sleep(MIRROR_PAUSE);
+            result = fetch();
+        }
         // Unreachable servers are only warnings to `apt-get update`.
         self.trouble = match result {
             Ok((_, said)) if said.contains("W: Failed to fetch") => Some(summary(&said)),
@@ -237,3 +245,8 @@ fn drop_others(dir: &Path, keep: &str, want: &Want) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// A mirror that is just being updated has lists that do not belong together, for some seconds: without another
+/// try, one bad moment means the loaders of the suite before.
+const MIRROR_TRIES: u32 = 3;
+const MIRROR_PAUSE: Duration = Duration::from_secs(10);
