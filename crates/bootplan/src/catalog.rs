@@ -16,8 +16,9 @@ pub struct Catalog {
     pub loaders: LoaderInventory,
     machines: BTreeMap<MachineId, Arc<Machine>>,
     profiles: BTreeMap<ProfileName, Arc<Profile>>,
-    by_mac: HashMap<MacAddr, MachineId>,
-    by_uuid: HashMap<SystemUuid, Option<MachineId>>,
+    by_mac: HashMap<MacAddr, Arc<Machine>>,
+    /// `None`: two have it.
+    by_uuid: HashMap<SystemUuid, Option<Arc<Machine>>>,
 }
 
 impl Catalog {
@@ -52,14 +53,14 @@ impl Catalog {
         };
         for machine in machines {
             for mac in &machine.macs {
-                catalog.by_mac.insert(*mac, machine.id);
+                catalog.by_mac.insert(*mac, Arc::clone(&machine));
             }
             if let Some(uuid) = machine.uuid.filter(|u| u.is_identity()) {
                 catalog
                     .by_uuid
                     .entry(uuid)
                     .and_modify(|owner| *owner = None)
-                    .or_insert(Some(machine.id));
+                    .or_insert_with(|| Some(Arc::clone(&machine)));
             }
             catalog.machines.insert(machine.id, machine);
         }
@@ -76,18 +77,17 @@ impl Catalog {
     /// vendors), anybody can claim one, and what is assigned may wipe a disk. Its other card shows
     /// up as a machine of its own until a person says that the two are one.
     pub fn find(&self, mac: MacAddr, uuid: Option<SystemUuid>) -> Option<&Arc<Machine>> {
-        if let Some(id) = self.by_mac.get(&mac) {
-            return self.machines.get(id);
+        if let Some(machine) = self.by_mac.get(&mac) {
+            return Some(machine);
         }
-        let id = uuid.and_then(|u| self.by_uuid.get(&u).copied().flatten())?;
-        self.machines.get(&id).filter(|m| m.macs.is_empty())
+        let owner = uuid.and_then(|u| self.by_uuid.get(&u)?.as_ref())?;
+        Some(owner).filter(|m| m.macs.is_empty())
     }
 
     /// The machine with this UUID in either byte order (file names come in both).
     pub fn find_uuid(&self, uuid: SystemUuid) -> Option<&Arc<Machine>> {
-        let id = |u| self.by_uuid.get(&u).copied().flatten();
-        let id = id(uuid).or_else(|| id(uuid.swapped()))?;
-        self.machines.get(&id)
+        let owner = |u| self.by_uuid.get(&u)?.as_ref();
+        owner(uuid).or_else(|| owner(uuid.swapped()))
     }
 
     /// A machine by its identity.

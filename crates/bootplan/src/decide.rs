@@ -4,11 +4,10 @@
 //! preview and `farrier explain` ask the same function, so what is shown is what will happen.
 
 use crate::{
-    BootClient, BootMethod, Catalog, ClientClass, EfiStyle, LoaderKind, LoaderRole, Machine,
-    MachineId, Platform, Profile, ProfileName, Site, Stage, UnassignedPolicy,
+    Because, BootClient, BootMethod, Catalog, ClientClass, EfiStyle, Endpoint, LoaderKind,
+    LoaderRole, Machine, MachineId, Platform, Profile, ProfileName, Site, Stage, UnassignedPolicy,
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::sync::Arc;
 
 /// What a client gets, and because of what.
@@ -71,7 +70,7 @@ pub enum Intent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BootFile {
     /// A loader, by file name.
-    Loader(String),
+    Loader(Arc<str>),
     /// The iPXE bootstrap script over HTTP.
     ScriptHttp,
     /// The iPXE bootstrap script over TFTP, for builds without HTTP.
@@ -80,201 +79,165 @@ pub enum BootFile {
     RaspberryPi,
 }
 
-/// Because of what.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "reason", rename_all = "kebab-case")]
-pub enum Because {
-    /// The machine's own assignment.
-    Assignment {
-        /// The machine's name.
-        machine: String,
-        /// The profile assigned.
-        profile: ProfileName,
-    },
-    /// No assignment; the site default applies.
-    SiteDefault {
-        /// The site default.
-        policy: UnassignedPolicy,
-    },
-    /// The assigned profile is switched off.
-    ProfileDisabled {
-        /// Which one.
-        profile: ProfileName,
-    },
-    /// The assigned profile no longer exists.
-    ProfileMissing {
-        /// Which one.
-        profile: ProfileName,
-    },
-    /// The assigned profile has nothing for this platform.
-    ProfileNotForPlatform {
-        /// Which one.
-        profile: ProfileName,
-        /// The platform.
-        platform: Platform,
-    },
-    /// The architecture code is none we know; hardware we do not know is never guessed at.
-    UnknownArchitecture {
-        /// Option 93, if there was one.
-        code: Option<u16>,
-    },
-    /// The loader this client needs is not on disk.
-    LoaderMissing {
-        /// For which platform.
-        platform: Platform,
-        /// Which family.
-        loader: LoaderKind,
-    },
-    /// All-zero, broadcast or multicast hardware address.
-    NoMachineAddress,
+/// A [`Decision`] that borrows from the catalog: all that an answer to DHCP needs, found without
+/// allocating anything. [`Verdict::decision`] adds what menus and people want.
+#[derive(Clone, Debug)]
+pub struct Verdict<'c> {
+    /// What the client gets.
+    pub ruling: Ruling<'c>,
+    /// The machine we take it for.
+    pub machine: Option<&'c Arc<Machine>>,
+    reason: Reason<'c>,
 }
 
-impl fmt::Display for Because {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Because::Assignment { machine, profile } => {
-                write!(f, "machine '{machine}' is assigned to profile '{profile}'")
-            }
-            Because::SiteDefault { policy } => {
-                write!(
-                    f,
-                    "no assignment; the site default for such machines is '{policy}'"
-                )
-            }
-            Because::ProfileDisabled { profile } => {
-                write!(
-                    f,
-                    "profile '{profile}' is disabled; enable it or assign another"
-                )
-            }
-            Because::ProfileMissing { profile } => {
-                write!(
-                    f,
-                    "assigned profile '{profile}' does not exist; assign another"
-                )
-            }
-            Because::ProfileNotForPlatform { profile, platform } => {
-                write!(
-                    f,
-                    "profile '{profile}' has nothing for {platform}; assign another"
-                )
-            }
-            Because::UnknownArchitecture { code: Some(code) } => {
-                write!(
-                    f,
-                    "architecture code {code} (option 93) is not supported; it is not guessed at"
-                )
-            }
-            Because::UnknownArchitecture { code: None } => {
-                f.write_str("the client names no architecture")
-            }
-            Because::LoaderMissing { platform, loader } => {
-                write!(
-                    f,
-                    "no {loader} loader for {platform} is installed; run 'farrier assets sync'"
-                )
-            }
-            Because::NoMachineAddress => f.write_str("not the hardware address of a machine"),
-        }
-    }
+/// An [`Outcome`] that borrows.
+#[derive(Clone, Debug)]
+pub enum Ruling<'c> {
+    /// Boot so.
+    Boot(Sketch<'c>),
+    /// [`Outcome::LocalDisk`].
+    LocalDisk,
+    /// [`Outcome::Silent`].
+    Silent,
+}
+
+/// A [`BootPlan`] without its menu.
+#[derive(Clone, Debug)]
+pub struct Sketch<'c> {
+    /// [`BootPlan::boot_file`].
+    pub boot_file: Option<BootFile>,
+    /// [`BootPlan::efi_style`].
+    pub efi_style: EfiStyle,
+    intent: Intent,
+    platform: Option<Platform>,
+    loader: LoaderKind,
+    /// The assigned one.
+    profile: Option<&'c Arc<Profile>>,
+}
+
+/// A [`Because`] whose one costly text is still the catalog's.
+#[derive(Clone, Debug)]
+enum Reason<'c> {
+    Assignment(&'c Machine, &'c ProfileName),
+    Other(Because),
 }
 
 /// What does this client get, and because of what?
 ///
 /// Total and pure. Order: the machine's assignment; the site default; silence.
 pub fn decide(client: &BootClient, catalog: &Catalog) -> Decision {
+    judge(client, catalog).decision(catalog)
+}
+
+/// [`decide`] for those who answer a packet: the same rules, nothing copied.
+pub fn judge<'c>(client: &BootClient, catalog: &'c Catalog) -> Verdict<'c> {
+    let refused = |machine, because| Verdict {
+        ruling: Ruling::Silent,
+        machine,
+        reason: Reason::Other(because),
+    };
     if !client.mac.is_unicast() {
-        return Decision {
-            outcome: Outcome::Silent,
-            because: Because::NoMachineAddress,
-            machine: None,
-        };
+        return refused(None, Because::NoMachineAddress);
     }
     let machine = catalog.find(client.mac, client.uuid);
-    let (outcome, because) = match machine.and_then(|m| m.profile.as_ref().map(|p| (m, p))) {
+    let judged = match machine.and_then(|m| m.profile.as_ref().map(|p| (m, p))) {
         Some((machine, name)) => assigned(client, catalog, machine, name),
         None => unassigned(client, catalog, machine),
     };
-    Decision {
-        outcome,
-        because,
-        machine: machine.map(|m| m.id),
+    match judged {
+        Ok((ruling, reason)) => Verdict {
+            ruling,
+            machine,
+            reason,
+        },
+        Err(because) => refused(machine, because),
     }
 }
 
-fn assigned(
+impl Verdict<'_> {
+    /// Because of what, to be told.
+    pub fn because(&self) -> Because {
+        match &self.reason {
+            Reason::Assignment(machine, profile) => Because::Assignment {
+                machine: machine.name.clone(),
+                profile: ProfileName::clone(profile),
+            },
+            Reason::Other(because) => because.clone(),
+        }
+    }
+
+    /// The whole decision; `catalog` is the one it was made from.
+    pub fn decision(&self, catalog: &Catalog) -> Decision {
+        let outcome = match &self.ruling {
+            Ruling::Boot(sketch) => Outcome::Boot(Box::new(sketch.plan(catalog, self.machine))),
+            Ruling::LocalDisk => Outcome::LocalDisk,
+            Ruling::Silent => Outcome::Silent,
+        };
+        Decision {
+            outcome,
+            because: self.because(),
+            machine: self.machine.map(|m| m.id),
+        }
+    }
+}
+
+/// A ruling and because of what, or why there is none but silence.
+type Judged<'c> = Result<(Ruling<'c>, Reason<'c>), Because>;
+
+fn assigned<'c>(
     client: &BootClient,
-    catalog: &Catalog,
-    machine: &Arc<Machine>,
-    name: &ProfileName,
-) -> (Outcome, Because) {
-    let because = Because::Assignment {
-        machine: machine.name.clone(),
-        profile: name.clone(),
-    };
-    let Some(profile) = catalog.profile(name) else {
-        return (
-            Outcome::Silent,
-            Because::ProfileMissing {
-                profile: name.clone(),
-            },
-        );
-    };
+    catalog: &'c Catalog,
+    machine: &'c Arc<Machine>,
+    name: &'c ProfileName,
+) -> Judged<'c> {
+    let of = || name.clone();
+    let profile = catalog
+        .profile(name)
+        .ok_or_else(|| Because::ProfileMissing { profile: of() })?;
     if !profile.enabled {
-        return (
-            Outcome::Silent,
-            Because::ProfileDisabled {
-                profile: name.clone(),
-            },
-        );
+        return Err(Because::ProfileDisabled { profile: of() });
     }
     if let Some(platform) = platform_of(client, Some(machine))
         && !profile.boots_on(platform)
     {
-        return (
-            Outcome::Silent,
-            Because::ProfileNotForPlatform {
-                profile: name.clone(),
-                platform,
-            },
-        );
+        return Err(Because::ProfileNotForPlatform {
+            profile: of(),
+            platform,
+        });
     }
+    let reason = Reason::Assignment(machine, name);
     if matches!(profile.boot, BootMethod::LocalDisk {}) {
-        return (Outcome::LocalDisk, because);
+        return Ok((Ruling::LocalDisk, reason));
     }
-    plan(
-        client,
-        catalog,
-        Some(machine),
-        Intent::Assigned,
-        Some(profile),
-        because,
-    )
+    let machine = Some(machine);
+    let sketch = sketch(client, catalog, machine, Intent::Assigned, Some(profile))?;
+    Ok((Ruling::Boot(sketch), reason))
 }
 
-fn unassigned(
+fn unassigned<'c>(
     client: &BootClient,
-    catalog: &Catalog,
-    machine: Option<&Arc<Machine>>,
-) -> (Outcome, Because) {
+    catalog: &'c Catalog,
+    machine: Option<&'c Arc<Machine>>,
+) -> Judged<'c> {
     let policy = catalog.site.unassigned;
     let because = Because::SiteDefault { policy };
-    match policy {
-        UnassignedPolicy::Silence => (Outcome::Silent, because),
-        UnassignedPolicy::Wait => plan(client, catalog, machine, Intent::Wait, None, because),
-        UnassignedPolicy::Menu => plan(client, catalog, machine, Intent::Menu, None, because),
-    }
+    let intent = match policy {
+        UnassignedPolicy::Silence => return Err(because),
+        UnassignedPolicy::Wait => Intent::Wait,
+        UnassignedPolicy::Menu => Intent::Menu,
+    };
+    let sketch = sketch(client, catalog, machine, intent, None)?;
+    Ok((Ruling::Boot(sketch), Reason::Other(because)))
 }
 
-/// Puts the plan together; a client that needs a loader we do not have is refused here.
-fn plan(
+/// Chooses the loader; a client that needs one we do not have is refused here.
+fn sketch<'c>(
     client: &BootClient,
-    catalog: &Catalog,
-    machine: Option<&Arc<Machine>>,
+    catalog: &'c Catalog,
+    machine: Option<&'c Arc<Machine>>,
     intent: Intent,
-    profile: Option<&Arc<Profile>>,
-    because: Because,
-) -> (Outcome, Because) {
+    profile: Option<&'c Arc<Profile>>,
+) -> Result<Sketch<'c>, Because> {
     let platform = platform_of(client, machine);
     let wished = machine
         .and_then(|m| m.loader)
@@ -299,26 +262,35 @@ fn plan(
         _ => Err(refusal),
     };
     let named = boot_file(client, catalog, loader).map(|file| (loader, file));
-    let (loader, boot_file) = match named.or_else(instead) {
-        Ok(named) => named,
-        Err(refusal) => return (Outcome::Silent, refusal),
-    };
-    let mut entries: Vec<Arc<Profile>> = profile.into_iter().cloned().collect();
-    entries.extend(menu_profiles(catalog, platform, profile).cloned());
-    if intent == Intent::Wait {
-        entries.clear();
-    }
-    let plan = BootPlan {
-        intent,
-        entries,
-        site: catalog.site.clone(),
-        platform,
-        loader,
+    let (loader, boot_file) = named.or_else(instead)?;
+    Ok(Sketch {
         boot_file,
         efi_style: profile.map(|p| p.efi_style).unwrap_or_default(),
-        machine_name: machine.map(|m| m.name.clone()),
-    };
-    (Outcome::Boot(Box::new(plan)), because)
+        intent,
+        platform,
+        loader,
+        profile,
+    })
+}
+
+impl Sketch<'_> {
+    /// With the profiles that the menu offers.
+    fn plan(&self, catalog: &Catalog, machine: Option<&Arc<Machine>>) -> BootPlan {
+        let mut entries: Vec<Arc<Profile>> = self.profile.into_iter().cloned().collect();
+        if self.intent != Intent::Wait {
+            entries.extend(menu_profiles(catalog, self.platform, self.profile).cloned());
+        }
+        BootPlan {
+            intent: self.intent,
+            entries,
+            site: catalog.site.clone(),
+            platform: self.platform,
+            loader: self.loader,
+            boot_file: self.boot_file.clone(),
+            efi_style: self.efi_style,
+            machine_name: machine.map(|m| m.name.clone()),
+        }
+    }
 }
 
 /// The other profiles marked for the menu that can boot here; never a second "local disk".
@@ -355,8 +327,8 @@ fn boot_file(
     };
     let file = |role| {
         let missing = Because::LoaderMissing { platform, loader };
-        let name = catalog.loaders.file(platform, role).ok_or(missing)?;
-        Ok(Some(BootFile::Loader(name.to_owned())))
+        let name = catalog.loaders.shared(platform, role).ok_or(missing)?;
+        Ok(Some(BootFile::Loader(Arc::clone(name))))
     };
     match loader {
         _ if platform == Platform::RaspberryPi => Ok(Some(BootFile::RaspberryPi)),
@@ -391,19 +363,35 @@ fn platform_of(client: &BootClient, machine: Option<&Arc<Machine>>) -> Option<Pl
     client.platform.or(pxelinux).or(known)
 }
 
-impl BootPlan {
-    /// The boot file as a DHCP answer carries it: a TFTP name, or an absolute URL with a literal
-    /// address (firmware has no DNS of its own; iPXE's `next-server` may be the site's).
-    pub fn boot_file_name(&self, class: ClientClass, server: &crate::Endpoint) -> String {
-        match (&self.boot_file, class) {
-            (Some(BootFile::Loader(name)), ClientClass::Pxe) => name.clone(),
-            (Some(BootFile::Loader(name)), ClientClass::Http) => {
-                format!("{}/boot/{name}", server.http_base())
+impl BootFile {
+    /// Appends the boot file as a DHCP answer carries it: a TFTP name, or an absolute URL with a
+    /// literal address (firmware has no DNS of its own; iPXE's `next-server` may be the site's).
+    pub fn write_name(&self, class: ClientClass, server: &Endpoint, out: &mut String) {
+        match (self, class) {
+            (BootFile::Loader(name), ClientClass::Pxe) => out.push_str(name),
+            (BootFile::Loader(name), ClientClass::Http) => {
+                server.write_http_base(out);
+                out.push_str("/boot/");
+                out.push_str(name);
             }
-            (Some(BootFile::ScriptHttp), _) => format!("{}/boot.ipxe", server.http_base()),
-            (Some(BootFile::ScriptTftp), _) => "boot.ipxe".to_owned(),
-            (Some(BootFile::RaspberryPi) | None, _) => String::new(),
+            (BootFile::ScriptHttp, _) => {
+                server.write_http_base(out);
+                out.push_str("/boot.ipxe");
+            }
+            (BootFile::ScriptTftp, _) => out.push_str("boot.ipxe"),
+            (BootFile::RaspberryPi, _) => {}
         }
+    }
+}
+
+impl BootPlan {
+    /// [`BootFile::write_name`]; empty when nothing is named.
+    pub fn boot_file_name(&self, class: ClientClass, server: &Endpoint) -> String {
+        let mut name = String::new();
+        if let Some(file) = &self.boot_file {
+            file.write_name(class, server, &mut name);
+        }
+        name
     }
 }
 

@@ -6,6 +6,7 @@
 //! the machine's page. Menus are rendered from the same decision ([`menu`]), and what an operator
 //! sees of a boot is a fold over [`Event`]s ([`timeline`]).
 
+mod because;
 mod boot_path;
 mod catalog;
 mod client;
@@ -21,10 +22,13 @@ pub mod timeline;
 mod transfer;
 mod uuid;
 
+pub use because::Because;
 pub use boot_path::{BootPath, ClientKey, PathRefusal, RelPath};
 pub use catalog::Catalog;
 pub use client::{Arch, BootClient, ClientClass, IpxeFeatures, Platform, Stage};
-pub use decide::{Because, BootFile, BootPlan, Decision, Intent, Outcome, decide};
+pub use decide::{
+    BootFile, BootPlan, Decision, Intent, Outcome, Ruling, Sketch, Verdict, decide, judge,
+};
 pub use event::{Event, EventKind, Origin, Timestamp, Transport};
 pub use loader::{EfiStyle, LoaderInventory, LoaderKind, LoaderRole};
 pub use mac::{MacAddr, MacParseError};

@@ -4,6 +4,7 @@ use crate::{BootMethod, FileRef, Platform};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// Which family of loader a machine or profile prefers.
 #[derive(
@@ -106,7 +107,7 @@ pub enum LoaderRole {
 /// The loaders that are really on disk: platform and role to file name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoaderInventory {
-    files: BTreeMap<(Platform, LoaderRole), String>,
+    files: BTreeMap<(Platform, LoaderRole), Arc<str>>,
 }
 
 impl LoaderInventory {
@@ -115,16 +116,21 @@ impl LoaderInventory {
     pub fn add(&mut self, platform: Platform, role: LoaderRole, file_name: &str) {
         self.files
             .entry((platform, role))
-            .or_insert_with(|| file_name.to_owned());
+            .or_insert_with(|| file_name.into());
     }
 
     /// The file name to offer, when one is present.
     pub fn file(&self, platform: Platform, role: LoaderRole) -> Option<&str> {
-        self.files.get(&(platform, role)).map(String::as_str)
+        self.shared(platform, role).map(|name| &**name)
+    }
+
+    /// The same, to be kept without a copy.
+    pub(crate) fn shared(&self, platform: Platform, role: LoaderRole) -> Option<&Arc<str>> {
+        self.files.get(&(platform, role))
     }
 
     /// All first-stage loaders present.
     pub fn iter(&self) -> impl Iterator<Item = (Platform, LoaderRole, &str)> {
-        self.files.iter().map(|((p, r), f)| (*p, *r, f.as_str()))
+        self.files.iter().map(|((p, r), f)| (*p, *r, &**f))
     }
 }

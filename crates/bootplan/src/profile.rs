@@ -5,11 +5,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-/// The name of a profile: a slug that is safe in URLs, file names and every menu language.
+/// The name of a profile: a slug that is safe in URLs, file names and every menu language. Cheap
+/// to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
-pub struct ProfileName(String);
+pub struct ProfileName(Arc<str>);
 
 /// Why a profile was refused; each text names the field, the value and the rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +80,7 @@ impl FromStr for ProfileName {
             && text.bytes().all(legal)
             && first.is_some_and(|c| c.is_ascii_alphanumeric());
         if ok {
-            Ok(ProfileName(text.to_owned()))
+            Ok(ProfileName(text.into()))
         } else {
             Err(ProfileError::Name(text.chars().take(80).collect()))
         }

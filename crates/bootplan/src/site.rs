@@ -2,7 +2,7 @@
 
 use crate::LoaderKind;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::fmt::{self, Write};
 use std::net::Ipv4Addr;
 
 /// What a machine without an assignment gets.
@@ -110,10 +110,18 @@ pub struct Endpoint {
 impl Endpoint {
     /// `http://192.168.77.2` (port 80 is left out: many shipped GRUBs know no port syntax).
     pub fn http_base(&self) -> String {
-        match self.http_port {
-            80 => format!("http://{}", self.ip),
-            port => format!("http://{}:{port}", self.ip),
-        }
+        let mut base = String::new();
+        self.write_http_base(&mut base);
+        base
+    }
+
+    /// Appends [`http_base`](Self::http_base): the packet's way allocates nothing.
+    pub(crate) fn write_http_base(&self, out: &mut String) {
+        let written = match self.http_port {
+            80 => write!(out, "http://{}", self.ip),
+            port => write!(out, "http://{}:{port}", self.ip),
+        };
+        written.expect("text that grows takes everything");
     }
 
     /// `http://192.168.77.2:8080`, where a person assigns machines.

@@ -1,6 +1,6 @@
 //! What an answer says, apart from how it is encoded.
 
-use bootplan::{BootClient, BootFile, BootPlan, EfiStyle, Endpoint};
+use bootplan::{BootClient, BootFile, BootPlan, EfiStyle, Endpoint, Sketch};
 
 /// One line of a PXE boot menu (option 43 sub-options 8 and 9).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct BootItem {
 }
 
 /// What an answer says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
     /// Boot file name or URL; empty only for Raspberry Pis.
     pub file: String,
@@ -29,11 +29,29 @@ pub struct Answer {
 impl Answer {
     /// The answer a plan calls for.
     pub fn from_plan(plan: &BootPlan, client: &BootClient, server: &Endpoint) -> Answer {
-        Answer {
-            file: plan.boot_file_name(client.class, server),
-            efi_style: plan.efi_style,
-            items: Vec::new(),
-            raspberry_pi: plan.boot_file == Some(BootFile::RaspberryPi),
+        let mut answer = Answer::default();
+        answer.set(plan.boot_file.as_ref(), plan.efi_style, client, server);
+        answer
+    }
+
+    /// The answer a judgement calls for, in the memory of the last one.
+    pub fn set_to(&mut self, sketch: &Sketch<'_>, client: &BootClient, server: &Endpoint) {
+        self.set(sketch.boot_file.as_ref(), sketch.efi_style, client, server);
+    }
+
+    fn set(
+        &mut self,
+        file: Option<&BootFile>,
+        efi_style: EfiStyle,
+        client: &BootClient,
+        server: &Endpoint,
+    ) {
+        self.file.clear();
+        if let Some(file) = file {
+            file.write_name(client.class, server, &mut self.file);
         }
+        self.efi_style = efi_style;
+        self.items.clear();
+        self.raspberry_pi = file == Some(&BootFile::RaspberryPi);
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Sans-io: no sockets, no clock, no state. The caller receives a datagram, calls [`parse`], asks
 //! [`bootplan::decide`], makes an [`Answer`] and sends what [`respond`] returns out of the
-//! interface the request came in on. Leases are never our business (protocol.md P3).
+//! interface the request came in on. Who answers many asks [`bootplan::judge`] and
+//! [`respond_into`] instead: for a packet as firmware sends it they allocate nothing. Leases are
+//! never our business (protocol.md P3).
 
 mod answer;
 mod identity;
@@ -18,4 +20,4 @@ pub use ignored::Ignored;
 pub use options::Note;
 pub use overhear::{ForeignOffer, overhear};
 pub use request::{Kind, Port, Received, Request, parse};
-pub use respond::{Reply, respond};
+pub use respond::{Reply, Way, respond, respond_into};

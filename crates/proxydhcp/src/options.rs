@@ -1,13 +1,9 @@
 //! DHCP options as raw octets: a scan that survives anything, and the encoding of one option.
 //!
-//! dhcproto's decoder is not used on what strangers send: it stops silently at the first option
-//! it dislikes, so one host name that is not UTF-8 would hide a PXE client (protocol.md I.1,
-//! vector H28).
+//! No library's decoder: dhcproto's stops silently at the first option it dislikes, so one host
+//! name that is not UTF-8 would hide a PXE client (protocol.md I.1, vector H28).
 
-use dhcproto::v4::{DhcpOption, OptionCode, UnknownOption};
-use dhcproto::{Encodable, Encoder};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 /// Option codes that we read or write.
 pub mod code {
@@ -67,27 +63,58 @@ pub enum Note {
     },
 }
 
-/// The options of one packet, parts of the same code joined (RFC 3396).
-#[derive(Clone, Debug, Default)]
+/// The options of one packet, parts of the same code joined (RFC 3396). Borrows from the packet:
+/// of a packet without oddities (split options, more than [`INLINE`] of them) nothing is copied.
+#[derive(Clone, Debug)]
 pub struct Options<'a> {
-    values: BTreeMap<u8, Cow<'a, [u8]>>,
-    relay_info: Vec<u8>,
+    first: [(u8, Cow<'a, [u8]>); INLINE],
+    more: Vec<(u8, Cow<'a, [u8]>)>,
+    /// How many there are.
+    count: usize,
+    /// By code, which one it is, counted from 1; 0 is not there. A packet of tens of thousands of
+    /// options must not cost a search for each.
+    places: [u8; 256],
+    relay_info: Cow<'a, [u8]>,
     notes: Vec<Note>,
 }
 
 impl<'a> Options<'a> {
-    /// The value of an option; an option sent with no octets is `Some(&[])`.
-    pub fn get(&self, code: u8) -> Option<&[u8]> {
-        self.values.get(&code).map(AsRef::as_ref)
+    fn none() -> Options<'a> {
+        Options {
+            first: [const { (code::PAD, Cow::Borrowed(&[])) }; INLINE],
+            more: Vec::new(),
+            count: 0,
+            places: [0; 256],
+            relay_info: Cow::Borrowed(&[]),
+            notes: Vec::new(),
+        }
     }
 
-    /// Every option, by code.
+    /// The value of an option; an option sent with no octets is `Some(&[])`.
+    pub fn get(&self, code: u8) -> Option<&[u8]> {
+        self.find(code).map(AsRef::as_ref)
+    }
+
+    /// The same, to be kept as long as the packet.
+    pub(crate) fn keep(&self, code: u8) -> Option<Cow<'a, [u8]>> {
+        self.find(code).cloned()
+    }
+
+    fn find(&self, code: u8) -> Option<&Cow<'a, [u8]>> {
+        let place = usize::from(self.places[usize::from(code)]).checked_sub(1)?;
+        let held = self.first.get(place);
+        held.or_else(|| self.more.get(place - INLINE))
+            .map(|(_, value)| value)
+    }
+
+    /// Every option, in the order of their first parts.
     pub fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
-        self.values.iter().map(|(code, value)| (*code, &**value))
+        let held = self.first.iter().chain(&self.more).take(self.count);
+        held.map(|(code, value)| (*code, &**value))
     }
 
     /// Option 82 exactly as sent, with code and length octets, to be echoed (RFC 3046 2.2).
-    pub fn relay_info(&self) -> &[u8] {
+    pub fn relay_info(&self) -> &Cow<'a, [u8]> {
         &self.relay_info
     }
 
@@ -113,7 +140,7 @@ impl<'a> Options<'a> {
                     }
                     if *code == code::RELAY_INFO {
                         let sent = rest.len() - after.len();
-                        self.relay_info.extend_from_slice(&rest[..sent]);
+                        join(&mut self.relay_info, &rest[..sent]);
                     }
                     rest = after;
                 }
@@ -126,17 +153,36 @@ impl<'a> Options<'a> {
     }
 
     fn add(&mut self, code: u8, value: &'a [u8]) {
-        self.values
-            .entry(code)
-            .and_modify(|held| held.to_mut().extend_from_slice(value))
-            .or_insert(Cow::Borrowed(value));
+        let place = &mut self.places[usize::from(code)];
+        match usize::from(*place).checked_sub(1) {
+            Some(held) if held < INLINE => join(&mut self.first[held].1, value),
+            Some(held) => join(&mut self.more[held - INLINE].1, value),
+            None => {
+                let found = (code, Cow::Borrowed(value));
+                match self.first.get_mut(self.count) {
+                    Some(free) => *free = found,
+                    None => self.more.push(found),
+                }
+                self.count += 1;
+                // There are fewer codes than this can count: 0 and 255 are no options.
+                *place = self.count as u8;
+            }
+        }
+    }
+}
+
+/// Appends a further part; the first one alone is not copied.
+fn join<'a>(held: &mut Cow<'a, [u8]>, part: &'a [u8]) {
+    match held.is_empty() {
+        true => *held = Cow::Borrowed(part),
+        false => held.to_mut().extend_from_slice(part),
     }
 }
 
 /// Reads the options of a whole packet: the options area, then `file` and `sname` when option 52
 /// says so (RFC 2131 4.1 in this order). Never fails: what cannot be read is noted and left out.
 pub fn scan(packet: &[u8]) -> Options<'_> {
-    let mut options = Options::default();
+    let mut options = Options::none();
     let Some(area) = packet.get(HEADER..) else {
         return options;
     };
@@ -161,29 +207,28 @@ pub fn scan(packet: &[u8]) -> Options<'_> {
 /// Appends one option, in parts of 255 octets when it is longer (RFC 3396).
 pub fn encode(code: u8, value: &[u8], out: &mut Vec<u8>) {
     if value.is_empty() {
-        // dhcproto leaves such an option out altogether.
         out.extend([code, 0]);
     }
     for part in value.chunks(255) {
-        let option = UnknownOption::new(OptionCode::from(code), part.to_vec());
-        append(&DhcpOption::Unknown(option), out);
+        out.extend([code, part.len() as u8]);
+        out.extend_from_slice(part);
     }
 }
 
-/// Appends one option as dhcproto encodes it.
-pub(crate) fn append(option: &DhcpOption, out: &mut Vec<u8>) {
-    let mut bytes = Vec::new();
-    option
-        .encode(&mut Encoder::new(&mut bytes))
-        .expect("a growing buffer takes every option");
-    out.extend_from_slice(&bytes);
+/// Octets that [`encode`] appends for a value of this length.
+pub(crate) fn encoded_length(value: usize) -> usize {
+    value + 2 * value.div_ceil(255).max(1)
 }
+
+/// Options that are kept without a heap: EDK2 sends 9, iPXE 20.
+const INLINE: usize = 32;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     fn packet(options: &[u8]) -> Vec<u8> {
         let mut packet = vec![0; HEADER];
@@ -241,19 +286,21 @@ mod tests {
     #[test]
     fn relay_information_is_kept_as_sent() {
         let packet = packet(&[82, 2, 1, 0, 12, 0, 82, 1, 9, 255]);
-        assert_eq!(scan(&packet).relay_info(), [82, 2, 1, 0, 82, 1, 9]);
+        assert_eq!(scan(&packet).relay_info()[..], [82, 2, 1, 0, 82, 1, 9]);
     }
 
     proptest! {
         #[test]
         fn scan_reads_back_what_encode_wrote(
             values in btree_map((1u8..=254).prop_filter("52 has a meaning", |c| *c != 52),
-                                vec(any::<u8>(), 0..600), 0..20),
+                                vec(any::<u8>(), 0..600), 0..60),
             pads in 0usize..50,
         ) {
             let mut area = vec![0; pads];
             for (code, value) in &values {
+                let before = area.len();
                 encode(*code, value, &mut area);
+                prop_assert_eq!(area.len() - before, encoded_length(value.len()));
             }
             area.push(255);
             let packet = packet(&area);

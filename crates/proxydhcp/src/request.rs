@@ -4,6 +4,7 @@ use crate::options::{self, Note, Options, code};
 use crate::vendor::ItemChoice;
 use crate::{Ignored, identity};
 use bootplan::{BootClient, MacAddr};
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// Which of our sockets a datagram came in on, or an answer leaves by.
@@ -51,9 +52,10 @@ pub enum Kind {
     Discovery,
 }
 
-/// A network-boot request that is ours to answer, if the decision says so.
+/// A network-boot request that is ours to answer, if the decision says so. Borrows what it
+/// echoes from the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct Request<'a> {
     pub(crate) client: BootClient,
     pub(crate) kind: Kind,
     pub(crate) from: SocketAddrV4,
@@ -67,9 +69,9 @@ pub struct Request {
     /// Option 57.
     pub(crate) max_size: Option<u16>,
     /// Option 97 as sent.
-    pub(crate) uuid: Option<Vec<u8>>,
+    pub(crate) uuid: Option<Cow<'a, [u8]>>,
     /// Option 82 as sent, with its code and length.
-    pub(crate) relay_info: Vec<u8>,
+    pub(crate) relay_info: Cow<'a, [u8]>,
     /// Server identifier override of the relay (RFC 5107).
     pub(crate) server_id: Option<Ipv4Addr>,
     /// Option 43 sub-option 71.
@@ -77,7 +79,7 @@ pub struct Request {
     notes: Vec<Note>,
 }
 
-impl Request {
+impl Request<'_> {
     /// What the packet claims about the machine.
     pub fn client(&self) -> &BootClient {
         &self.client
@@ -110,7 +112,7 @@ impl Request {
 ///
 /// # Errors
 /// Why it is not for us; never panics, whatever the octets.
-pub fn parse(received: &Received<'_>) -> Result<Request, Ignored> {
+pub fn parse<'a>(received: &Received<'a>) -> Result<Request<'a>, Ignored> {
     let header = Header::parse(received.bytes)?;
     check_source(received)?;
     for (field, address) in [("ciaddr", header.ciaddr), ("giaddr", header.giaddr)] {
@@ -144,8 +146,8 @@ pub fn parse(received: &Received<'_>) -> Result<Request, Ignored> {
             .get(code::MAX_SIZE)
             .and_then(|raw| raw.try_into().ok())
             .map(u16::from_be_bytes),
-        uuid: options.get(code::UUID).map(<[u8]>::to_vec),
-        relay_info: options.relay_info().to_vec(),
+        uuid: options.keep(code::UUID),
+        relay_info: options.relay_info().clone(),
         server_id: relay.and(server_id_override(&options)),
         item,
         notes,

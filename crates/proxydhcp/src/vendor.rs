@@ -33,10 +33,10 @@ impl ItemChoice {
     }
 
     /// The same choice, repeated: iPXE drops an acknowledgement without it.
-    pub(crate) fn echo(self) -> Vec<u8> {
+    pub(crate) fn echo(self) -> [u8; 7] {
         let [a, b] = self.kind.to_be_bytes();
         let [c, d] = self.layer.to_be_bytes();
-        vec![BOOT_ITEM, 4, a, b, c, d, END]
+        [BOOT_ITEM, 4, a, b, c, d, END]
     }
 }
 

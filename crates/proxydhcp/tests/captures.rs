@@ -36,7 +36,7 @@ fn described(datagram: &Datagram) -> String {
     }
 }
 
-fn line(request: &Request) -> String {
+fn line(request: &Request<'_>) -> String {
     let c = request.client();
     let ipxe = c.ipxe.map_or(String::new(), |f| {
         format!(" http={} bzimage={} efi={}", f.http, f.bzimage, f.efi)

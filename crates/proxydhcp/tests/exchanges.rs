@@ -39,7 +39,7 @@ impl Farrier {
         }
     }
 
-    fn answer(&self, request: &Request, server: &Endpoint) -> Option<Answer> {
+    fn answer(&self, request: &Request<'_>, server: &Endpoint) -> Option<Answer> {
         let Decided::Boot(plan) = decide(request.client(), &self.catalog).outcome else {
             return None;
         };

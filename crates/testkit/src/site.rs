@@ -1,5 +1,6 @@
 //! The profile "std" of the vectors, as a catalog.
 
+use crate::packet::MAC;
 use bootplan::{
     Catalog, LoaderInventory, LoaderRole, MacAddr, Machine, MachineId, MachineState, Platform,
     Profile, Site, UnassignedPolicy,
@@ -34,9 +35,30 @@ pub fn std_catalog() -> Catalog {
 
 /// A catalog that knows one machine with one profile, and is silent to all others.
 pub fn one_machine(mac: [u8; 6], profile: Profile) -> Catalog {
-    let machine = Machine {
-        id: MachineId(1),
-        name: "one".to_owned(),
+    let machine = registered(1, mac, &profile);
+    Catalog::new(1, Site::default(), std_loaders(), [machine], [profile])
+}
+
+/// A catalog that knows so many machines, [`MAC`] among them, all assigned to one profile;
+/// strangers get the site's menu.
+pub fn many_machines(count: u32, profile: Profile) -> Catalog {
+    let site = Site {
+        unassigned: UnassignedPolicy::Menu,
+        ..Site::default()
+    };
+    let machines = (1..=count).map(|n| {
+        let [a, b, c, d] = n.to_be_bytes();
+        let mac = if n == 1 { MAC } else { [2, 0, a, b, c, d] };
+        registered(n, mac, &profile)
+    });
+    let machines: Vec<Machine> = machines.collect();
+    Catalog::new(1, site, std_loaders(), machines, [profile])
+}
+
+fn registered(number: u32, mac: [u8; 6], profile: &Profile) -> Machine {
+    Machine {
+        id: MachineId(number.into()),
+        name: format!("machine-{number}"),
         macs: vec![MacAddr(mac)],
         uuid: None,
         serial: None,
@@ -45,6 +67,5 @@ pub fn one_machine(mac: [u8; 6], profile: Profile) -> Catalog {
         loader: None,
         profile: Some(profile.name.clone()),
         facts: Default::default(),
-    };
-    Catalog::new(1, Site::default(), std_loaders(), [machine], [profile])
+    }
 }

@@ -481,7 +481,7 @@ proptest! {
                 Some(BootFile::RaspberryPi) => return Ok(()),
                 other => panic!("{other:?}"),
             };
-            prop_assert!(catalog.loaders.iter().any(|(p, _, f)| p == platform && f == file));
+            prop_assert!(catalog.loaders.iter().any(|(p, _, f)| p == platform && *f == *file));
         }
     }
 }
