@@ -7,7 +7,7 @@ use crate::foreign::ForeignServers;
 use crate::net::dhcp::{self, Responder};
 use crate::net::interfaces::{self, Interfaces};
 use crate::net::tftp::TftpServer;
-use crate::net::udp::PktInfoSocket;
+use crate::net::udp::PktInfo;
 use crate::reload::Reloader;
 use crate::status::{StatusSources, dhcp_rows, port};
 use crate::{bind, setup};
@@ -46,9 +46,9 @@ pub(crate) struct Server {
 }
 
 struct Sockets {
-    dhcp: Option<PktInfoSocket>,
-    boot_server: Option<PktInfoSocket>,
-    overhear: Option<PktInfoSocket>,
+    dhcp: Option<PktInfo>,
+    boot_server: Option<PktInfo>,
+    overhear: Option<PktInfo>,
     tftp: Option<TftpServer>,
     http: TcpListener,
     ui: TcpListener,
@@ -132,7 +132,6 @@ pub(crate) async fn build(
         neighbours: neighbours.clone(),
         counters: Arc::clone(&counters),
         foreign: Arc::clone(&foreign),
-        pace: Arc::default(),
         http_port,
         ui_port,
     };

@@ -1,14 +1,20 @@
 //! DHCP: a packet in, a decision, a packet out.
+//!
+//! Each port has a thread ([`listener`]). From the packet to its answer nothing is allocated and
+//! nothing is waited for: the thread has the Catalog and the interfaces of the last packet, and
+//! takes new ones when there are. (Port 4011 takes one short lock, to note who has which address.)
+//! People are told when the answer has left.
 
 use super::interfaces::Interfaces;
+use super::listener;
 use super::pace::{Pace, Turn};
-use super::udp::{Arrival, BindError, PktInfoSocket};
+use super::udp::{Arrival, BindError, Outbox, PktInfo};
 use crate::counters::Counters;
 use crate::foreign::ForeignServers;
-use bootplan::{BootClient, Catalog, Decision, Endpoint, EventKind, Origin, Outcome, decide};
-use proxydhcp::{Answer, Ignored, Kind, Port, Received, Request, parse, respond};
+use bootplan::{Catalog, Endpoint, EventKind, Origin, Ruling, Verdict, judge};
+use proxydhcp::{Answer, Ignored, Kind, Port, Received, Request, parse, respond_into};
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use store::Sighting;
 use store::journal::{EventSink, Neighbours};
@@ -29,8 +35,6 @@ pub(crate) struct Responder {
     pub counters: Arc<Counters>,
     /// Other servers heard.
     pub foreign: Arc<ForeignServers>,
-    /// How often each machine was answered.
-    pub pace: Arc<Mutex<Pace>>,
     /// TCP port of the boot plane.
     pub http_port: u16,
     /// TCP port of the people's pages.
@@ -41,8 +45,8 @@ pub(crate) struct Responder {
 ///
 /// # Errors
 /// Names the holder and the way out.
-pub(crate) fn bind_dhcp() -> Result<PktInfoSocket, BindError> {
-    PktInfoSocket::bind(
+pub(crate) fn bind_dhcp() -> Result<PktInfo, BindError> {
+    PktInfo::bind(
         67,
         "if that is this host's DHCP server, let it send option 60 'PXEClient' to PXE clients and \
          set 'dhcp: {mode: boot-server-only}' here; otherwise stop it",
@@ -53,8 +57,8 @@ pub(crate) fn bind_dhcp() -> Result<PktInfoSocket, BindError> {
 ///
 /// # Errors
 /// Names the holder and the way out.
-pub(crate) fn bind_boot_server() -> Result<PktInfoSocket, BindError> {
-    PktInfoSocket::bind(
+pub(crate) fn bind_boot_server() -> Result<PktInfo, BindError> {
+    PktInfo::bind(
         4011,
         "another PXE boot server runs on this host: stop one of the two",
     )
@@ -63,42 +67,98 @@ pub(crate) fn bind_boot_server() -> Result<PktInfoSocket, BindError> {
 /// Opens port 68, where other servers' broadcast answers can be overheard. It belongs to this
 /// host's own DHCP client, which must get it and its unicast answers whichever starts first; if
 /// it does not share, we hear less, and that is all.
-pub(crate) fn bind_overhear() -> Result<PktInfoSocket, BindError> {
-    PktInfoSocket::bind_beside(68, "other servers' offers are not overheard")
+pub(crate) fn bind_overhear() -> Result<PktInfo, BindError> {
+    PktInfo::bind_beside(68, "other servers' offers are not overheard")
 }
 
 impl Responder {
     /// Answers what comes in on one port, until the socket fails.
-    pub(crate) async fn serve(self, mut socket: PktInfoSocket, port: Port) -> std::io::Result<()> {
-        // The largest datagram there is: a longer one does not exist, a shorter buffer would
-        // make us read half a packet.
-        let mut buffer = vec![0u8; 65_535];
-        loop {
-            let arrival = socket.recv(&mut buffer).await?;
-            if let Err(ignored) = self
-                .answer(&socket, port, &buffer[..arrival.len], arrival)
-                .await
-            {
-                self.counters.count(ignored);
+    pub(crate) async fn serve(self, socket: PktInfo, port: Port) -> std::io::Result<()> {
+        let name = format!("dhcp-{}", port.number());
+        let work = move |mut listener: listener::Listener| {
+            let mut desk = Desk::new(self, port);
+            let mut buffer = vec![0u8; LARGEST];
+            while let Some(arrival) = listener.next(&mut buffer)? {
+                desk.take(&listener.socket, &buffer[..arrival.len], arrival);
             }
+            Ok(())
+        };
+        listener::run(&name, socket, work).await
+    }
+
+    /// Listens to other servers' broadcast answers on port 68 and remembers who they are.
+    pub(crate) async fn overhear(self, socket: PktInfo) -> std::io::Result<()> {
+        let work = move |mut listener: listener::Listener| {
+            let mut buffer = vec![0u8; LARGEST];
+            while let Some(arrival) = listener.next(&mut buffer)? {
+                let Some(offer) = proxydhcp::overhear(&buffer[..arrival.len]) else {
+                    continue;
+                };
+                if !self.is_ours(offer.server) {
+                    self.foreign.heard(offer.server, offer.boots, &self.events);
+                }
+            }
+            Ok(())
+        };
+        listener::run("dhcp-68", socket, work).await
+    }
+
+    fn is_ours(&self, address: Ipv4Addr) -> bool {
+        self.interfaces.borrow().iter().any(|i| i.has(address))
+    }
+}
+
+/// What one port's thread keeps from packet to packet.
+struct Desk {
+    responder: Responder,
+    port: Port,
+    catalog: Arc<Catalog>,
+    interfaces: Arc<Interfaces>,
+    pace: Pace,
+    answer: Answer,
+    reply: Vec<u8>,
+    outbox: Outbox,
+}
+
+impl Desk {
+    fn new(mut responder: Responder, port: Port) -> Desk {
+        let catalog = responder.catalog.borrow_and_update().clone();
+        let interfaces = responder.interfaces.borrow_and_update().clone();
+        Desk {
+            catalog,
+            interfaces,
+            responder,
+            port,
+            pace: Pace::default(),
+            answer: Answer::default(),
+            reply: Vec::new(),
+            outbox: Outbox::new(),
         }
     }
 
-    /// One datagram, whole: receive, parse, decide, respond, send, tell. `Err` is the name of
-    /// the counter.
-    async fn answer(
-        &self,
-        socket: &PktInfoSocket,
-        port: Port,
+    /// One datagram, whole: parse, decide, respond, send, tell.
+    fn take(&mut self, socket: &PktInfo, bytes: &[u8], arrival: Arrival) {
+        refresh(&mut self.responder.catalog, &mut self.catalog);
+        refresh(&mut self.responder.interfaces, &mut self.interfaces);
+        if let Err(ignored) = self.handle(socket, bytes, arrival) {
+            self.responder.counters.count(ignored);
+        }
+    }
+
+    /// `Err` is the name of the counter.
+    fn handle(
+        &mut self,
+        socket: &PktInfo,
         bytes: &[u8],
         arrival: Arrival,
     ) -> Result<(), &'static str> {
-        let interfaces = self.interfaces.borrow().clone();
-        let interface = interfaces
+        let responder = &self.responder;
+        let interface = self
+            .interfaces
             .serving(arrival.interface)
             .ok_or("interface-not-served")?;
         let peer = Some(*arrival.from.ip()).filter(|ip| !ip.is_unspecified());
-        let local = match interfaces.is_ours(arrival.to) {
+        let local = match self.interfaces.is_ours(arrival.to) {
             true => arrival.to,
             false => interface
                 .address_towards(peer)
@@ -108,61 +168,68 @@ impl Responder {
             bytes,
             from: arrival.from,
             to: arrival.to,
-            port,
+            port: self.port,
             local,
         };
-        let request = parse(&received).map_err(|ignored| self.ignored(&ignored))?;
-
+        let request = parse(&received).map_err(|ignored| responder.ignored(&ignored))?;
         let client = request.client();
-        self.tell_uuid(client);
-        if let (Port::BootServer, Some(ip)) = (port, peer) {
-            self.neighbours.learn(ip, client.mac);
+        if let (Port::BootServer, Some(ip)) = (self.port, peer) {
+            // Before the answer: the client's next request comes by TFTP and names no MAC.
+            responder.neighbours.learn(ip, client.mac);
         }
-        let turn = self
-            .pace
-            .lock()
-            .expect("no panic while held")
-            .turn(client.mac, Instant::now());
-        if turn == Turn::BootLoop {
-            tracing::warn!(mac = %client.mac, "asks again and again: a boot loop? answering one request in five");
-        }
-        if turn == Turn::Skip {
-            return Err("boot-loop");
+        match self.pace.turn(client.mac, Instant::now()) {
+            Turn::Answer => {}
+            Turn::BootLoop => {
+                tracing::warn!(mac = %client.mac, "asks again and again: a boot loop? answering one request in five");
+            }
+            Turn::Skip => return Err("boot-loop"),
         }
 
-        let decision = decide(client, &self.catalog.borrow());
+        let verdict = judge(client, &self.catalog);
         let server = Endpoint {
             ip: local,
-            http_port: self.http_port,
-            ui_port: self.ui_port,
+            http_port: responder.http_port,
+            ui_port: responder.ui_port,
         };
-        let origin = Origin {
+        let origin = || Origin {
             mac: Some(client.mac),
             ip: peer,
             interface: Some(interface.name.clone()),
         };
-        let Outcome::Boot(plan) = &decision.outcome else {
-            self.tell_refusal(origin, &request, decision);
+        let Ruling::Boot(sketch) = &verdict.ruling else {
+            responder.tell_uuid(&request, &verdict);
+            responder.tell_refusal(origin(), &request, &verdict);
             return Err("decided-silence");
         };
-        let answer = Answer::from_plan(plan, client, &server);
-        let reply =
-            respond(&request, &answer, &server).map_err(|ignored| self.ignored(&ignored))?;
-        debug_assert_eq!(reply.from_port, port);
-        if interface.is_broadcast(*reply.to.ip()) {
+        self.answer.set_to(sketch, client, &server);
+        let way = respond_into(&request, &self.answer, &server, &mut self.reply)
+            .map_err(|ignored| responder.ignored(&ignored))?;
+        debug_assert_eq!(way.from_port, self.port);
+        if interface.is_broadcast(*way.to.ip()) {
             return Err("forged-relay");
         }
-        if let Err(error) = socket
-            .send(&reply.bytes, reply.to, arrival.interface, local)
-            .await
-        {
-            tracing::warn!(mac = %client.mac, to = %reply.to, interface = interface.name, %error, "answer could not be sent");
+        let sent = self
+            .outbox
+            .send(socket, &self.reply, way.to, arrival.interface, local);
+        if let Err(error) = sent {
+            tracing::warn!(mac = %client.mac, to = %way.to, interface = interface.name, %error, "answer could not be sent");
             return Err("send-failed");
         }
-        self.tell_answer(origin, &request, answer.file, decision);
+        responder.tell_uuid(&request, &verdict);
+        responder.tell_answer(origin(), &request, &self.answer.file, &verdict);
         Ok(())
     }
+}
 
+/// What is published now, if it is not what we have.
+fn refresh<T>(published: &mut watch::Receiver<Arc<T>>, held: &mut Arc<T>) {
+    // Its sender lives as long as the server.
+    if published.has_changed().unwrap_or(false) {
+        *held = published.borrow_and_update().clone();
+    }
+}
+
+impl Responder {
     fn ignored(&self, ignored: &Ignored) -> &'static str {
         if let Ignored::LeaseRequest {
             server: Some(server),
@@ -175,11 +242,12 @@ impl Responder {
     }
 
     /// Option 97 goes to the machine's page, once.
-    fn tell_uuid(&self, client: &BootClient) {
-        let catalog = self.catalog.borrow();
-        let known = catalog
-            .find(client.mac, None)
-            .is_some_and(|m| m.uuid.is_some());
+    fn tell_uuid(&self, request: &Request<'_>, verdict: &Verdict<'_>) {
+        let client = request.client();
+        // One that was found by its UUID alone is to get this MAC.
+        let known = verdict
+            .machine
+            .is_some_and(|m| m.uuid.is_some() && m.macs.contains(&client.mac));
         if client.uuid.is_some_and(|u| u.is_identity()) && !known {
             self.events.facts(Sighting {
                 uuid: client.uuid,
@@ -189,7 +257,7 @@ impl Responder {
         }
     }
 
-    fn tell_refusal(&self, origin: Origin, request: &Request, decision: Decision) {
+    fn tell_refusal(&self, origin: Origin, request: &Request<'_>, verdict: &Verdict<'_>) {
         // The refusal was told when the machine asked on port 67.
         if request.kind() != Kind::Discover {
             return;
@@ -199,20 +267,27 @@ impl Responder {
             stage: client.stage,
             platform: client.platform,
             arch: client.arch.map(|a| a.0),
-            because: decision.because,
+            because: verdict.because(),
         };
         self.events.emit(origin, kind);
     }
 
-    fn tell_answer(&self, origin: Origin, request: &Request, file: String, decision: Decision) {
+    fn tell_answer(
+        &self,
+        origin: Origin,
+        request: &Request<'_>,
+        file: &str,
+        verdict: &Verdict<'_>,
+    ) {
         let client = request.client();
+        let file = file.to_owned();
         let kind = match (request.kind(), client.platform) {
             (Kind::Discover, Some(platform)) => EventKind::Offered {
                 stage: client.stage,
                 platform,
                 class: client.class,
                 file,
-                because: decision.because,
+                because: verdict.because(),
             },
             _ => EventKind::BootServerAck {
                 stage: client.stage,
@@ -221,22 +296,8 @@ impl Responder {
         };
         self.events.emit(origin, kind);
     }
-
-    /// Listens to other servers' broadcast answers on port 68 and remembers who they are.
-    pub(crate) async fn overhear(self, mut socket: PktInfoSocket) -> std::io::Result<()> {
-        let mut buffer = vec![0u8; 65_535];
-        loop {
-            let arrival = socket.recv(&mut buffer).await?;
-            let Some(offer) = proxydhcp::overhear(&buffer[..arrival.len]) else {
-                continue;
-            };
-            if !self.is_ours(offer.server) {
-                self.foreign.heard(offer.server, offer.boots, &self.events);
-            }
-        }
-    }
-
-    fn is_ours(&self, address: Ipv4Addr) -> bool {
-        self.interfaces.borrow().iter().any(|i| i.has(address))
-    }
 }
+
+/// The largest datagram there is: a longer one does not exist, a shorter buffer would make us
+/// read half a packet.
+const LARGEST: usize = 65_535;

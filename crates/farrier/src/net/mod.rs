@@ -2,6 +2,7 @@
 
 pub(crate) mod dhcp;
 pub(crate) mod interfaces;
+pub(crate) mod listener;
 pub(crate) mod owner;
 pub(crate) mod pace;
 pub(crate) mod tftp;

@@ -5,10 +5,13 @@ use bootplan::MacAddr;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Remembers how many answers each hardware address got lately.
+/// Remembers how many answers each hardware address got lately. Each port's loop has its own, so
+/// nobody waits for it.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     machines: HashMap<MacAddr, Lately>,
+    /// When those who no longer ask were last forgotten.
+    swept: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -31,7 +34,10 @@ pub(crate) enum Turn {
 impl Pace {
     /// Counts one request of `mac` at `now` and says whether it is answered.
     pub(crate) fn turn(&mut self, mac: MacAddr, now: Instant) -> Turn {
-        if self.machines.len() >= REMEMBERED {
+        // Looking through all of them is too much for every packet of a flood.
+        let due = |swept| now.duration_since(swept) >= SWEEP_EVERY;
+        if self.machines.len() >= REMEMBERED && self.swept.is_none_or(due) {
+            self.swept = Some(now);
             self.machines
                 .retain(|_, m| now.duration_since(m.since) < WINDOW);
         }
@@ -63,6 +69,7 @@ impl Pace {
 /// boot asks two to six times.
 const LIMIT: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(60);
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Hardware addresses remembered (about 40 bytes each).
 const REMEMBERED: usize = 10_000;
 
@@ -99,5 +106,11 @@ mod tests {
             assert_eq!(pace.turn(MacAddr([2, 0, a, b, c, d]), start), Turn::Answer);
         }
         assert!(pace.machines.len() <= REMEMBERED);
+        // A minute later they are forgotten, and a machine is counted again.
+        let later = start + WINDOW;
+        let mac = MacAddr([2; 6]);
+        let turns: Vec<Turn> = (0..21).map(|_| pace.turn(mac, later)).collect();
+        assert_eq!(turns[20], Turn::BootLoop);
+        assert_eq!(pace.machines.len(), 1);
     }
 }

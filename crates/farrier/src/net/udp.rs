@@ -7,28 +7,25 @@
 use super::owner;
 use nix::libc;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt,
-    sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, recvmsg, sendmmsg,
+    setsockopt, sockopt,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use tokio::io::Interest;
 
 /// A UDP socket on the wildcard address that reports and sets interface and address. Never
-/// blocks: for threads that wait by themselves (epoll); [`PktInfoSocket`] waits in tokio.
+/// blocks, unless [`wait`](Self::wait) is what its thread does.
 pub(crate) struct PktInfo {
     socket: UdpSocket,
     /// Room for the control message of one datagram.
     control: Vec<u8>,
 }
 
-/// A [`PktInfo`] that tokio waits for.
-pub(crate) struct PktInfoSocket {
-    socket: PktInfo,
-    /// The same socket once more, as tokio wants it.
-    watched: tokio::net::UdpSocket,
+/// Sends datagrams in memory that it keeps.
+pub(crate) struct Outbox {
+    headers: MultiHeaders<SockaddrIn>,
 }
 
 /// Where a datagram came from and how it reached us.
@@ -156,6 +153,34 @@ impl PktInfo {
         }
     }
 
+    /// Blocks from now on: for [`wait`](Self::wait).
+    ///
+    /// # Errors
+    /// The system's answer.
+    pub(crate) fn set_blocking(&self) -> io::Result<()> {
+        self.socket.set_nonblocking(false)
+    }
+
+    /// The socket once more, to shut it from another thread.
+    ///
+    /// # Errors
+    /// The system is out of descriptors.
+    pub(crate) fn again(&self) -> io::Result<UdpSocket> {
+        self.socket.try_clone()
+    }
+
+    /// Waits for the next datagram. `None` is for what is none of our business, and for a socket
+    /// that was shut: the caller looks whether it should end.
+    ///
+    /// # Errors
+    /// Only when the socket itself is unusable.
+    pub(crate) fn wait(&mut self, buffer: &mut [u8]) -> io::Result<Option<Arrival>> {
+        match self.recv_one(buffer) {
+            Err(e) if is_passing(&e) => Ok(None),
+            received => received,
+        }
+    }
+
     fn recv_one(&mut self, buffer: &mut [u8]) -> io::Result<Option<Arrival>> {
         let mut slices = [IoSliceMut::new(buffer)];
         let fd = self.socket.as_raw_fd();
@@ -175,32 +200,6 @@ impl PktInfo {
             interface: u32::try_from(info.ipi_ifindex).unwrap_or(0),
         }))
     }
-
-    /// Sends one datagram out of `interface` with `source` as our address.
-    ///
-    /// # Errors
-    /// The system's answer, `WouldBlock` when the queue is full; the caller counts it and goes on.
-    pub(crate) fn send(
-        &self,
-        datagram: &[u8],
-        to: SocketAddrV4,
-        interface: u32,
-        source: Ipv4Addr,
-    ) -> io::Result<()> {
-        let info = libc::in_pktinfo {
-            ipi_ifindex: i32::try_from(interface).unwrap_or(0),
-            ipi_spec_dst: libc::in_addr {
-                s_addr: u32::from(source).to_be(),
-            },
-            ipi_addr: libc::in_addr { s_addr: 0 },
-        };
-        let control = [ControlMessage::Ipv4PacketInfo(&info)];
-        let slices = [IoSlice::new(datagram)];
-        let to = SockaddrIn::from(to);
-        let fd = self.socket.as_raw_fd();
-        sendmsg(fd, &slices, &control, MsgFlags::empty(), Some(&to))?;
-        Ok(())
-    }
 }
 
 impl AsFd for PktInfo {
@@ -215,59 +214,43 @@ impl AsRawFd for PktInfo {
     }
 }
 
-impl PktInfoSocket {
-    /// [`PktInfo::bind`] for tokio.
-    ///
-    /// # Errors
-    /// Names the holder of a taken port and what to do.
-    pub(crate) fn bind(port: u16, advice: &'static str) -> Result<Self, BindError> {
-        PktInfoSocket::watched(PktInfo::bind(port, advice)?, port)
-    }
-
-    /// [`PktInfo::bind_beside`] for tokio.
-    ///
-    /// # Errors
-    /// When the other one does not share.
-    pub(crate) fn bind_beside(port: u16, advice: &'static str) -> Result<Self, BindError> {
-        PktInfoSocket::watched(PktInfo::bind_beside(port, advice)?, port)
-    }
-
-    fn watched(socket: PktInfo, port: u16) -> Result<Self, BindError> {
-        let watched = socket.socket.try_clone();
-        let watched = watched.and_then(tokio::net::UdpSocket::from_std);
-        let watched = watched.map_err(|cause| BindError::Other { port, cause })?;
-        Ok(PktInfoSocket { socket, watched })
-    }
-
-    /// The port really bound.
-    #[cfg(test)]
-    pub(crate) fn port(&self) -> u16 {
-        self.socket.port()
-    }
-
-    /// Waits for the next datagram.
-    ///
-    /// # Errors
-    /// Only when the socket itself is unusable; per-packet errors are retried.
-    pub(crate) async fn recv(&mut self, buffer: &mut [u8]) -> io::Result<Arrival> {
-        let socket = &mut self.socket;
-        let next = || socket.recv(buffer)?.ok_or(NOTHING_YET.into());
-        self.watched.async_io(Interest::READABLE, next).await
+impl Outbox {
+    pub(crate) fn new() -> Outbox {
+        let control = nix::cmsg_space!(libc::in_pktinfo);
+        Outbox {
+            headers: MultiHeaders::preallocate(1, Some(control)),
+        }
     }
 
     /// Sends one datagram out of `interface` with `source` as our address.
     ///
     /// # Errors
     /// The system's answer; the caller counts it and goes on.
-    pub(crate) async fn send(
-        &self,
+    pub(crate) fn send(
+        &mut self,
+        socket: &PktInfo,
         datagram: &[u8],
         to: SocketAddrV4,
         interface: u32,
         source: Ipv4Addr,
     ) -> io::Result<()> {
-        let send = || self.socket.send(datagram, to, interface, source);
-        self.watched.async_io(Interest::WRITABLE, send).await
+        let info = pktinfo(interface, source);
+        let slices = [[IoSlice::new(datagram)]];
+        let to = [Some(SockaddrIn::from(to))];
+        let control = [ControlMessage::Ipv4PacketInfo(&info)];
+        let (fd, flags) = (socket.as_raw_fd(), MsgFlags::empty());
+        sendmmsg(fd, &mut self.headers, &slices, to, control, flags)?;
+        Ok(())
+    }
+}
+
+fn pktinfo(interface: u32, source: Ipv4Addr) -> libc::in_pktinfo {
+    libc::in_pktinfo {
+        ipi_ifindex: i32::try_from(interface).unwrap_or(0),
+        ipi_spec_dst: libc::in_addr {
+            s_addr: u32::from(source).to_be(),
+        },
+        ipi_addr: libc::in_addr { s_addr: 0 },
     }
 }
 
@@ -281,7 +264,6 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
-const NOTHING_YET: io::ErrorKind = io::ErrorKind::WouldBlock;
 /// Bytes asked for as receive queue; see [`PktInfo::open`].
 const RECEIVE_QUEUE: usize = 4 << 20;
 
@@ -289,30 +271,30 @@ const RECEIVE_QUEUE: usize = 4 << 20;
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn tells_where_a_datagram_was_sent_and_answers_from_there() {
-        let mut server = PktInfoSocket::bind(0, "").expect("a free port");
-        let client = tokio::net::UdpSocket::bind("127.0.0.1:0")
-            .await
-            .expect("loopback");
+    #[test]
+    fn tells_where_a_datagram_was_sent_and_answers_from_there() {
+        let mut server = PktInfo::bind(0, "").expect("a free port");
+        server.set_blocking().expect("possible");
+        let client = UdpSocket::bind("127.0.0.1:0").expect("loopback");
         let asked = Ipv4Addr::new(127, 0, 0, 2);
-        client
-            .send_to(b"hello", (asked, server.port()))
-            .await
-            .expect("sent");
+        let mut outbox = Outbox::new();
+        for _ in 0..2 {
+            client
+                .send_to(b"hello", (asked, server.port()))
+                .expect("sent");
+            let mut buffer = [0; 64];
+            let arrival = server.wait(&mut buffer).expect("usable").expect("there");
+            assert_eq!(&buffer[..arrival.len], b"hello");
+            assert_eq!(arrival.to, asked);
+            assert!(arrival.interface > 0);
 
-        let mut buffer = [0; 64];
-        let arrival = server.recv(&mut buffer).await.expect("received");
-        assert_eq!(&buffer[..arrival.len], b"hello");
-        assert_eq!(arrival.to, asked);
-        assert!(arrival.interface > 0);
-
-        server
-            .send(b"hi", arrival.from, arrival.interface, asked)
-            .await
-            .expect("sent");
-        let (len, from) = client.recv_from(&mut buffer).await.expect("answered");
-        assert_eq!((&buffer[..len], from.ip()), (&b"hi"[..], asked.into()));
+            let (to, interface) = (arrival.from, arrival.interface);
+            outbox
+                .send(&server, b"hi", to, interface, asked)
+                .expect("sent");
+            let (len, from) = client.recv_from(&mut buffer).expect("answered");
+            assert_eq!((&buffer[..len], from.ip()), (&b"hi"[..], asked.into()));
+        }
     }
 
     #[test]
@@ -334,10 +316,10 @@ mod tests {
         assert_eq!(server.recv(&mut buffer).expect("usable"), None);
     }
 
-    #[tokio::test]
-    async fn a_taken_port_names_its_holder_and_the_way_out() {
-        let first = PktInfoSocket::bind(0, "").expect("a free port");
-        let error = PktInfoSocket::bind(first.port(), "stop one of the two")
+    #[test]
+    fn a_taken_port_names_its_holder_and_the_way_out() {
+        let first = PktInfo::bind(0, "").expect("a free port");
+        let error = PktInfo::bind(first.port(), "stop one of the two")
             .err()
             .expect("taken");
         let message = error.to_string();
