@@ -1,6 +1,7 @@
 //! Uploads into drop boxes of the real program, from clients that people have and from ours.
 
 use crate::common::{Farrier, Lan, SERVER, eventually};
+use nix::sys::signal::Signal;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -287,6 +288,23 @@ fn is_empty(dir: &Path) -> Option<()> {
     entries.next().is_none().then_some(())
 }
 
+/// The first block of `configs/half`, acknowledged.
+fn begin() -> UdpSocket {
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("bound");
+    let patience = Some(Duration::from_secs(5));
+    socket.set_read_timeout(patience).expect("set");
+    let mut answer = [0; 100];
+    socket
+        .send_to(b"\0\x02configs/half\0octet\0", (SERVER, 69))
+        .expect("sent");
+    let (_, peer) = socket.recv_from(&mut answer).expect("ACK 0");
+    let block = [&[0, 3, 0, 1][..], &[7; 512]].concat();
+    socket.send_to(&block, peer).expect("sent");
+    socket.recv_from(&mut answer).expect("ACK 1");
+    assert_eq!(answer[..4], [0, 4, 0, 1]);
+    socket
+}
+
 #[test]
 fn a_client_that_dies_in_the_middle_leaves_nothing_but_its_story() {
     let lan = Lan::new();
@@ -295,22 +313,6 @@ fn a_client_that_dies_in_the_middle_leaves_nothing_but_its_story() {
         .farrier
         .data()
         .join("uploads/configs/.farrier/incoming");
-    let begin = || {
-        let socket = UdpSocket::bind("0.0.0.0:0").expect("bound");
-        socket
-            .set_read_timeout(Some(Duration::from_secs(5)))
-            .expect("set");
-        let mut answer = [0; 100];
-        socket
-            .send_to(b"\0\x02configs/half\0octet\0", (SERVER, 69))
-            .expect("sent");
-        let (_, peer) = socket.recv_from(&mut answer).expect("ACK 0");
-        let block = [&[0, 3, 0, 1][..], &[7; 512]].concat();
-        socket.send_to(&block, peer).expect("sent");
-        socket.recv_from(&mut answer).expect("ACK 1");
-        assert_eq!(answer[..4], [0, 4, 0, 1]);
-        socket
-    };
     let socket = site.lan.client.run(begin);
     eventually(Duration::from_secs(5), "it is begun", || {
         is_empty(&incoming).is_none().then_some(())
@@ -324,6 +326,29 @@ fn a_client_that_dies_in_the_middle_leaves_nothing_but_its_story() {
         .farrier
         .log_line("upload configs/half: the client vanished");
     assert!(line.contains("10."), "{line}");
+}
+
+#[test]
+fn an_upload_that_outlives_the_server_is_told_to_both_sides() {
+    let lan = Lan::new();
+    let mut site = Site::on(&lan, BOXES);
+    let socket = site.lan.client.run(begin);
+    site.farrier.signal(Signal::SIGTERM);
+    let status = site.farrier.wait_exit(Duration::from_secs(8));
+    assert!(status.success(), "{status}");
+    let told = "upload configs/half: the server was stopped before all of it had come";
+    assert!(site.farrier.log().contains(told), "{}", site.farrier.log());
+    let mut answer = [0; 100];
+    let last = (0..20).find_map(|_| {
+        let len = socket
+            .recv(&mut answer)
+            .expect("repeated ACKs, then the end");
+        (answer[1] == 5).then(|| String::from_utf8_lossy(&answer[4..len - 1]).into_owned())
+    });
+    assert_eq!(last.as_deref(), Some("the server is being stopped"));
+    let uploads = site.farrier.data().join("uploads/configs");
+    is_empty(&uploads.join(".farrier/incoming")).expect("nothing is left");
+    assert_eq!(visible(&uploads), [] as [&str; 0]);
 }
 
 #[test]

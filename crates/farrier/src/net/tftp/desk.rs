@@ -45,6 +45,8 @@ pub(super) struct Shared {
     pub(super) uploads: TaskTracker,
     /// No new transfers: for uploads, what [`Message::Stop`] is for the workers.
     pub(super) stopping: CancellationToken,
+    /// What is still under way will not be waited for any longer: for uploads, the deadline of [`Message::Stop`].
+    pub(super) grace_over: CancellationToken,
     inboxes: Vec<Arc<Inbox>>,
     table: Mutex<Table>,
 }
@@ -113,6 +115,7 @@ impl Shared {
             transfers,
             uploads: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            grace_over: CancellationToken::new(),
             runtime: Handle::current(),
             cut: std::env::var_os(NO_GSO).is_none(),
             inboxes,

@@ -102,7 +102,12 @@ impl TftpServer {
             _ = ended.recv() => {}
         }
         self.shared.stop(Instant::now() + GRACE);
-        let _ = tokio::time::timeout(GRACE, self.shared.uploads.wait()).await;
+        let uploads = &self.shared.uploads;
+        if tokio::time::timeout(GRACE, uploads.wait()).await.is_err() {
+            self.shared.grace_over.cancel();
+            // One that waits for its disk is left behind: its file has no name yet.
+            let _ = tokio::time::timeout(LAST_WORDS, uploads.wait()).await;
+        }
         while ended.recv().await.is_some() {}
     }
 }
@@ -125,3 +130,5 @@ fn worker_count() -> usize {
 
 /// How long transfers under way may go on after the server was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long uploads that were cut off then may take to tell their clients and people.
+const LAST_WORDS: Duration = Duration::from_millis(500);

@@ -136,6 +136,7 @@ struct Task {
 impl Task {
     async fn run(mut self, mut words: mpsc::Receiver<Word>) {
         let stopping = self.shared.stopping.clone();
+        let grace_over = self.shared.grace_over.clone();
         let mut buffer = vec![0; 65_535];
         let mut is_told = false;
         loop {
@@ -168,6 +169,7 @@ impl Task {
                     Word::End => return,
                 },
                 () = stopping.cancelled(), if idle => return,
+                () = grace_over.cancelled(), if !is_told && !self.is_committing() => self.cut_off(),
             }
         }
     }
@@ -279,6 +281,13 @@ impl Task {
                     .fail(now, error_of(&refused), &refused.to_string());
             }
         }
+    }
+
+    /// The server ends before the client does. Told to both, for a device that was told nothing says it is done.
+    fn cut_off(&mut self) {
+        let error = ErrorPacket::new(ErrorCode::Undefined, "the server is being stopped");
+        let reason = "the server was stopped before all of it had come";
+        self.writer.fail(Instant::now(), error, reason);
     }
 
     /// All content came, and the disk has it or will have it in a moment.
