@@ -1,5 +1,6 @@
 //! `farrier tftp put`: does that server take a file, and how fast?
 
+use super::progress::Progress;
 use super::tftp::{agreed_line, explain, resolve, socket_towards};
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -41,8 +42,9 @@ pub(super) async fn run(args: PutArgs) -> anyhow::Result<()> {
     let name = args.remote_name()?;
     let content = Content::open(&args.file)?;
     let started = Instant::now();
+    let total = (!args.netascii).then(|| content.len());
     let put = Put::start(args.ask(&name), content, &Limits::default(), Instant::now());
-    let outcome = send(server, put).await;
+    let outcome = send(server, put, total).await;
     let elapsed = started.elapsed();
     let outcome = outcome.with_context(|| format!("tftp://{server}/{name}"))?;
     if outcome.kind != OutcomeKind::Completed {
@@ -80,9 +82,15 @@ impl PutArgs {
     }
 }
 
-/// Drives the sender: the first answer's port is the transfer's, everything else is a stranger.
-async fn send(server: SocketAddr, mut put: Put<Content>) -> anyhow::Result<Outcome> {
+/// Drives the sender: the first answer's port is the transfer's, everything else is a stranger. `total` is the
+/// number of bytes that will go over the wire, where that is known before.
+async fn send(
+    server: SocketAddr,
+    mut put: Put<Content>,
+    total: Option<u64>,
+) -> anyhow::Result<Outcome> {
     let socket = socket_towards(server).await?;
+    let mut progress = Progress::start();
     let mut peer = server;
     let mut datagram = Vec::new();
     let mut buffer = vec![0u8; 65_535];
@@ -101,6 +109,7 @@ async fn send(server: SocketAddr, mut put: Put<Content>) -> anyhow::Result<Outco
                 if from == peer || answers_request {
                     peer = from;
                     put.handle_datagram(Instant::now(), &buffer[..len]);
+                    progress.show(put.stats().bytes, total);
                 }
             }
             () = tokio::time::sleep_until(deadline.into()) => put.handle_timeout(Instant::now()),
