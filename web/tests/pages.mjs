@@ -123,7 +123,7 @@ async function everyPageFits(baseURL, storageState) {
   const faults = watch(page);
   for (const path of [
     '/machines', '/machines/1', '/machines/new', '/boots?all=1', '/profiles', '/profiles/new',
-    '/profiles/debian-12', '/status', '/settings',
+    '/profiles/debian-12', '/uploads', '/uploads/file?name=configs/core/sw1.cfg', '/status', '/settings',
   ]) {
     await page.goto(path);
     const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);

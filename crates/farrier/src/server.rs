@@ -202,7 +202,8 @@ pub(crate) async fn build(
     let images = Arc::clone(&files);
     let state = state
         .with_images(Arc::new(move |path| images.has_image(path)))
-        .with_transfers(transfers);
+        .with_transfers(transfers)
+        .with_drop_boxes(drop_boxes);
     let control_path = config.control_socket();
     let control = bind::unix(&control_path).await?;
     let boot = web::boot::router(web::boot::BootState {

@@ -32,7 +32,11 @@ async fn main() {
         "http://{address}/setup?token={}",
         token.expect("a new store has no user")
     );
-    let app = router(support::state(&store));
+    let state = support::state(&store);
+    let app = router(match mode.as_str() {
+        "empty" => state,
+        _ => state.with_drop_boxes(support::drop_boxes(dir.path())),
+    });
     let visitor = Actor {
         name: "morgan".to_owned(),
         via: Via::Session,

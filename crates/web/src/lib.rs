@@ -7,3 +7,4 @@ pub mod listen;
 mod metrics;
 pub mod people;
 pub mod transfers;
+mod uploads;

@@ -340,6 +340,11 @@ async fn the_route_table_is_closed_to_strangers() {
         let path = route
             .replace("/tokens/{id}", "/tokens/1")
             .replace("{id}", "1")
+            .replace("/uploads/file", "/uploads/file?name=configs/core/sw1.cfg")
+            .replace(
+                "/uploads/content",
+                "/uploads/content?name=configs/core/sw1.cfg",
+            )
             .replace("{mac}", "52-54-00-a1-17-10")
             .replace("{name}", "debian-12")
             .replace("{hash}", "0")

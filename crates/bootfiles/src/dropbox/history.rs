@@ -57,37 +57,51 @@ pub struct Stored {
 #[serde(transparent)]
 pub struct Version(String);
 
+/// A place in the history: between this upload and the older ones. As text `2026-11-23T11-05-12.123Z configs/sw1`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    version: Version,
+    name: RelPath,
+}
+
 /// A page of uploads, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     /// The uploads.
     pub uploads: Vec<Stored>,
-    /// Whether there are older ones.
-    pub more: bool,
+    /// Where the older ones begin, if there are any.
+    pub older: Option<Cursor>,
 }
 
 impl DropBoxes {
-    /// The newest uploads of all boxes, at most `limit`, older than `before` if that is given.
+    /// The newest uploads of all boxes, at most `limit`; only those older than `before` if that is given.
     ///
     /// # Errors
     /// A directory that cannot be read.
-    pub fn history(&self, before: Option<&Version>, limit: usize) -> io::Result<History> {
-        let mut all: Vec<(Version, &DropBox, RelPath)> = Vec::new();
+    pub fn history(&self, before: Option<&Cursor>, limit: usize) -> io::Result<History> {
+        let mut all: Vec<(Cursor, &DropBox, RelPath)> = Vec::new();
         for drop_box in self.iter() {
             let mut found = Vec::new();
             let uploads = drop_box.settings().directory.join(UPLOADS);
             walk(&uploads, None, &mut found)?;
-            all.extend(found.into_iter().map(|(v, path)| (v, drop_box, path)));
+            all.extend(found.into_iter().map(|(version, path)| {
+                let name = full_name(drop_box, &path);
+                (Cursor { version, name }, drop_box, path)
+            }));
         }
-        all.retain(|(version, ..)| before.is_none_or(|before| version < before));
-        all.sort_by(|a, b| (&b.0, &b.2).cmp(&(&a.0, &a.2)));
+        all.retain(|(place, ..)| before.is_none_or(|before| place < before));
+        all.sort_by(|a, b| b.0.cmp(&a.0));
         let mut history = History::default();
-        for (version, drop_box, path) in all {
+        let mut last = None;
+        for (place, drop_box, path) in all {
             if history.uploads.len() == limit {
-                history.more = true;
+                history.older = last;
                 break;
             }
-            history.uploads.extend(drop_box.read(&path, version));
+            history
+                .uploads
+                .extend(drop_box.read(&path, place.version.clone()));
+            last = Some(place);
         }
         Ok(history)
     }
@@ -105,6 +119,19 @@ impl DropBoxes {
         Ok(versions.into_iter().filter_map(read).collect())
     }
 
+    /// The upload before this one of the same name, if there is one.
+    ///
+    /// # Errors
+    /// A directory that cannot be read.
+    pub fn before(&self, stored: &Stored) -> io::Result<Option<Stored>> {
+        let Some((drop_box, path)) = self.find(&stored.name) else {
+            return Ok(None);
+        };
+        let versions = versions_of(&drop_box.settings().directory, &path)?;
+        let older = versions.into_iter().filter(|v| *v < stored.version);
+        Ok(older.filter_map(|v| drop_box.read(&path, v)).next())
+    }
+
     /// The content of one upload; `None` when there is no such.
     ///
     /// # Errors
@@ -113,11 +140,8 @@ impl DropBoxes {
         let Some((drop_box, path)) = self.find(name) else {
             return Ok(None);
         };
-        match File::open(drop_box.place_of(&path).join(version.as_str())) {
-            Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let place = format!("{UPLOADS}/{path}/{version}");
+        drop_box.tree()?.file(&place)
     }
 }
 
@@ -200,6 +224,24 @@ impl FromStr for Version {
         let version = Version(text.to_owned());
         let its_own = text.len() == LENGTH && Version::at(version.millis()) == version;
         if its_own { Ok(version) } else { Err(()) }
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.version, self.name)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (version, name) = text.split_once(' ').ok_or(())?;
+        Ok(Cursor {
+            version: version.parse()?,
+            name: name.parse().map_err(|_| ())?,
+        })
     }
 }
 

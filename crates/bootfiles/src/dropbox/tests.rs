@@ -49,6 +49,10 @@ fn put(boxes: &DropBoxes, name: &str, content: &[u8], seconds: u64) -> Result<St
     upload.commit(device(), at(seconds))
 }
 
+fn path(name: &str) -> RelPath {
+    name.parse().expect("a path")
+}
+
 /// Every file with its content, by its path.
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     fn collect(root: &Path, dir: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
@@ -320,17 +324,54 @@ fn pages_of_the_history_follow_one_another() {
         put(&boxes, &format!("configs/lab/sw{}", n % 3), b"x", n).expect("taken");
     }
     let mut seen = Vec::new();
-    let mut before: Option<Version> = None;
+    let mut before: Option<Cursor> = None;
     for _ in 0..10 {
         let page = boxes.history(before.as_ref(), 10).expect("read");
-        before = page.uploads.last().map(|stored| stored.version.clone());
         seen.extend(page.uploads.into_iter().map(|stored| stored.version));
-        if !page.more {
-            break;
-        }
+        let Some(older) = page.older else { break };
+        before = Some(older.to_string().parse().expect("its own text"));
     }
     assert_eq!(seen.len(), 25);
     assert!(seen.is_sorted_by(|a, b| a > b));
+}
+
+#[test]
+fn each_upload_knows_the_one_before_it() {
+    let (_dir, boxes) = with(Overwrite::Version);
+    for n in 0..3 {
+        put(&boxes, "configs/lab/sw1", b"x", n).expect("taken");
+        put(&boxes, "configs/lab/sw2", b"y", n).expect("taken");
+    }
+    let mut versions = boxes.versions(&path("configs/lab/sw1")).expect("read");
+    for older in versions.split_off(1) {
+        let newer = versions.pop().expect("one is left");
+        assert_eq!(boxes.before(&newer).expect("read").as_ref(), Some(&older));
+        versions.push(older);
+    }
+    assert_eq!(boxes.before(&versions[0]).expect("read"), None);
+}
+
+#[test]
+fn only_a_file_within_the_box_is_opened_as_an_upload() {
+    let (dir, boxes) = with(Overwrite::Version);
+    let name = path("configs/lab/sw1");
+    let stored = put(&boxes, "configs/lab/sw1", b"mine", 0).expect("taken");
+    let open = || boxes.open_version(&name, &stored.version).expect("answers");
+    assert!(open().is_some());
+    let place = dir.path().join(".farrier/uploads/sw1");
+    let content = place.join(stored.version.as_str());
+    std::fs::remove_file(&content).expect("removed");
+    std::os::unix::fs::symlink("/etc/hostname", &content).expect("made");
+    assert!(open().is_none(), "a link");
+    std::fs::remove_file(&content).expect("removed");
+    std::fs::create_dir(&content).expect("made");
+    assert!(open().is_none(), "a directory");
+    std::fs::remove_dir_all(&place).expect("removed");
+    assert!(open().is_none(), "nothing");
+    let outside = tempfile::tempdir().expect("a directory");
+    std::fs::write(outside.path().join(stored.version.as_str()), "theirs").expect("written");
+    std::os::unix::fs::symlink(outside.path(), &place).expect("made");
+    assert!(open().is_none(), "a directory elsewhere");
 }
 
 #[test]

@@ -133,11 +133,24 @@ impl Tree {
         result.map_err(|e| format!("its file system must be able to make hard links: {e}"))
     }
 
+    /// A file to read: `None` when there is none, or something that is no file.
+    pub(super) fn file(&self, path: &str) -> io::Result<Option<File>> {
+        let file = match self.open_beneath(path, READ) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => return Ok(None),
+            found => File::from(found?),
+        };
+        Ok(file.metadata()?.is_file().then_some(file))
+    }
+
     fn resolve(&self, path: &str) -> rustix::io::Result<OwnedFd> {
+        self.open_beneath(path, DIRECTORY)
+    }
+
+    fn open_beneath(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         // EAGAIN: a rename elsewhere raced with `..` of a symbolic link; the manual says try again.
         for _ in 0..RACE_RETRIES {
-            match openat2(&self.root, path, DIRECTORY, Mode::empty(), beneath) {
+            match openat2(&self.root, path, flags, Mode::empty(), beneath) {
                 Err(Errno::AGAIN) => {}
                 other => return other,
             }
@@ -183,6 +196,11 @@ impl Place {
 
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+/// Whoever manages the directory may have put a pipe there: opening it must not wait for its other end.
+const READ: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
     .union(OFlags::CLOEXEC);
 /// More than a handful means somebody renames without end.
 const RACE_RETRIES: u32 = 8;

@@ -16,6 +16,7 @@ mod site;
 mod tests;
 mod tokens;
 mod transfers;
+mod uploads;
 mod users;
 
 use crate::people::PeopleState;
@@ -72,6 +73,10 @@ fn table() -> OpenApiRouter<PeopleState> {
         .routes(routes!(transfers::list_transfers))
         .routes(routes!(events::list_events))
         .routes(routes!(events::stream_events))
+        .routes(routes!(uploads::list_uploads))
+        .routes(routes!(uploads::list_versions))
+        .routes(routes!(uploads::get_difference))
+        .routes(routes!(uploads::get_content))
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::delete_token))
         .routes(routes!(users::list_users, users::create_user))

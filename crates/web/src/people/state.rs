@@ -2,6 +2,7 @@
 
 use super::auth::Auth;
 use crate::transfers::Transfers;
+use bootfiles::dropbox::DropBoxes;
 use bootplan::{BootMethod, Endpoint, FileRef, Profile, RelPath, Timestamp, UnassignedPolicy};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ pub struct PeopleState {
     pub status: Arc<dyn Fn() -> ServerStatus + Send + Sync>,
     pub(crate) auth: Arc<Auth>,
     pub(crate) options: Arc<PeopleOptions>,
+    /// What network hardware has stored.
+    pub(crate) drop_boxes: DropBoxes,
     closing: Arc<watch::Sender<bool>>,
     images: Option<HasImage>,
     pub(crate) transfers: Transfers,
@@ -69,6 +72,7 @@ impl PeopleState {
             status,
             auth: Arc::new(Auth::default()),
             options: Arc::new(options),
+            drop_boxes: DropBoxes::default(),
             closing: Arc::new(watch::Sender::new(false)),
             images: None,
             transfers: Transfers::default(),
@@ -86,6 +90,11 @@ impl PeopleState {
     /// With the list that those who move bytes write into; without it nothing is ever under way.
     pub fn with_transfers(self, transfers: Transfers) -> Self {
         PeopleState { transfers, ..self }
+    }
+
+    /// With the drop boxes, whose uploads the pages show.
+    pub fn with_drop_boxes(self, drop_boxes: DropBoxes) -> Self {
+        PeopleState { drop_boxes, ..self }
     }
 
     /// The local files of this profile that cannot be served at this moment; none when nobody

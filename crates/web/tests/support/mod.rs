@@ -7,6 +7,8 @@
 
 pub mod site;
 
+use bootfiles::Networks;
+use bootfiles::dropbox::{Device, DropBoxSettings, DropBoxes, Overwrite};
 use bootplan::{
     Because, ClientClass, Event, EventKind, Intent, LoaderInventory, LoaderRole, MacAddr, Origin,
     Platform, ProfileName, Stage, Timestamp, Transport, UnassignedPolicy,
@@ -14,6 +16,7 @@ use bootplan::{
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use store::{MachineChange, Sighting, Store};
 use web::people::{
     ForeignServer, InterfaceStatus, LoaderLine, PeopleOptions, PeopleState, PortStatus,
@@ -38,6 +41,67 @@ pub fn state(store: &Store) -> PeopleState {
             ..PeopleOptions::default()
         },
     )
+}
+
+/// A drop box below `dir` in which switches have stored something: texts that changed, one that did not, one
+/// that is none, and a name that plays tricks.
+pub fn drop_boxes(dir: &Path) -> DropBoxes {
+    let boxes = DropBoxes::open(vec![DropBoxSettings {
+        prefix: "configs".parse().expect("a path"),
+        directory: dir.join("uploads"),
+        networks: Networks::from_iter(["192.168.77.0/24".parse().expect("a network")]),
+        quota: 1 << 20,
+        max_file: 1 << 18,
+        overwrite: Overwrite::Version,
+        readable: false,
+    }]);
+    let boxes = boxes.expect("a new directory");
+    let day = 86_400_000;
+    for (age, last, name, content) in [
+        (9 * day, 40, "configs/core/sw1.cfg", SWITCH.to_owned()),
+        (
+            2 * day,
+            40,
+            "configs/core/sw1.cfg",
+            SWITCH.replace("!\nend", "vlan 20\n name <b>guests</b>\n!\nend"),
+        ),
+        (
+            day,
+            41,
+            "configs/phone-7.bin",
+            "\0\u{1}firmware".repeat(900),
+        ),
+        (
+            7_200_000,
+            0x10,
+            "configs/core/sw1.cfg",
+            SWITCH.replace("sw1", "sw1-new"),
+        ),
+        (
+            600_000,
+            42,
+            "configs/<i>tricks</i>\u{202e}.cfg",
+            "x\n".to_owned(),
+        ),
+        (
+            60_000,
+            0x10,
+            "configs/core/sw1.cfg",
+            SWITCH.replace("sw1", "sw1-new"),
+        ),
+    ] {
+        let ip = Ipv4Addr::new(192, 168, 77, last);
+        let device = Device {
+            ip,
+            mac: Some(MacAddr([0x52, 0x54, 0x00, 0xa1, 0x17, last])),
+            interface: Some("enp3s0".to_owned()),
+        };
+        let mut upload = boxes.begin(name.as_bytes(), ip, None).expect("room");
+        upload.write(content.as_bytes()).expect("room");
+        let at = SystemTime::now() - Duration::from_millis(age);
+        upload.commit(device, at).expect("stored");
+    }
+    boxes
 }
 
 /// Profiles, machines of every kind, and their boots.
@@ -308,6 +372,17 @@ fn status(unassigned: UnassignedPolicy) -> ServerStatus {
     }
 }
 
+const SWITCH: &str = "version 15.2
+hostname sw1
+!
+interface Vlan1
+ ip address 192.168.77.40 255.255.255.0
+!
+vlan 10
+ name lab
+!
+end
+";
 const PROFILES: [&str; 5] = [
     r#"{"name":"debian-12","title":"Debian 12 installer","in_menu":true,"description":"Text mode, serial console.","boot":{"kind":"linux","kernel":"debian-12/linux","initrds":["debian-12/initrd.gz"],"args":"priority=low DEBIAN_FRONTEND=text","console":"ttyS0,115200"}}"#,
     r#"{"name":"memtest86","title":"Memtest86+ 6.10","in_menu":true,"boot":{"kind":"program","files":{"bios":"memtest/memtest.bin","efi-x64":"memtest/memtest.efi"}}}"#,

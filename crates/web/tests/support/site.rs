@@ -74,8 +74,11 @@ impl Site {
 
     /// With sample data and one user, who is logged in by the cookie returned.
     pub async fn full() -> (Site, String) {
-        let site = Site::empty().await;
+        let mut site = Site::empty().await;
         super::fill(&site.store).await;
+        let boxes = super::drop_boxes(site._dir.path());
+        let state = super::state(&site.store).with_transfers(site.transfers.clone());
+        site.app = router(state.with_drop_boxes(boxes));
         let cookie = site.set_up().await;
         (site, cookie)
     }

@@ -29,6 +29,9 @@ pub enum PageError {
     /// The store said no, or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A directory or file of the server's could not be read.
+    #[error("{0}")]
+    Unreadable(String),
     /// The handler panicked; a bug. The panic hook has logged where.
     #[error("a page handler panicked")]
     Broken,
@@ -100,6 +103,7 @@ impl PageError {
                 (StatusCode::UNPROCESSABLE_ENTITY, "Not accepted")
             }
             PageError::Store(StoreError::Database { .. })
+            | PageError::Unreadable(_)
             | PageError::Template(_)
             | PageError::Broken => (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong"),
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use store::{Store, StoredEvent};
 use tokio::sync::{broadcast, watch};
 
-/// Topics: `machines`, `profiles`, `boots`, `status`. However much happens, at most four
+/// Topics: `machines`, `profiles`, `boots`, `status`, `uploads`. However much happens, at most four
 /// messages a second leave; a reader that fell behind is told that everything changed.
 pub(crate) async fn stream(
     State(state): State<PeopleState>,
@@ -98,12 +98,13 @@ impl Follow {
 fn topics_of(kind: &EventKind) -> &'static [&'static str] {
     match kind {
         EventKind::ForeignServer { .. } => &["boots", "status"],
+        EventKind::FileStored { .. } => &["boots", "machines", "uploads"],
         // Every other event moves "last seen" and a machine's timeline.
         _ => &["boots", "machines"],
     }
 }
 
-const ALL: [&str; 4] = ["boots", "machines", "profiles", "status"];
+const ALL: [&str; 5] = ["boots", "machines", "profiles", "status", "uploads"];
 const COALESCE: Duration = Duration::from_millis(250);
 /// Below every common idle limit of proxies and of our own listener.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -124,7 +125,7 @@ mod tests {
             catalog,
             greeted: false,
         };
-        assert_eq!(follow.next().await.map(|t| t.len()), Some(4));
+        assert_eq!(follow.next().await.map(|t| t.len()), Some(ALL.len()));
         let storm = tokio::spawn(async move {
             for n in 0..1000 {
                 let event = Event {

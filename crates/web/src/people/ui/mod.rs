@@ -18,8 +18,10 @@ mod settings;
 mod setup;
 mod status;
 mod story;
+mod uploads;
 
 pub use error::PageError;
+pub(crate) use story::printable;
 
 use crate::people::PeopleState;
 use axum::Router;
@@ -85,6 +87,9 @@ pub fn table() -> Vec<(
         ),
         ("/profiles/{name}/delete", &["POST"], post(profiles::delete)),
         ("/boots", &["GET"], get(boots::show)),
+        ("/uploads", &["GET"], get(uploads::list)),
+        ("/uploads/file", &["GET"], get(uploads::show)),
+        ("/uploads/content", &["GET"], get(uploads::content)),
         ("/status", &["GET"], get(status::show)),
         ("/settings", &["GET"], get(settings::show)),
         ("/settings/site", &["POST"], post(settings::site)),
