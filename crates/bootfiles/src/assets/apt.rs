@@ -1,5 +1,8 @@
 //! apt under a private state: other suites and architectures than the host's, and nothing of the
 //! host's own package lists is touched.
+//!
+//! Each architecture has a state of its own. apt takes all lists of a suite or none of them, and mirrors were seen
+//! whose i386 lists were days behind the suite's Release file: that must not cost the loaders of x64.
 
 use super::deb::{Deb, Packages, Tell, Want, inspect};
 use super::run::{run, summary};
@@ -11,20 +14,29 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// apt with its own sources, lists and status below `state`; packages go to `debs/<suite>/`.
+/// apt with its own sources, lists and status below `state/<arch>`; packages go to `debs/<suite>/`.
 pub(crate) struct Apt {
     pub(crate) apt_get: PathBuf,
     pub(crate) mirror: String,
     pub(crate) keyring: PathBuf,
     pub(crate) state: PathBuf,
     pub(crate) debs: PathBuf,
-    /// Suite to the architectures whose lists were asked for.
-    pub(crate) listed: BTreeMap<String, BTreeSet<String>>,
+    /// By architecture.
+    pub(crate) lists: BTreeMap<String, Lists>,
     pub(crate) native: String,
     /// What is downloaded already.
     pub(crate) ready: BTreeMap<Want, PathBuf>,
+}
+
+/// The package lists of one architecture.
+#[derive(Default)]
+pub(crate) struct Lists {
+    /// Suites that were asked for.
+    suites: BTreeSet<String>,
     /// What the last update said went wrong.
-    pub(crate) trouble: Option<String>,
+    trouble: Option<String>,
+    /// The mirror's disorder was waited for already.
+    waited: bool,
 }
 
 /// Why there is no mirror to download from; for people.
@@ -61,19 +73,23 @@ impl Packages for Apt {
     /// Everything in two calls of apt for each suite; a call alone reads a hundred megabytes of
     /// lists first. What fails here is tried again one by one, and explained there.
     fn prepare(&mut self, wanted: &[Want], tell: Tell<'_>) {
+        let mut together: BTreeMap<(String, String), Vec<&Want>> = BTreeMap::new();
         for want in wanted {
             self.list(want);
+            let key = (self.arch(want).to_owned(), want.suite.clone());
+            together.entry(key).or_default().push(want);
         }
-        self.update(tell);
-        for suite in self.listed.keys().cloned().collect::<Vec<_>>() {
-            let of_suite: Vec<&Want> = wanted.iter().filter(|w| w.suite == suite).collect();
-            for want in &of_suite {
+        for arch in self.lists.keys().cloned().collect::<Vec<_>>() {
+            self.update(&arch, tell);
+        }
+        for ((arch, suite), wants) in together {
+            for want in &wants {
                 tell(Progress::Fetching {
                     package: want.to_string(),
                     suite: suite.clone(),
                 });
             }
-            if let Ok(files) = self.download(&suite, &of_suite) {
+            if let Ok(files) = self.download(&arch, &suite, &wants) {
                 self.ready.extend(files);
             }
         }
@@ -83,16 +99,18 @@ impl Packages for Apt {
         if let Some(path) = self.ready.get(want) {
             return inspect(path, want);
         }
+        let arch = self.arch(want).to_owned();
         if self.list(want) {
-            self.update(tell);
+            self.update(&arch, tell);
         }
         tell(Progress::Fetching {
             package: want.to_string(),
             suite: want.suite.clone(),
         });
+        let trouble = || self.lists.get(&arch)?.trouble.as_ref();
         let files = self
-            .download(&want.suite, &[want])
-            .map_err(|said| match &self.trouble {
+            .download(&arch, &want.suite, &[want])
+            .map_err(|said| match trouble() {
                 Some(trouble) => format!("{said} ({trouble})"),
                 None => said,
             })?;
@@ -102,44 +120,52 @@ impl Packages for Apt {
 }
 
 impl Apt {
-    /// Notes a suite and architecture; true when its lists have not been fetched yet.
-    fn list(&mut self, want: &Want) -> bool {
-        let arch = match want.arch.as_str() {
-            "all" => self.native.clone(),
-            arch => arch.to_owned(),
-        };
-        self.listed
-            .entry(want.suite.clone())
-            .or_default()
-            .insert(arch)
+    /// The architecture in whose lists a package stands; those of `all` stand in every one.
+    fn arch<'a>(&'a self, want: &'a Want) -> &'a str {
+        match want.arch.as_str() {
+            "all" => &self.native,
+            arch => arch,
+        }
     }
 
-    fn update(&mut self, tell: Tell<'_>) {
+    /// Notes a suite and architecture; true when its lists have not been fetched yet.
+    fn list(&mut self, want: &Want) -> bool {
+        let lists = self.lists.entry(self.arch(want).to_owned()).or_default();
+        lists.suites.insert(want.suite.clone())
+    }
+
+    fn update(&mut self, arch: &str, tell: Tell<'_>) {
+        let mut lists = self.lists.remove(arch).unwrap_or_default();
         tell(Progress::Updating {
             mirror: self.mirror.clone(),
-            suites: self.listed.keys().cloned().collect(),
+            suites: lists.suites.iter().cloned().collect(),
+            arch: arch.to_owned(),
         });
-        let fetch = || run(self.command().arg("update")).map_err(|e| e.to_string());
-        let configured = self.configure().map_err(|e| e.to_string());
-        let mut result = configured.and_then(|()| fetch());
-        for _ in 0..MIRROR_TRIES {
-            let (Ok((_, said)) | Err(said)) = &result;
-            if !said.contains("Mirror sync in progress") {
-                break;
-            }
+        let fetch = || run(self.command(arch).arg("update")).map_err(|e| e.to_string());
+        let configured = self.configure(arch, &lists.suites);
+        let mut result = configured.map_err(|e| e.to_string()).and_then(|()| fetch());
+        let (Ok((_, said)) | Err(said)) = &result;
+        if said.contains("Mirror sync in progress") && !lists.waited {
+            lists.waited = true;
             std::thread::sleep(MIRROR_PAUSE);
             result = fetch();
         }
         // Unreachable servers are only warnings to `apt-get update`.
-        self.trouble = match result {
+        lists.trouble = match result {
             Ok((_, said)) if said.contains("W: Failed to fetch") => Some(summary(&said)),
             Ok(_) => None,
             Err(said) => Some(said),
         };
+        self.lists.insert(arch.to_owned(), lists);
     }
 
     /// Downloads packages of one suite, all or none; gives their files.
-    fn download(&self, suite: &str, wanted: &[&Want]) -> Result<BTreeMap<Want, PathBuf>, String> {
+    fn download(
+        &self,
+        arch: &str,
+        suite: &str,
+        wanted: &[&Want],
+    ) -> Result<BTreeMap<Want, PathBuf>, String> {
         let dir = self.debs.join(suite);
         let access = |e: io::Error| format!("{}: {e}", dir.display());
         std::fs::create_dir_all(&dir).map_err(access)?;
@@ -149,11 +175,11 @@ impl Apt {
         });
         let names: Vec<String> = names.collect();
         // Asked in a directory without packages: apt names only the files it would download.
-        let mut asking = self.command();
-        asking.current_dir(&self.state);
+        let mut asking = self.command(arch);
+        asking.current_dir(self.state.join(arch));
         let (listing, _) = run(asking.args(["download", "--print-uris"]).args(&names))
             .map_err(|e| e.to_string())?;
-        let mut downloading = self.command();
+        let mut downloading = self.command(arch);
         downloading.current_dir(&dir);
         run(downloading.arg("download").args(&names)).map_err(|e| e.to_string())?;
         let mut files = BTreeMap::new();
@@ -166,26 +192,25 @@ impl Apt {
         Ok(files)
     }
 
-    fn command(&self) -> Command {
+    fn command(&self, arch: &str) -> Command {
         let mut command = Command::new(&self.apt_get);
-        command.arg("-c").arg(self.state.join("apt.conf")).arg("-q");
+        let conf = self.state.join(arch).join("apt.conf");
+        command.arg("-c").arg(conf).arg("-q");
         command
     }
 
-    fn configure(&self) -> io::Result<()> {
-        let dir = |name: &str| self.state.join(name);
+    fn configure(&self, arch: &str, suites: &BTreeSet<String>) -> io::Result<()> {
+        let dir = |name: &str| self.state.join(arch).join(name);
         for name in ["lists/partial", "cache/archives/partial", "sources"] {
             std::fs::create_dir_all(dir(name))?;
         }
         std::fs::write(dir("status"), "")?;
-        std::fs::write(dir("apt.conf"), self.conf())?;
-        std::fs::write(dir("sources/farrier.sources"), self.sources())
+        std::fs::write(dir("apt.conf"), self.conf(arch))?;
+        std::fs::write(dir("sources/farrier.sources"), self.sources(arch, suites))
     }
 
     /// Read after the host's own configuration, so that its proxies stay in force.
-    fn conf(&self) -> String {
-        let arches: BTreeSet<&String> = self.listed.values().flatten().collect();
-        let arches: Vec<String> = arches.iter().map(|a| format!("\"{a}\";")).collect();
+    fn conf(&self, arch: &str) -> String {
         format!(
             "Dir::Etc::SourceList \"/dev/null\";\n\
              Dir::Etc::SourceParts \"{state}/sources\";\n\
@@ -202,23 +227,20 @@ impl Apt {
              #clear Acquire::IndexTargets::deb::DEP-11;\n\
              #clear Acquire::IndexTargets::deb::DEP-11-icons;\n\
              #clear APT::Architectures;\n\
-             APT::Architectures {{ \"{native}\"; {arches} }};\n",
-            state = self.state.display(),
+             APT::Architectures {{ \"{native}\"; \"{arch}\"; }};\n",
+            state = self.state.join(arch).display(),
             native = self.native,
-            arches = arches.join(" "),
         )
     }
 
-    fn sources(&self) -> String {
+    fn sources(&self, arch: &str, suites: &BTreeSet<String>) -> String {
         let mut text = String::new();
-        for (suite, arches) in &self.listed {
-            let arches: Vec<&str> = arches.iter().map(String::as_str).collect();
+        for suite in suites {
             writeln!(
                 text,
-                "Types: deb\nURIs: {}\nSuites: {suite}\nComponents: main\nArchitectures: {}\n\
+                "Types: deb\nURIs: {}\nSuites: {suite}\nComponents: main\nArchitectures: {arch}\n\
                  Signed-By: {}\n",
                 self.mirror,
-                arches.join(" "),
                 self.keyring.display()
             )
             .expect("a String takes any text");
@@ -248,5 +270,4 @@ fn drop_others(dir: &Path, keep: &str, want: &Want) -> io::Result<()> {
 
 /// A mirror that is just being updated has lists that do not belong together, for some seconds: without another
 /// try, one bad moment means the loaders of the suite before.
-const MIRROR_TRIES: u32 = 3;
 const MIRROR_PAUSE: Duration = Duration::from_secs(10);

@@ -64,6 +64,8 @@ pub enum Progress {
         mirror: String,
         /// Which suites.
         suites: Vec<String>,
+        /// Of which architecture.
+        arch: String,
     },
     /// Downloading a package.
     Fetching {
@@ -82,11 +84,15 @@ pub enum Progress {
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Progress::Updating { mirror, suites } => {
+            Progress::Updating {
+                mirror,
+                suites,
+                arch,
+            } => {
+                let suites = suites.join(", ");
                 write!(
                     f,
-                    "fetching package lists of {} from {mirror}",
-                    suites.join(", ")
+                    "fetching package lists of {suites} ({arch}) from {mirror}"
                 )
             }
             Progress::Fetching { package, suite } => {

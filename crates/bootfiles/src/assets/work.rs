@@ -122,10 +122,9 @@ impl Work<'_> {
             keyring: options.keyring.clone(),
             state: self.place.cache.join("apt"),
             debs: self.place.debs(),
-            listed: BTreeMap::new(),
+            lists: BTreeMap::new(),
             native: native_arch()?,
             ready: BTreeMap::new(),
-            trouble: None,
         })
     }
 
