@@ -56,6 +56,7 @@ impl TftpServer {
         let limits = Limits {
             blksize_cap: config.max_block_size,
             windowsize_cap: config.max_window,
+            patience: PAUSE_OF_LOADERS,
             ..Limits::default()
         };
         let open = || -> io::Result<TftpServer> {
@@ -132,3 +133,8 @@ fn worker_count() -> usize {
 const GRACE: Duration = Duration::from_secs(5);
 /// How long uploads that were cut off then may take to tell their clients and people.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Silence that a client is granted in the middle of a file. GRUB 2.12 opens the initial RAM disk, then has shim verify
+/// the kernel, starts it, and reads on only when the kernel asks for it: 33 s on a slow machine, and GRUB never asks
+/// for the file again.
+const PAUSE_OF_LOADERS: Duration = Duration::from_secs(60);
