@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 60
 DATA ?= /var/lib/farrier
 export CARGO_TERM_COLOR ?= never
 
-.PHONY: help demo run test unit boots lint bench fuzz assets screenshots clean
+.PHONY: help demo run test unit boots lint bench boot-times fuzz assets screenshots clean
 
 help:
 	@echo 'make demo    boots two virtual machines from nothing, on a private virtual LAN (root)'
@@ -20,6 +20,7 @@ help:
 	@echo 'make unit    the tests that need no virtual machines'
 	@echo 'make boots   the boots in QEMU and the browser test; BOOTS="name..." chooses (root)'
 	@echo 'make bench   measures Farrier and other servers on the same wire; BENCH="--quick" chooses (root)'
+	@echo 'make boot-times   from power-on to the kernel, with Farrier and with dnsmasq; TIMES="--rounds 5" (root)'
 	@echo 'make fuzz    each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds'
 	@echo 'make assets  fetches the loaders and sample images into .lab/assets'
 
@@ -70,6 +71,13 @@ bench:
 	@echo 'Building the release of Farrier (the first time takes a few minutes) ...'
 	@cargo build --quiet --locked --release -p farrier -p bench
 	@$(RELEASE)/bench --farrier $(RELEASE)/farrier $(BENCH)
+
+# Real firmware in QEMU, one machine at a time: about four minutes on an idle machine.
+boot-times:
+	@deploy/setup.sh demo
+	@cargo build --quiet --locked --release -p farrier -p lab
+	@$(MAKE) --no-print-directory assets
+	@$(RELEASE)/lab --farrier $(RELEASE)/farrier --assets .lab/assets time $(TIMES)
 
 fuzz:
 	@command -v cargo-fuzz >/dev/null || { echo 'cargo-fuzz is not installed: cargo install --locked cargo-fuzz'; exit 1; }

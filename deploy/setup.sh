@@ -118,7 +118,8 @@ fi
 # would start daemons, and two of them want the same port. One that cannot be had is left out, and
 # the benchmark says that it is absent.
 unpacked() {
-    local package=$1 file=$2 root=.lab/peers/root
+    # A root for each: atftpd's package has an in.tftpd, too.
+    local package=$1 file=$2 root=.lab/peers/$1
     [ -e "$root/$file" ] && return
     echo "setup: unpacking $package into $root"
     mkdir -p "$root" .lab/peers/debs
@@ -137,7 +138,7 @@ built() {
         echo "setup: no $program: the benchmark goes on without it" >&2
 }
 if [ "$peers" = yes ]; then
-    if [ ! -e .lab/peers/root/usr/sbin/nginx ] && [ "$listed" = no ] && [ "$(id -u)" -eq 0 ]; then
+    if [ ! -e .lab/peers/nginx/usr/sbin/nginx ] && [ "$listed" = no ] && [ "$(id -u)" -eq 0 ]; then
         quiet apt-get -q update
     fi
     unpacked atftpd usr/sbin/atftpd

@@ -7,7 +7,7 @@ use crate::client::flood::FloodOutcome;
 use crate::client::http::HttpOutcome;
 use crate::group::Usage;
 use crate::results::Figures;
-use crate::stats::percentile;
+use lab::stats::percentile;
 use std::time::Duration;
 
 /// Of a TFTP load.

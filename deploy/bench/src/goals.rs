@@ -1,8 +1,8 @@
 //! The goals that Farrier set itself: each is a ratio taken inside one interleaved run.
 
-use crate::report::number;
 use crate::results::{CaseResult, Results};
 use crate::servers::Kind;
+use lab::table::number;
 use serde_json::{Value, json};
 
 /// One goal.

@@ -15,7 +15,6 @@ mod report;
 mod results;
 mod runner;
 mod servers;
-mod stats;
 
 use anyhow::{Context, Result, bail};
 use cases::{Case, File, Work};
@@ -23,7 +22,7 @@ use clap::{Parser, Subcommand};
 use files::Files;
 use floor::Floor;
 use lab::process::run;
-use lab::sandbox;
+use lab::{sandbox, table};
 use report::Facts;
 use results::Results;
 use runner::Runner;
@@ -210,7 +209,7 @@ fn write(args: &Args, results: &Results) -> Result<()> {
     if let Some(path) = &args.markdown {
         let fresh = report::markdown(results, &goals, &facts);
         let old = std::fs::read_to_string(path).unwrap_or_default();
-        std::fs::write(path, report::replaced(&old, &fresh))
+        std::fs::write(path, table::replaced(&old, "bench --markdown", &fresh))
             .with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())

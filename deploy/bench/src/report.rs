@@ -3,6 +3,7 @@
 use crate::goals::Goal;
 use crate::results::{CaseResult, Results, Row};
 use crate::servers::Kind;
+use lab::table::{Table, number};
 use std::fmt::Write;
 
 /// The facts of a run that its reader needs.
@@ -18,20 +19,7 @@ pub(crate) fn text(results: &Results, goals: &[Goal]) -> String {
     let mut out = String::new();
     for case in &results.cases {
         let _ = writeln!(out, "\n{}: {}", case.name, case.what);
-        let table = table(case);
-        let columns = table.first().map_or(0, Vec::len);
-        let width = |n: usize| table.iter().map(|line| line[n].chars().count()).max();
-        let widths: Vec<usize> = (0..columns).map(|n| width(n).unwrap_or(0)).collect();
-        for line in &table {
-            let mut cells = line.iter().zip(&widths);
-            if let Some((name, width)) = cells.next() {
-                let _ = write!(out, "  {name:<width$}");
-            }
-            for (cell, width) in cells {
-                let _ = write!(out, "  {cell:>width$}");
-            }
-            let _ = writeln!(out);
-        }
+        out += &table(case).text();
         for row in &case.rows {
             if let Some(note) = &row.note {
                 let _ = writeln!(out, "  {}: {note}", row.kind.name());
@@ -88,12 +76,7 @@ pub(crate) fn markdown(results: &Results, goals: &[Goal], facts: &Facts) -> Stri
     let _ = writeln!(out, "\n### Cases");
     for case in &results.cases {
         let _ = writeln!(out, "\n**{}**: {}\n", case.name, case.what);
-        for (n, line) in table(case).iter().enumerate() {
-            let _ = writeln!(out, "| {} |", line.join(" | "));
-            if n == 0 {
-                let _ = writeln!(out, "|{}", " --- |".repeat(line.len()));
-            }
-        }
+        out += &table(case).markdown();
         let notes: Vec<String> = case
             .rows
             .iter()
@@ -106,17 +89,8 @@ pub(crate) fn markdown(results: &Results, goals: &[Goal], facts: &Facts) -> Stri
     out
 }
 
-/// The file with its generated part replaced; what stands before the mark stays.
-pub(crate) fn replaced(old: &str, fresh: &str) -> String {
-    let kept = old.split(MARK).next().unwrap_or_default();
-    format!("{kept}{MARK}\n\n{fresh}")
-}
-
-/// Everything after it is written by the benchmark.
-const MARK: &str = "<!-- written by `bench --markdown` from here on -->";
-
 /// Heading and rows, as cells.
-fn table(case: &CaseResult) -> Vec<Vec<String>> {
+fn table(case: &CaseResult) -> Table {
     let mut heading = vec!["server".to_owned()];
     for column in case.columns {
         heading.push(column.title.to_owned());
@@ -138,7 +112,7 @@ fn table(case: &CaseResult) -> Vec<Vec<String>> {
         }
         cells
     });
-    std::iter::once(heading).chain(rows).collect()
+    Table(std::iter::once(heading).chain(rows).collect())
 }
 
 /// The server, marked when it took no window.
@@ -150,38 +124,10 @@ fn name(row: &Row) -> String {
     format!("{}{mark}", row.kind.name())
 }
 
-/// Three digits that matter.
-pub(crate) fn number(value: f64) -> String {
-    let size = value.abs();
-    let digits = match size {
-        _ if size == 0.0 || size >= 100.0 => 0,
-        _ if size >= 10.0 => 1,
-        _ if size >= 1.0 => 2,
-        _ => 3,
-    };
-    format!("{value:.digits$}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::results::tests::case;
-
-    #[test]
-    fn three_digits_that_matter() {
-        let numbers = [0.0, 0.0712, 0.5, 4.567, 45.67, 456.7, 4567.8].map(number);
-        assert_eq!(
-            numbers,
-            ["0", "0.071", "0.500", "4.57", "45.7", "457", "4568"]
-        );
-    }
-
-    #[test]
-    fn only_the_generated_part_of_a_file_is_replaced() {
-        let first = replaced("# Method\n\n", "one\n");
-        assert!(first.starts_with("# Method\n\n<!--") && first.ends_with("-->\n\none\n"));
-        assert_eq!(replaced(&first, "one\n"), first);
-    }
 
     #[test]
     fn a_row_has_its_median_and_our_ratio_to_it() {

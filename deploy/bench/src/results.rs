@@ -1,7 +1,7 @@
 //! What was measured, by case, server and round.
 
 use crate::servers::Kind;
-use crate::stats;
+use lab::stats;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

@@ -468,7 +468,7 @@ fn progress(case: &Case, number: usize, rounds: usize, kind: Kind, round: &Round
         .filter_map(|c| {
             Some(format!(
                 "{} {}",
-                crate::report::number(*round.figures.get(c.key)?),
+                lab::table::number(*round.figures.get(c.key)?),
                 c.title
             ))
         })

@@ -110,11 +110,11 @@ impl Kind {
         let path = match self {
             Self::Farrier | Self::FarrierNoGso => places.farrier.clone(),
             Self::Dnsmasq => PathBuf::from("/usr/sbin/dnsmasq"),
-            Self::Atftpd => below("root/usr/sbin/atftpd"),
-            Self::TftpdHpa => below("root/usr/sbin/in.tftpd"),
+            Self::Atftpd => below("atftpd/usr/sbin/atftpd"),
+            Self::TftpdHpa => below("tftpd-hpa/usr/sbin/in.tftpd"),
             Self::RsTftpd => below("cargo/bin/tftpd"),
             Self::AsyncTftp => below("cargo/bin/async-tftp-peer"),
-            Self::Nginx => below("root/usr/sbin/nginx"),
+            Self::Nginx => below("nginx/usr/sbin/nginx"),
             Self::FloorPlain | Self::FloorGso | Self::FloorOffer => {
                 std::env::current_exe().context("where is this program?")?
             }
@@ -156,7 +156,7 @@ impl Server {
             .args(station.prefix());
         let program = kind.program(places)?;
         command.arg(&program);
-        let libraries = places.peers.join("root/usr/lib/x86_64-linux-gnu");
+        let libraries = places.peers.join("libwrap0/usr/lib/x86_64-linux-gnu");
         if kind.is_peer() {
             command.env("LD_LIBRARY_PATH", libraries);
         }

@@ -195,7 +195,7 @@ impl Machine {
                     console::tail(&self.printed(), 25)
                 );
             }
-            pause(Duration::from_millis(200))?;
+            pause(Duration::from_millis(50))?;
         }
     }
 

@@ -12,6 +12,7 @@ mod machine;
 mod scenarios;
 mod server;
 mod site;
+mod times;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -48,6 +49,16 @@ enum Action {
         /// Also record what crosses the bridge (lan.pcap beside the logs).
         #[arg(long)]
         capture: bool,
+    },
+    /// Measures the time from power-on to the payload's first line, with Farrier and with dnsmasq
+    /// as proxyDHCP and TFTP server, in turn, for BIOS and UEFI x64.
+    Time {
+        /// How often each machine boots from each server.
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// Replace the part of this Markdown file that is written by `lab time`.
+        #[arg(long)]
+        markdown: Option<PathBuf>,
     },
     /// Shows two machines booting, in plain words.
     Demo {
@@ -90,6 +101,9 @@ fn run(args: &Args) -> Result<ExitCode> {
     };
     match &args.command {
         Action::Test { names, jobs, .. } => scenarios::test(&options, &run_dir, names, *jobs),
+        Action::Time { rounds, markdown } => {
+            times::run(&options, &run_dir, *rounds, markdown.as_deref())
+        }
         Action::Demo { keep, port } => demo::run(&options, &run_dir, *port, *keep),
         Action::List => Ok(ExitCode::SUCCESS),
     }

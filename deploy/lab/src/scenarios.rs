@@ -2,7 +2,7 @@
 
 pub(crate) mod boots;
 mod browser;
-mod reference;
+pub(crate) mod reference;
 mod silence;
 
 use crate::lan::Lan;

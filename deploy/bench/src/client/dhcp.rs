@@ -86,8 +86,8 @@ pub(crate) fn run(load: &DhcpLoad) -> Result<DhcpOutcome> {
 
 struct State {
     socket: UdpSocket,
-    /// When each xid was sent.
-    waiting: HashMap<u32, Instant>,
+    /// By xid: which machine asked, and when.
+    waiting: HashMap<u32, (usize, Instant)>,
     sent: usize,
     outcome: DhcpOutcome,
 }
@@ -104,7 +104,7 @@ impl State {
         let xid = XID + self.sent as u32;
         let all = SocketAddrV4::new(Ipv4Addr::BROADCAST, 67);
         let packet = discover(xid, self.sent);
-        self.waiting.insert(xid, Instant::now());
+        self.waiting.insert(xid, (self.sent, Instant::now()));
         self.sent += 1;
         self.socket
             .send_to(&packet, all)
@@ -112,21 +112,25 @@ impl State {
         Ok(())
     }
 
-    /// True when this is the OFFER that somebody waits for.
+    /// True when this is the OFFER that a machine waits for: its xid and its own address. An
+    /// OFFER with somebody else's address is none, and its machine is counted as without one.
     fn take(&mut self, packet: &[u8], now: Instant) -> bool {
-        let Some(xid) = offered(packet) else {
+        let Some((xid, mac)) = offered(packet) else {
             return false;
         };
-        let Some(sent) = self.waiting.remove(&xid) else {
-            return false;
-        };
-        self.outcome.times.push(now - sent);
-        true
+        match self.waiting.get(&xid) {
+            Some((machine, sent)) if mac == mac_of(*machine) => {
+                self.outcome.times.push(now - *sent);
+                self.waiting.remove(&xid);
+                true
+            }
+            _ => false,
+        }
     }
 
     fn forget(&mut self, now: Instant) {
         let before = self.waiting.len();
-        self.waiting.retain(|_, sent| now - *sent < PATIENCE);
+        self.waiting.retain(|_, (_, sent)| now - *sent < PATIENCE);
         self.outcome.lost += before - self.waiting.len();
     }
 }
@@ -152,7 +156,7 @@ fn discover(xid: u32, machine: usize) -> Vec<u8> {
     packet[4..8].copy_from_slice(&xid.to_be_bytes());
     // Answers are to be broadcast.
     packet[10] = 0x80;
-    packet[28..34].copy_from_slice(&[0x52, 0x54, 0, a, b, c]);
+    packet[28..34].copy_from_slice(&mac_of(machine));
     packet.extend_from_slice(&[99, 130, 83, 99]);
     let mut option = |code: u8, value: &[u8]| {
         packet.push(code);
@@ -181,13 +185,20 @@ fn discover(xid: u32, machine: usize) -> Vec<u8> {
     packet
 }
 
-/// The xid of an OFFER that names itself one for PXE clients.
-fn offered(packet: &[u8]) -> Option<u32> {
+/// The hardware address of the n-th machine.
+pub(crate) fn mac_of(machine: usize) -> [u8; 6] {
+    let [a, b, c] = known_mac(machine);
+    [0x52, 0x54, 0, a, b, c]
+}
+
+/// xid and hardware address of an OFFER that names itself one for PXE clients.
+fn offered(packet: &[u8]) -> Option<(u32, [u8; 6])> {
     let options = packet.get(240..)?;
     let holds = |wanted: &[u8]| options.windows(wanted.len()).any(|w| w == wanted);
-    let xid = packet.get(4..8)?.try_into().ok()?;
+    let xid = packet[4..8].try_into().ok()?;
+    let mac = packet[28..34].try_into().ok()?;
     (packet[0] == 2 && holds(&[53, 1, 2]) && holds(b"\x3c\x09PXEClient"))
-        .then(|| u32::from_be_bytes(xid))
+        .then(|| (u32::from_be_bytes(xid), mac))
 }
 
 /// An OFFER that took longer is lost.
@@ -206,24 +217,48 @@ mod tests {
         assert_eq!(offered(&offer), None, "it says DISCOVER");
         offer[242] = 2;
         assert_eq!(offered(&offer), None, "option 60 is a machine's");
+        assert_eq!(offered(&offer_to(7, 3)), Some((7, mac_of(3))));
+    }
+
+    /// An OFFER as the load reads it.
+    fn offer_to(xid: u32, machine: usize) -> Vec<u8> {
+        let mut offer = discover(xid, machine);
+        offer[0] = 2;
+        offer[242] = 2;
         offer.truncate(243);
         offer.extend_from_slice(b"\x3c\x09PXEClient\xff");
-        assert_eq!(offered(&offer), Some(7));
+        offer
+    }
+
+    #[test]
+    fn an_offer_must_have_its_machines_xid_and_address() {
+        let mut state = state();
+        let now = Instant::now();
+        state.waiting.insert(7, (3, now));
+        for (xid, machine) in [(8, 3), (7, 4)] {
+            assert!(!state.take(&offer_to(xid, machine), now), "{xid} {machine}");
+        }
+        assert!(state.take(&offer_to(7, 3), now));
+        assert!(!state.take(&offer_to(7, 3), now), "twice is once");
+        assert_eq!(state.outcome.times.len(), 1);
+    }
+
+    fn state() -> State {
+        State {
+            socket: UdpSocket::bind("127.0.0.1:0").expect("a port"),
+            waiting: HashMap::new(),
+            sent: 0,
+            outcome: DhcpOutcome::default(),
+        }
     }
 
     #[test]
     fn asking_is_paced() {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-        let mut state = State {
-            socket,
-            waiting: HashMap::new(),
-            sent: 0,
-            outcome: DhcpOutcome::default(),
-        };
+        let mut state = state();
         let second = Duration::from_secs(1);
         assert!(state.is_due(Pace::AtOnce(1), second));
         assert!(!state.is_due(Pace::EachSecond(100), Duration::ZERO));
-        state.waiting.insert(1, Instant::now());
+        state.waiting.insert(1, (0, Instant::now()));
         state.sent = 99;
         assert!(!state.is_due(Pace::AtOnce(1), second));
         assert!(state.is_due(Pace::AtOnce(2), second));

@@ -2,7 +2,7 @@
 
 /// The middle of the values; between the two middle ones when they are even in number. `None`
 /// of none. Values that are no numbers are left out.
-pub(crate) fn median(values: &[f64]) -> Option<f64> {
+pub fn median(values: &[f64]) -> Option<f64> {
     let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
@@ -14,7 +14,7 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
 }
 
 /// The value below which `share` (0 to 1) of the values lie: the nearest rank. `None` of none.
-pub(crate) fn percentile(values: &[f64], share: f64) -> Option<f64> {
+pub fn percentile(values: &[f64], share: f64) -> Option<f64> {
     let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);
     let rank = (share * sorted.len() as f64).ceil() as usize;
@@ -23,7 +23,7 @@ pub(crate) fn percentile(values: &[f64], share: f64) -> Option<f64> {
 
 /// The median of each round's own ratio: both sides of one ratio ran seconds apart, so what the
 /// neighbours did in that minute falls out. Pairs are `(round, value)`.
-pub(crate) fn ratio(ours: &[(usize, f64)], theirs: &[(usize, f64)]) -> Option<f64> {
+pub fn ratio(ours: &[(usize, f64)], theirs: &[(usize, f64)]) -> Option<f64> {
     let ratios: Vec<f64> = ours
         .iter()
         .filter_map(|(round, value)| {

@@ -1,0 +1,203 @@
+//! TFTP on good cables: one client, storms, small files, memory, a path without offloads, and a
+//! flood.
+
+use super::columns::{BULK, FLOOD, MEMORY, SMALL, STORM};
+use super::{Case, File, QUICK, Tftp, Work, size};
+use crate::client::impair::Impairments;
+use crate::net::Path;
+use crate::servers::Kind;
+use std::time::Duration;
+
+pub(super) fn one_client() -> Vec<Case> {
+    let one = |name, rounds_of_five, blksize, window, gro, fetches| {
+        let file = match blksize {
+            512 => "16 x 1 MiB".to_owned(),
+            _ => format!("{fetches} x 64 MiB"),
+        };
+        let mut work = Tftp {
+            fetches,
+            file: File::Initrd,
+            file_windowless: File::Initrd,
+            ..Tftp::of(blksize, window)
+        };
+        if blksize == 512 {
+            work.file = File::Mib;
+            work.fetches = 16;
+        }
+        work.gro = gro;
+        Case {
+            name,
+            what: format!(
+                "one client, {file}, block size {blksize}, window {window}{}",
+                if gro { ", GRO client" } else { "" }
+            ),
+            servers: with_floors(window, &EVERYBODY),
+            rounds_of_five,
+            quick: QUICK.contains(&name),
+            columns: BULK,
+            work: Work::Tftp(work),
+        }
+    };
+    vec![
+        one("b512w1", 3, 512, 1, false, 1),
+        one("b1428w1", 5, 1428, 1, false, 1),
+        one("b1468w1", 3, 1468, 1, false, 1),
+        one("c_w4", 5, 1428, 4, false, 2),
+        one("c_w16", 5, 1428, 16, false, 3),
+        one("c_w64", 5, 1428, 64, false, 4),
+        one("c_w64g", 5, 1428, 64, true, 8),
+        one("b1468w16", 3, 1468, 16, false, 3),
+        one("b1468w64", 3, 1468, 64, false, 4),
+    ]
+}
+
+pub(super) fn storms() -> Vec<Case> {
+    let storm = |name, rounds_of_five, clients, window, gro, file, file_windowless| Case {
+        name,
+        what: format!(
+            "storm of {clients} clients, {} each, block size 1428, window {window}{}",
+            size(file),
+            if gro { ", GRO clients" } else { "" }
+        ),
+        servers: with_floors(window, &EVERYBODY),
+        rounds_of_five,
+        quick: QUICK.contains(&name),
+        columns: STORM,
+        work: Work::Tftp(Tftp {
+            clients,
+            file,
+            file_windowless,
+            gro,
+            ..Tftp::of(1428, window)
+        }),
+    };
+    let (kernel, mib, quarter) = (File::Kernel, File::Mib, File::Quarter);
+    vec![
+        storm("d64s_w1", 3, 64, 1, false, mib, mib),
+        storm("d64s_w16", 3, 64, 16, false, kernel, mib),
+        storm("d256s_w1", 3, 256, 1, false, mib, mib),
+        storm("d256s_w16", 3, 256, 16, false, kernel, quarter),
+        storm("d256s_w16g", 5, 256, 16, true, kernel, quarter),
+        storm("d1000s_w1", 2, 1000, 1, false, quarter, quarter),
+        storm("d1000s_w16", 2, 1000, 16, false, mib, quarter),
+    ]
+}
+
+pub(super) fn small_files() -> Case {
+    Case {
+        name: "e_small",
+        what: "many small files: 256 clients x 20 x 4 KiB, block size 1428".into(),
+        servers: EVERYBODY.to_vec(),
+        rounds_of_five: 5,
+        quick: true,
+        columns: SMALL,
+        work: Work::Tftp(Tftp {
+            clients: 256,
+            fetches: 20,
+            file: File::Small,
+            file_windowless: File::Small,
+            ..Tftp::of(1428, 1)
+        }),
+    }
+}
+
+pub(super) fn memory() -> Case {
+    Case {
+        name: "m256",
+        what: "memory of a storm: 256 clients, 1 MiB each, window 16, GRO clients".into(),
+        servers: EVERYBODY.to_vec(),
+        rounds_of_five: 1,
+        quick: true,
+        columns: MEMORY,
+        work: Work::Tftp(Tftp {
+            clients: 256,
+            file: File::Mib,
+            file_windowless: File::Quarter,
+            gro: true,
+            memory: true,
+            ..Tftp::of(1428, 16)
+        }),
+    }
+}
+
+pub(super) fn software_path() -> Vec<Case> {
+    let case = |name, window| {
+        let mut servers = with_floors(window, &EVERYBODY);
+        servers.insert(1, Kind::FarrierNoGso);
+        Case {
+            name,
+            what: format!(
+                "a path without offloads: one client, 2 x 64 MiB, block size 1428, window {window}"
+            ),
+            servers,
+            rounds_of_five: 3,
+            quick: QUICK.contains(&name),
+            columns: BULK,
+            work: Work::Tftp(Tftp {
+                fetches: 2,
+                file: File::Initrd,
+                file_windowless: File::Initrd,
+                path: Path::Software,
+                ..Tftp::of(1428, window)
+            }),
+        }
+    };
+    vec![case("sw_w16", 16), case("sw_w64", 64)]
+}
+
+pub(super) fn flood() -> Case {
+    Case {
+        name: "g_flood",
+        what:
+            "100,000 requests from forged addresses, 5,000 a second; a real client fetches 256 KiB \
+               again and again"
+                .into(),
+        // tftpd-hpa would fork for each of them, and async-tftp hold a file for each.
+        servers: vec![Kind::Farrier, Kind::Dnsmasq, Kind::Atftpd, Kind::RsTftpd],
+        rounds_of_five: 1,
+        quick: false,
+        columns: FLOOD,
+        work: Work::Flood(100_000, 5000),
+    }
+}
+
+impl Tftp {
+    /// One client that fetches one file on a good cable, with a timer as firmware has it.
+    pub(super) fn of(blksize: u16, window: u16) -> Self {
+        Self {
+            clients: 1,
+            fetches: 1,
+            file: File::Mib,
+            file_windowless: File::Mib,
+            blksize,
+            window,
+            gro: false,
+            ack_every_gap: false,
+            timer: Duration::from_secs(1),
+            impairments: Impairments::default(),
+            path: Path::Veth,
+            limit: Duration::from_secs(120),
+            memory: false,
+        }
+    }
+}
+
+/// The servers and the floors for this window.
+fn with_floors(window: u16, servers: &[Kind]) -> Vec<Kind> {
+    let mut all = servers.to_vec();
+    all.push(Kind::FloorPlain);
+    if window > 1 {
+        all.push(Kind::FloorGso);
+    }
+    all
+}
+
+/// Every TFTP server.
+pub(super) const EVERYBODY: [Kind; 6] = [
+    Kind::Farrier,
+    Kind::Dnsmasq,
+    Kind::Atftpd,
+    Kind::TftpdHpa,
+    Kind::RsTftpd,
+    Kind::AsyncTftp,
+];
