@@ -52,6 +52,8 @@ pub struct CacheStats {
     pub budget: u64,
     /// Pieces held.
     pub pieces: u64,
+    /// Bytes that were pushed out while somebody was sending them, and still is.
+    pub in_hands: u64,
     /// Files kept open, those being served included.
     pub files: u64,
     /// Questions answered from memory since the start.
@@ -80,6 +82,7 @@ impl FileCache {
             bytes,
             budget: pool.budget(),
             pieces,
+            in_hands: pool.in_hands(),
             files: self.versions().len() as u64,
             hits: pool.hits.load(Relaxed),
             misses: pool.misses.load(Relaxed),
@@ -100,6 +103,7 @@ impl FileCache {
             !forget
         });
         drop(gone); // here, because the lock is free again
+        self.inner.pool.tidy();
     }
 
     /// The open version with this identity.

@@ -110,6 +110,13 @@ impl SharedFile {
         Ok(bytes.slice(within..))
     }
 
+    /// Whether readers hold so much of what has been pushed out of memory that everybody should
+    /// take no more than a piece at a time.
+    pub fn is_crowded(&self) -> bool {
+        let pool = &self.version.pool;
+        pool.in_hands() > pool.budget() / CROWD
+    }
+
     /// Whether what the kernel knows by heart of this file is the truth.
     pub(crate) fn is_local(&self) -> bool {
         self.version.local
@@ -164,21 +171,22 @@ impl Version {
         let start = index * PIECE;
         // At most PIECE.
         let len = (self.identity.len() - start).min(PIECE) as usize;
-        let mut bytes = Vec::with_capacity(len);
-        while bytes.len() < len {
-            // May read more than `len` if the allocator gave more room; that is cut off below.
-            let at = start + bytes.len() as u64;
+        let mut bytes = self.pool.buffer(len);
+        let begin = bytes.len();
+        while bytes.len() < begin + len {
+            // May read more than `len` if there is more room; that is cut off below.
+            let at = start + (bytes.len() - begin) as u64;
             match pread(&self.file, spare_capacity(&mut bytes), at) {
                 Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, SHORTER)),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        bytes.truncate(len);
+        bytes.truncate(begin + len);
         if !self.identity.same_content(&Identity::of(&self.file)?) {
             return Err(io::Error::other(CHANGED));
         }
-        Ok(Bytes::from(bytes))
+        Ok(self.pool.share(bytes, begin))
     }
 
     fn lock(&self) -> MutexGuard<'_, Pieces> {
@@ -215,6 +223,9 @@ impl Drop for Claim<'_> {
         self.version.loaded.notify_all();
     }
 }
+
+/// This part of the budget again may be in the hands of readers before they have to hold less.
+const CROWD: u64 = 4;
 
 const SHORTER: &str = "it has become shorter while it was sent";
 const CHANGED: &str = "it was changed while it was sent";
