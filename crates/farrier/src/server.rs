@@ -34,7 +34,7 @@ pub(crate) struct Server {
     journal: Journal,
     sockets: Sockets,
     responder: Responder,
-    boot: axum::Router,
+    boot: web::boot::BootPlane,
     people: axum::Router,
     /// Of the people's plane, to end its streams at shutdown.
     pages: PeopleState,
@@ -202,14 +202,15 @@ pub(crate) async fn build(
     let images = Arc::clone(&files);
     let state = state
         .with_images(Arc::new(move |path| images.has_image(path)))
-        .with_transfers(transfers)
+        .with_transfers(transfers.clone())
         .with_drop_boxes(drop_boxes);
     let control_path = config.control_socket();
     let control = bind::unix(&control_path).await?;
-    let boot = web::boot::router(web::boot::BootState {
+    let boot = web::boot::BootPlane::from(web::boot::BootState {
         files: Arc::clone(&files),
         catalog: store.watch(),
         events,
+        transfers,
         http_port,
         ui_port,
     });

@@ -145,6 +145,25 @@ impl Transfers {
         }
     }
 
+    /// Counts what was over before it was worth a place in the list, and (without an ending) what
+    /// is no transfer of its own: a part out of the middle of a file.
+    pub fn count(
+        &self,
+        transport: Transport,
+        direction: Direction,
+        bytes: u64,
+        ending: Option<Ending>,
+    ) {
+        let over = &mut self.table().over;
+        if let Some(ending) = ending {
+            *over
+                .ended
+                .entry((transport, direction, ending))
+                .or_default() += 1;
+        }
+        over.flows.entry((transport, direction)).or_default().bytes += bytes;
+    }
+
     /// Transfers under way, oldest first.
     pub fn running(&self) -> Vec<TransferView> {
         let running: Vec<(u64, Arc<Live>)> = {

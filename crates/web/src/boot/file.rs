@@ -3,9 +3,8 @@
 use super::Exchange;
 use super::body::{FileBody, Transfer};
 use super::conditions::{self, Answer};
-use super::respond::{refusal, set, whole};
-use axum::body::Body;
-use axum::response::Response;
+use super::respond::{Response, refusal, set, whole};
+use crate::listen::Outgoing;
 use bootfiles::SharedFile;
 use bootplan::MacAddr;
 use http::request::Parts;
@@ -25,7 +24,7 @@ impl Exchange {
             Answer::Whole => (0, file.len(), StatusCode::OK),
             Answer::Part { start, length } => (start, length, StatusCode::PARTIAL_CONTENT),
             Answer::NotModified => {
-                let mut response = Response::new(Body::empty());
+                let mut response = Response::new(Outgoing::empty());
                 *response.status_mut() = StatusCode::NOT_MODIFIED;
                 conditions::validators(response.headers_mut(), &file);
                 return response;
@@ -48,7 +47,7 @@ impl Exchange {
                 return response;
             }
         };
-        let mut response = whole(status, length, Body::empty());
+        let mut response = whole(status, length, Outgoing::empty());
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -63,6 +62,8 @@ impl Exchange {
         if method == Method::GET {
             let transfer = Transfer {
                 events: self.state.events.clone(),
+                transfers: self.state.transfers.clone(),
+                peer: self.peer.remote,
                 origin: self.origin(mac),
                 path: name,
                 started: self.started,
@@ -70,7 +71,8 @@ impl Exchange {
                 // milestone; whoever got the last octet has the file.
                 report: start + length == file.len(),
             };
-            *response.body_mut() = Body::new(FileBody::new(file, start, length, transfer));
+            let body = FileBody::new(file, start, length, transfer);
+            *response.body_mut() = Outgoing::Long(Box::pin(body));
         }
         response
     }

@@ -13,16 +13,15 @@ mod respond;
 #[cfg(test)]
 mod tests;
 
-use crate::listen::Peer;
-use axum::Router;
-use axum::extract::{Request, State};
-use axum::response::Response;
+use crate::listen::{Handler, Outgoing, Peer};
+use crate::transfers::Transfers;
 use bootfiles::{Asker, BootFiles, Found, Rendered};
 use bootplan::{BootPath, Catalog, Endpoint, EventKind, MacAddr, Origin, Transport};
 use http::request::Parts;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use hyper::body::Incoming;
 use request::Target;
-use respond::{TEXT, body_for, refusal, whole};
+use respond::{Response, TEXT, body_for, refusal, whole};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -31,7 +30,6 @@ use store::journal::EventSink;
 use tokio::sync::watch;
 
 /// What the boot plane knows. It has no way to the store, to sessions, or to anything secret.
-#[derive(Clone)]
 pub struct BootState {
     /// Loaders and images.
     pub files: Arc<BootFiles>,
@@ -39,55 +37,59 @@ pub struct BootState {
     pub catalog: watch::Receiver<Arc<Catalog>>,
     /// Where to report what happened; knows which MAC is behind an address, too.
     pub events: EventSink,
+    /// Where people see how far a file is.
+    pub transfers: Transfers,
     /// TCP port of this plane, for the URLs in scripts.
     pub http_port: u16,
     /// TCP port of the people's pages, for texts that say where to assign a machine.
     pub ui_port: u16,
 }
 
-/// The router of the boot plane. Serve it with [`crate::listen::serve`], which says who is at
-/// the other end ([`Peer`]) and spells header names the way GRUB reads them.
-pub fn router(state: BootState) -> Router {
-    Router::new().fallback(handle).with_state(state)
+/// The boot plane; cheap to clone. Serve it with [`crate::listen::serve`], which spells header
+/// names the way GRUB reads them.
+#[derive(Clone)]
+pub struct BootPlane(Arc<BootState>);
+
+impl From<BootState> for BootPlane {
+    fn from(state: BootState) -> Self {
+        BootPlane(Arc::new(state))
+    }
 }
 
-async fn handle(State(state): State<BootState>, request: Request) -> Response {
-    let (request, _) = request.into_parts();
-    if request.method != Method::GET && request.method != Method::HEAD {
-        let mut response = refusal(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "only GET and HEAD\n",
-            &Method::GET,
-        );
-        response
-            .headers_mut()
-            .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
+impl Handler for BootPlane {
+    async fn handle(self, request: Request<Incoming>, peer: Peer) -> http::Response<Outgoing> {
+        let (request, _) = request.into_parts();
+        if request.method != Method::GET && request.method != Method::HEAD {
+            let mut response = refusal(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "only GET and HEAD\n",
+                &Method::GET,
+            );
+            response
+                .headers_mut()
+                .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        let local = peer.local.and_then(|a| ipv4(a.ip()));
+        let exchange = Exchange {
+            peer,
+            ip: peer.remote.and_then(|a| ipv4(a.ip())),
+            server: Endpoint {
+                ip: local.unwrap_or(Ipv4Addr::LOCALHOST),
+                http_port: self.0.http_port,
+                ui_port: self.0.ui_port,
+            },
+            started: Instant::now(),
+            state: self.0,
+        };
+        exchange.answer(&request).await
     }
-    let peer = request
-        .extensions
-        .get::<Peer>()
-        .copied()
-        .unwrap_or_default();
-    let exchange = Exchange {
-        ip: peer.remote.and_then(|a| ipv4(a.ip())),
-        server: Endpoint {
-            ip: peer
-                .local
-                .and_then(|a| ipv4(a.ip()))
-                .unwrap_or(Ipv4Addr::LOCALHOST),
-            http_port: state.http_port,
-            ui_port: state.ui_port,
-        },
-        started: Instant::now(),
-        state,
-    };
-    exchange.answer(&request).await
 }
 
 /// One request on its way to an answer.
 struct Exchange {
-    state: BootState,
+    state: Arc<BootState>,
+    peer: Peer,
     ip: Option<Ipv4Addr>,
     server: Endpoint,
     started: Instant,

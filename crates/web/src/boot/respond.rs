@@ -1,11 +1,13 @@
 //! Responses as firmware needs them: of known length, and never quite empty when refused.
 
-use axum::body::Body;
-use axum::response::Response;
+use crate::listen::Outgoing;
 use http::{HeaderValue, Method, StatusCode, header};
 
+/// What the boot plane answers with.
+pub(super) type Response = http::Response<Outgoing>;
+
 /// A response whose length is known: hyper sends exactly this header and never chunks.
-pub(super) fn whole(status: StatusCode, length: u64, body: Body) -> Response {
+pub(super) fn whole(status: StatusCode, length: u64, body: Outgoing) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response
@@ -14,9 +16,9 @@ pub(super) fn whole(status: StatusCode, length: u64, body: Body) -> Response {
     response
 }
 
-pub(super) fn body_for(method: &Method, text: impl Into<Body>) -> Body {
+pub(super) fn body_for(method: &Method, text: impl Into<Outgoing>) -> Outgoing {
     if method == Method::HEAD {
-        Body::empty()
+        Outgoing::empty()
     } else {
         text.into()
     }

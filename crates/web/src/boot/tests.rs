@@ -1,10 +1,11 @@
 //! The boot plane as firmware sees it: raw octets over loopback (protocol.md H46-H50, G.2;
 //! reliability.md R18, R21).
 
-use super::{BootState, router};
+use super::{BootPlane, BootState};
 use crate::listen::Budget;
 use crate::listen::testing::{Reply, Served};
-use bootfiles::BootFiles;
+use crate::transfers::{Direction, Ending, Transfers};
+use bootfiles::{BootFiles, DEFAULT_BUDGET, FileCache, PIECE};
 use bootplan::{
     BootMethod, Catalog, EventKind, LoaderInventory, MacAddr, Machine, MachineId, MachineState,
     Profile, Site, Transport,
@@ -24,12 +25,18 @@ const MAC: MacAddr = MacAddr([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
 struct Plane {
     served: Served,
     reports: Reports,
+    transfers: Transfers,
+    cache: FileCache,
     _catalog: watch::Sender<Arc<Catalog>>,
     dir: TempDir,
 }
 
 impl Plane {
     async fn start() -> Plane {
+        Plane::with_memory(DEFAULT_BUDGET).await
+    }
+
+    async fn with_memory(budget: u64) -> Plane {
         let dir = tempfile::tempdir().expect("a directory");
         let (loaders, images) = (dir.path().join("loaders"), dir.path().join("images"));
         fs::create_dir_all(&loaders).expect("made");
@@ -39,19 +46,25 @@ impl Plane {
         fs::write(loaders.join("f0"), b"").expect("written");
         fs::write(images.join("debian-12/linux"), pattern(300_000)).expect("written");
         fs::write(dir.path().join("s"), b"a secret").expect("written");
+        let cache = FileCache::new(budget);
         let files = BootFiles::open(&[loaders], &images).expect("opened");
+        let files = files.with_cache(cache.clone());
+        let transfers = Transfers::default();
         let (sender, catalog) = watch::channel(Arc::new(catalog()));
         let (events, reports) = EventSink::pair(256);
         let state = BootState {
             files: Arc::new(files),
             catalog,
             events,
+            transfers: transfers.clone(),
             http_port: 80,
             ui_port: 8080,
         };
         Plane {
-            served: Served::start(router(state), Budget::boot_plane()).await,
+            served: Served::start(BootPlane::from(state), Budget::boot_plane()).await,
             reports,
+            transfers,
+            cache,
             _catalog: sender,
             dir,
         }
@@ -72,6 +85,20 @@ impl Plane {
     async fn get_with(&self, path: &str, header: &str) -> Reply {
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n");
         self.served.ask(&request).await
+    }
+
+    /// Transfers that ended so.
+    fn ended(&self, ending: Ending) -> u64 {
+        let key = (Transport::Http, Direction::Read, ending);
+        let ended = self.transfers.totals().ended;
+        ended.get(&key).copied().unwrap_or(0)
+    }
+
+    /// Octets the sockets have taken.
+    fn taken(&self) -> u64 {
+        let flows = self.transfers.totals().flows;
+        let read = flows.get(&(Transport::Http, Direction::Read));
+        read.map_or(0, |flow| flow.bytes)
     }
 
     async fn next_event(&mut self) -> (Option<MacAddr>, EventKind) {
@@ -484,6 +511,100 @@ async fn a_client_that_goes_away_is_reported() {
         }
         other => panic!("{other:?}"),
     }
+    assert_eq!(plane.ended(Ending::Vanished), 1);
+    assert!(plane.transfers.running().is_empty());
+}
+
+/// From the disk and out of memory, at every width of a write.
+#[tokio::test]
+async fn a_file_of_many_pieces_arrives_as_it_is() {
+    for budget in [DEFAULT_BUDGET, 10 * PIECE, 0] {
+        let plane = Plane::with_memory(budget).await;
+        let bytes: Vec<u8> = (0..13_000_000_u32)
+            .flat_map(|n| (n / 4).to_be_bytes().get(n as usize % 4).copied())
+            .collect();
+        fs::write(plane.dir.path().join("images/initrd"), &bytes).expect("written");
+        for _ in 0..2 {
+            let reply = plane.get("/images/initrd").await;
+            assert!(reply.body == bytes, "of {} bytes", reply.body.len());
+        }
+        let reply = plane
+            .get_with("/images/initrd", "Range: bytes=262100-3000000")
+            .await;
+        assert!(reply.body == bytes[262_100..=3_000_000]);
+        assert!(plane.cache.stats().bytes <= budget);
+    }
+}
+
+#[tokio::test]
+async fn transfers_are_listed_and_counted() {
+    let mut plane = Plane::start().await;
+    sparse(&plane.dir.path().join("images/big.iso"), 1 << 26);
+    let mut raw = plane.served.connect().await;
+    raw.send("GET /images/big.iso HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    raw.stream.readable().await.expect("under way");
+    let listed = plane.transfers.running();
+    let view = listed.first().expect("listed");
+    let shown = (view.path.as_str(), view.transport, view.total);
+    assert_eq!(shown, ("images/big.iso", Transport::Http, Some(1 << 26)));
+    assert_eq!(Some(view.peer), raw.stream.local_addr().ok());
+    assert_eq!(raw.reply(false).await.body.len(), 1 << 26);
+    assert!(matches!(
+        plane.next_event().await.1,
+        EventKind::FileServed {
+            bytes: 67_108_864,
+            ..
+        }
+    ));
+    assert!(plane.transfers.running().is_empty());
+    assert_eq!(
+        (plane.ended(Ending::Completed), plane.taken()),
+        (1, 1 << 26)
+    );
+
+    // Too short for the list; a part; no content at all; nothing to fetch.
+    plane.get("/f1500").await;
+    plane.get_with("/f1500", "Range: bytes=0-99").await;
+    plane.get("/f0").await;
+    plane.get("/none").await;
+    plane
+        .served
+        .ask("HEAD /f1500 HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    assert_eq!(plane.ended(Ending::Completed), 3);
+    assert_eq!(plane.taken(), (1 << 26) + 1500 + 100);
+}
+
+/// Slow readers of other files each, more of them than the memory has pieces.
+#[tokio::test]
+async fn clients_that_take_nothing_hold_little_memory() {
+    const CLIENTS: u64 = 20;
+    let plane = Plane::with_memory(16 * PIECE).await;
+    let mut stuck = Vec::new();
+    for number in 0..CLIENTS {
+        sparse(&plane.dir.path().join(format!("images/{number}")), 1 << 26);
+        let mut raw = plane.served.connect().await;
+        raw.send(&format!("GET /images/{number} HTTP/1.1\r\nHost: x\r\n\r\n"))
+            .await;
+        raw.stream.readable().await.expect("under way");
+        stuck.push(raw);
+    }
+    // Until the kernel takes no more of any.
+    let mut before = 0;
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let taken = plane.taken();
+        if taken == before {
+            break;
+        }
+        before = taken;
+    }
+    let stats = plane.cache.stats();
+    assert_eq!(plane.transfers.running().len(), CLIENTS as usize);
+    // What is kept, a quarter of that, and two pieces each; a client that keeps up has up to 32.
+    let bound = (16 + 4 + 2 * CLIENTS) * PIECE;
+    assert!(stats.in_hands <= bound, "{stats:?}");
 }
 
 /// One gibibyte that takes no room on disk, with marks to find one's place by.

@@ -2,28 +2,27 @@
 
 use super::registry::Seat;
 use super::stream::{Meter, Overdue, Phase, Stream};
-use super::{Budget, Peer};
-use axum::Router;
-use axum::body::Body;
-use bytes::Bytes;
+use super::{Budget, Handler, Outgoing, Peer, Pieces};
+use axum::BoxError;
+use bytes::Buf;
 use http::{Request, Response, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io::IoSlice;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tower::ServiceExt;
 
 /// Serves one connection. Whatever ends it (the client, a deadline, a shutdown) ends only it.
 pub(super) async fn run(
     stream: Stream,
     peer: Peer,
-    router: Router,
+    handler: impl Handler,
     budget: Arc<Budget>,
     seat: Seat,
     mut stopping: watch::Receiver<bool>,
@@ -33,13 +32,12 @@ pub(super) async fn run(
     let service = {
         let meter = Arc::clone(&meter);
         hyper::service::service_fn(move |request| {
-            serve(request, peer, router.clone(), Arc::clone(&meter))
+            serve(request, peer, handler.clone(), Arc::clone(&meter))
         })
     };
     let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        // hyper starts this clock while a connection rests, too; the finer deadlines are ours.
-        .header_read_timeout(budget.idle + budget.headers)
+        // Its clock runs while the end of the response before is still leaving. Ours does not.
+        .header_read_timeout(None)
         .title_case_headers(true)
         .half_close(true)
         .keep_alive(true)
@@ -99,37 +97,82 @@ enum End {
 }
 
 async fn serve(
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
     peer: Peer,
-    router: Router,
+    handler: impl Handler,
     meter: Arc<Meter>,
 ) -> Result<Response<Metered>, Infallible> {
-    meter.enter(Phase::Serving);
+    let request_number = meter.request();
     let agent = request.headers().get(header::USER_AGENT);
     if agent.is_some_and(|agent| agent.as_bytes().starts_with(b"GRUB")) {
         meter.set_grub();
     }
-    request.extensions_mut().insert(peer);
-    let response = router.oneshot(request.map(Body::new)).await?;
+    let response = handler.handle(request, peer).await;
     meter.enter(Phase::Sending);
-    Ok(response.map(|body| Metered { body, meter }))
+    let rest = Arc::new(Rest {
+        meter,
+        request_number,
+    });
+    Ok(response.map(|body| Metered { body, rest }))
 }
 
-/// A response body that tells the meter when hyper is done with it.
+/// A response body that tells the meter when all of it has left.
 struct Metered {
-    body: Body,
+    body: Outgoing,
+    rest: Arc<Rest>,
+}
+
+/// What a client has not yet been sent of a response, be it in a body or on its way to the socket.
+struct Rest {
     meter: Arc<Meter>,
+    request_number: u64,
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.meter.answered(self.request_number);
+    }
+}
+
+/// Octets on their way to the socket.
+struct Leaving {
+    pieces: Pieces,
+    _rest: Arc<Rest>,
+}
+
+impl Buf for Leaving {
+    fn remaining(&self) -> usize {
+        self.pieces.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.pieces.chunk()
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.pieces.chunks_vectored(slices)
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.pieces.advance(count);
+    }
 }
 
 impl http_body::Body for Metered {
-    type Data = Bytes;
-    type Error = axum::Error;
+    type Data = Leaving;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+    ) -> Poll<Option<Result<Frame<Leaving>, BoxError>>> {
+        let next = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let rest = &self.rest;
+        let leaving = |pieces| Leaving {
+            pieces,
+            _rest: Arc::clone(rest),
+        };
+        Poll::Ready(next.map(|frame| frame.map(|frame| frame.map_data(leaving))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -138,12 +181,6 @@ impl http_body::Body for Metered {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-impl Drop for Metered {
-    fn drop(&mut self) {
-        self.meter.enter(Phase::Idle);
     }
 }
 

@@ -8,6 +8,7 @@
 //! so that a flood on the boot network never takes the people's pages along.
 
 mod connection;
+mod outgoing;
 mod registry;
 mod stream;
 #[cfg(test)]
@@ -16,6 +17,9 @@ pub(crate) mod testing;
 mod tests;
 
 use axum::Router;
+use http::{Request, Response};
+use hyper::body::Incoming;
+pub use outgoing::{Outgoing, Pieces, Taken};
 use registry::Registry;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,8 +28,9 @@ use stream::Stream;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tower::ServiceExt;
 
-/// Both ends of the connection a request came by; in the extensions of every request.
+/// Both ends of the connection a request came by; in the extensions of a router's requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
     /// The client's address; `None` on a unix socket.
@@ -33,6 +38,24 @@ pub struct Peer {
     /// The address the client connected to: what a rendered script must name as the server
     /// (protocol.md F.5); `None` on a unix socket.
     pub local: Option<SocketAddr>,
+}
+
+/// Whoever answers the requests of a listener; cloned for each of them.
+pub trait Handler: Clone + Send + 'static {
+    /// The answer to one request.
+    fn handle(
+        self,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> impl Future<Output = Response<Outgoing>> + Send;
+}
+
+impl Handler for Router {
+    async fn handle(self, mut request: Request<Incoming>, peer: Peer) -> Response<Outgoing> {
+        request.extensions_mut().insert(peer);
+        let Ok(response) = self.oneshot(request).await;
+        response.map(Outgoing::Routed)
+    }
 }
 
 /// How many connections one plane may hold, and how long each may take over what.
@@ -112,11 +135,11 @@ impl From<UnixListener> for Socket {
     }
 }
 
-/// Serves the router until `shutdown` resolves, then lets responses under way finish within
+/// Serves until `shutdown` resolves, then lets responses under way finish within
 /// [`Budget::drain`]. Nothing that a client or the accept call does ends the loop.
 pub async fn serve(
     listener: impl Into<Socket>,
-    router: Router,
+    handler: impl Handler,
     budget: Budget,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -146,7 +169,7 @@ pub async fn serve(
         let abort = connections.spawn(connection::run(
             stream,
             peer,
-            router.clone(),
+            handler.clone(),
             Arc::clone(&budget),
             seat,
             stopping.clone(),

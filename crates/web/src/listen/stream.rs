@@ -20,7 +20,7 @@ pub(super) enum Phase {
     Head,
     /// The handler has the request.
     Serving,
-    /// The response is under way.
+    /// The response is under way, the last of its octets included.
     Sending,
     /// Between two requests.
     Idle,
@@ -37,6 +37,7 @@ pub(super) struct Meter {
 struct State {
     phase: Phase,
     since: Instant,
+    requests: u64,
     stall: Option<Stall>,
     client_finished: bool,
     grub: bool,
@@ -57,6 +58,7 @@ impl Meter {
             state: Mutex::new(State {
                 phase: Phase::Fresh,
                 since: Instant::now(),
+                requests: 0,
                 stall: None,
                 client_finished: false,
                 grub: false,
@@ -74,6 +76,25 @@ impl Meter {
         let mut state = self.lock();
         state.phase = phase;
         state.since = Instant::now();
+    }
+
+    /// A request's header is complete; its number on this connection.
+    pub(super) fn request(&self) -> u64 {
+        let mut state = self.lock();
+        state.phase = Phase::Serving;
+        state.since = Instant::now();
+        state.requests += 1;
+        state.requests
+    }
+
+    /// Nothing is left of the answer to this request. A client that does not wait for it may be
+    /// at its next one already.
+    pub(super) fn answered(&self, request_number: u64) {
+        let mut state = self.lock();
+        if state.requests == request_number {
+            state.phase = Phase::Idle;
+            state.since = Instant::now();
+        }
     }
 
     /// Remembers that GRUB is at the other end (see [`Stream::poll_shutdown`]).

@@ -1,7 +1,6 @@
 //! Raw HTTP over loopback, octet for octet, for the tests of every router of this room.
 
-use super::{Budget, Socket, serve};
-use axum::Router;
+use super::{Budget, Handler, Socket, serve};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// A router being served on a port of its own; stops when dropped.
+/// A plane being served on a port of its own; stops when dropped.
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -17,11 +16,11 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(crate) async fn start(router: Router, budget: Budget) -> Served {
+    pub(crate) async fn start(handler: impl Handler, budget: Budget) -> Served {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let address = listener.local_addr().expect("bound");
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve(Socket::from(listener), router, budget, async {
+        let task = tokio::spawn(serve(Socket::from(listener), handler, budget, async {
             let _ = stopped.await;
         }));
         Served {

@@ -23,6 +23,7 @@ fn router() -> Router {
     };
     Router::new()
         .route("/", get(async || "hello"))
+        .route("/big", get(async || Bytes::from(vec![b'x'; BIG])))
         .route("/slow", get(slow))
         .route("/endless", get(endless))
         .route(
@@ -43,6 +44,9 @@ fn hasty() -> Budget {
         ..Budget::boot_plane()
     }
 }
+
+/// More than the kernel holds of a connection.
+const BIG: usize = 24 << 20;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: 192.168.77.2\r\n\r\n";
 
@@ -160,6 +164,26 @@ async fn a_steady_reader_is_not_cut() {
     while began.elapsed() < Duration::from_millis(1200) {
         assert!(raw.stream.read(&mut chunk).await.expect("open") > 0);
         tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Here the end is all of it: hyper has the whole body in hand at once.
+#[tokio::test]
+async fn the_end_of_a_response_may_take_longer_than_a_pause() {
+    let served = Served::start(router(), hasty()).await;
+    let mut raw = served.connect().await;
+    let mut chunk = vec![0; 1 << 17];
+    // The second request comes while the first is being answered, and is no pause either.
+    for _ in 0..2 {
+        raw.send("GET /big HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    }
+    let mut taken = 0;
+    while taken < 2 * BIG {
+        let read = raw.stream.read(&mut chunk).await.expect("open");
+        assert!(read > 0, "cut after {taken} octets");
+        taken += read;
+        // One answer needs 2 s.
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
