@@ -203,7 +203,8 @@ pub(crate) async fn build(
     let state = state
         .with_images(Arc::new(move |path| images.has_image(path)))
         .with_transfers(transfers.clone())
-        .with_drop_boxes(drop_boxes);
+        .with_drop_boxes(drop_boxes)
+        .with_cache(files.cache().clone());
     let control_path = config.control_socket();
     let control = bind::unix(&control_path).await?;
     let boot = web::boot::BootPlane::from(web::boot::BootState {

@@ -7,28 +7,37 @@ use crate::people::{Actor, PeopleState, ServerStatus};
 use crate::transfers::{Direction, Ending, Flow, Totals};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use bootfiles::{CacheStats, FileCache};
 use bootplan::Transport;
 use http::header;
 use std::fmt::{Display, Write};
 
 /// `GET /metrics`, for whoever is logged in or has an API token.
 pub(crate) async fn show(_: Actor, State(state): State<PeopleState>) -> Response {
-    let text = exposition(state.transfers.totals(), &(state.status)());
+    let memory = state.cache.as_ref().map(FileCache::stats);
+    let text = exposition(state.transfers.totals(), memory, &(state.status)());
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
-fn exposition(mut totals: Totals, status: &ServerStatus) -> String {
+fn exposition(mut totals: Totals, memory: Option<CacheStats>, status: &ServerStatus) -> String {
     // A series that appears with its first event already at 1 shows no increase to Prometheus.
-    for direction in [Direction::Read, Direction::Write] {
-        let tftp = (Transport::Tftp, direction);
-        totals.flows.entry(tftp).or_default();
+    for (transport, direction) in [
+        (Transport::Tftp, Direction::Read),
+        (Transport::Tftp, Direction::Write),
+        (Transport::Http, Direction::Read),
+    ] {
+        totals.flows.entry((transport, direction)).or_default();
         for ending in Ending::ALL {
-            totals.ended.entry((tftp.0, direction, ending)).or_default();
+            let key = (transport, direction, ending);
+            totals.ended.entry(key).or_default();
         }
     }
     let mut out = Exposition::default();
     transfers(&mut out, &totals);
+    if let Some(memory) = memory {
+        file_memory(&mut out, &memory);
+    }
     let ignored = "farrier_requests_ignored_total";
     out.family(ignored, "counter", "Requests that were not for us.");
     for (reason, count) in &status.ignored {
@@ -95,6 +104,43 @@ fn transfers(out: &mut Exposition, totals: &Totals) {
         "TFTP windows sent again.",
         tftp(|flow| flow.windows_repeated),
     );
+}
+
+fn file_memory(out: &mut Exposition, memory: &CacheStats) {
+    for (name, kind, help, value) in [
+        (
+            "farrier_cache_bytes",
+            "gauge",
+            "File contents in memory.",
+            memory.bytes,
+        ),
+        (
+            "farrier_cache_budget_bytes",
+            "gauge",
+            "Most file contents kept in memory (cache.memory_mib).",
+            memory.budget,
+        ),
+        (
+            "farrier_cache_in_hands_bytes",
+            "gauge",
+            "File contents no longer kept, still being sent.",
+            memory.in_hands,
+        ),
+        (
+            "farrier_cache_hits_total",
+            "counter",
+            "Pieces of files found in memory.",
+            memory.hits,
+        ),
+        (
+            "farrier_cache_misses_total",
+            "counter",
+            "Pieces of files read from the disk.",
+            memory.misses,
+        ),
+    ] {
+        out.single(name, kind, help, value);
+    }
 }
 
 fn word(transport: Transport) -> &'static str {

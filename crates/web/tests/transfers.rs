@@ -170,6 +170,13 @@ async fn metrics_are_for_prometheus_with_a_token_and_for_no_stranger() {
         ("farrier_tftp_retransmits_total".to_owned(), 16.0),
         ("farrier_tftp_windows_repeated_total".to_owned(), 2.0),
         (
+            "farrier_transfers_total{transport=\"http\",direction=\"read\",outcome=\"vanished\"}"
+                .to_owned(),
+            0.0,
+        ),
+        ("farrier_cache_budget_bytes".to_owned(), 1_048_576.0),
+        ("farrier_cache_hits_total".to_owned(), 0.0),
+        (
             "farrier_requests_ignored_total{reason=\"no-pxe-class\"}".to_owned(),
             412.0,
         ),

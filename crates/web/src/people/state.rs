@@ -2,6 +2,7 @@
 
 use super::auth::Auth;
 use crate::transfers::Transfers;
+use bootfiles::FileCache;
 use bootfiles::dropbox::DropBoxes;
 use bootplan::{BootMethod, Endpoint, FileRef, Profile, RelPath, Timestamp, UnassignedPolicy};
 use serde::Serialize;
@@ -28,6 +29,7 @@ pub struct PeopleState {
     closing: Arc<watch::Sender<bool>>,
     images: Option<HasImage>,
     pub(crate) transfers: Transfers,
+    pub(crate) cache: Option<FileCache>,
 }
 
 /// Whether a file of this name can be served from below the images directory.
@@ -76,6 +78,7 @@ impl PeopleState {
             closing: Arc::new(watch::Sender::new(false)),
             images: None,
             transfers: Transfers::default(),
+            cache: None,
         }
     }
 
@@ -95,6 +98,12 @@ impl PeopleState {
     /// With the drop boxes, whose uploads the pages show.
     pub fn with_drop_boxes(self, drop_boxes: DropBoxes) -> Self {
         PeopleState { drop_boxes, ..self }
+    }
+
+    /// With the memory of file contents, to tell what it holds.
+    pub fn with_cache(self, cache: FileCache) -> Self {
+        let cache = Some(cache);
+        PeopleState { cache, ..self }
     }
 
     /// The local files of this profile that cannot be served at this moment; none when nobody

@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::body::Body;
+use bootfiles::FileCache;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use std::net::SocketAddr;
@@ -64,7 +65,11 @@ impl Site {
         let store = super::empty(dir.path()).await;
         let transfers = Transfers::default();
         Site {
-            app: router(super::state(&store).with_transfers(transfers.clone())),
+            app: router(
+                super::state(&store)
+                    .with_transfers(transfers.clone())
+                    .with_cache(FileCache::new(1 << 20)),
+            ),
             store,
             transfers,
             from: 1,
