@@ -16,6 +16,8 @@ pub(crate) struct Incoming {
     unacknowledged: u16,
     /// The one ACK that a gap, or a window that came twice, is worth was sent; in-order blocks renew it.
     complained: bool,
+    /// That ACK was sent once more, since it seems to be lost.
+    insisted: bool,
     held_cr: bool,
     bytes: u64,
 }
@@ -43,6 +45,7 @@ impl Incoming {
             base: 0,
             unacknowledged: 0,
             complained: false,
+            insisted: false,
             held_cr: false,
             bytes: 0,
         }
@@ -66,6 +69,7 @@ impl Incoming {
         self.bytes += data.len() as u64;
         self.unacknowledged += 1;
         self.complained = false;
+        self.insisted = false;
         if self.mode == Mode::Netascii {
             netascii::decode(data, &mut self.held_cr, received);
         } else {
@@ -91,6 +95,12 @@ impl Incoming {
         let ahead = rollover
             .distance(self.base, block)
             .is_some_and(|distance| (1..=u64::from(self.agreed.windowsize)).contains(&distance));
+        // Once more if the sender then goes back further than asked: our ACK was lost, and we would wait for a window to end
+        // that the sender does not know to have begun.
+        if !ahead && self.complained && !self.insisted {
+            self.insisted = true;
+            return Arrived::Complaint;
+        }
         let repeated_end = self.base > 0 && self.unacknowledged == 0 && self.is_newest(block);
         if (!ahead && !repeated_end) || self.complained {
             return Arrived::Useless;

@@ -6,16 +6,15 @@
 //! ```
 //!
 //! Loss is repaired by going back to the first block not acknowledged: by the timer, and with windows once per
-//! acknowledged block when the client shows that it saw a gap.
+//! acknowledged block when the client shows that it saw a gap. `acks` says what an ACK means, `recovery` remembers what
+//! was done, `pace` cuts windows into pieces where much is lost, `filling` makes the datagrams.
 
 use std::io;
 use std::time::Instant;
 
 use crate::batch::Batch;
-use crate::blocks::{Blocks, Stopped};
-use crate::limits::{
-    DALLY, FIRST_REPEATS, Limits, REPEATS_BASE, REPEATS_PER_BLOCK, SOURCE_PATIENCE,
-};
+use crate::blocks::Blocks;
+use crate::limits::{FIRST_REPEATS, Limits, SOURCE_PATIENCE};
 use crate::options::{Agreed, negotiate};
 use crate::outcome::{Outcome, OutcomeKind, Stats};
 use crate::packet::{ErrorCode, ErrorPacket, Mode, Packet, Request, RequestKind};
@@ -23,6 +22,8 @@ use crate::source::Source;
 use crate::timer::{Fired, Timer};
 use crate::unproved::Unproved;
 
+mod acks;
+mod filling;
 mod pace;
 mod put;
 mod recovery;
@@ -208,10 +209,7 @@ impl<S: Source> Sender<S> {
                         self.recovery.go_back(now);
                         self.first_due = true;
                     }
-                    Fired::Resend => {
-                        self.go_back(now);
-                        self.recovery.went_back = false;
-                    }
+                    Fired::Resend => self.resend(now),
                 }
             }
         }
@@ -341,96 +339,6 @@ impl<S: Source> Sender<S> {
         self.base
     }
 
-    fn handle_ack(&mut self, now: Instant, number: u16) {
-        let Some(delta) = self.agreed.rollover.distance(self.base, number) else {
-            return;
-        };
-        match self.phase {
-            Phase::Offered if number == 0 => {
-                self.unproved = None;
-                self.phase = Phase::Sending;
-                self.first_due = false;
-                self.next_window(now);
-                self.timer.progress(now);
-            }
-            Phase::Offered | Phase::Dallying { .. } | Phase::Closed => {}
-            Phase::Sending if delta == 0 => self.handle_duplicate(now),
-            Phase::Sending => self.advance(now, delta),
-        }
-    }
-
-    /// An ACK of `base` again. With single blocks it is ignored, and the timer runs on: RFC 1123 section
-    /// 4.2.3.1. With windows the client saw a gap right after it; EDK2 says so for every further block.
-    fn handle_duplicate(&mut self, now: Instant) {
-        if self.agreed.windowsize == 1 || self.recovery.is_too_early(now) {
-            return;
-        }
-        if self.recovery.expected_duplicates > 0 {
-            self.recovery.expected_duplicates -= 1;
-        } else if !self.recovery.went_back && self.next > self.base + 1 {
-            self.go_back_for_ack(now);
-        }
-    }
-
-    fn advance(&mut self, now: Instant, delta: u64) {
-        let outstanding = self.next - 1 - self.base;
-        if delta > outstanding {
-            return; // stale, or a block that was never sent
-        }
-        self.unproved = None;
-        self.base += delta;
-        self.blocks.release(self.base);
-        self.counted = false;
-        if let Some(waiting) = &mut self.waiting {
-            waiting.since = now;
-        }
-        self.stats.bytes += delta * u64::from(self.agreed.blksize);
-        if let Some((last, octets)) = self.last.filter(|(last, _)| *last == self.base) {
-            self.stats.bytes = (last - 1) * u64::from(self.agreed.blksize) + octets;
-            self.outcome = Some(OutcomeKind::Completed);
-            self.first_due = false;
-            self.waiting = None;
-            self.phase = Phase::Dallying { until: now + DALLY };
-            return;
-        }
-        if delta == outstanding {
-            self.next_window(now);
-            self.timer.progress(now);
-        } else {
-            self.recovery.settle();
-            self.timer.progress(now);
-            if !self.recovery.is_too_early(now) {
-                // It stopped short, a block was lost: this is the one going back of the new base.
-                self.go_back_for_ack(now);
-            }
-        }
-        if !self.may_repeat() {
-            self.timer.slow_down(now);
-        }
-    }
-
-    /// All in flight was acknowledged.
-    fn next_window(&mut self, now: Instant) {
-        if let Some(sample) = self.recovery.next_window(now) {
-            self.timer.measured(sample);
-        }
-        self.pace.begin(self.base);
-    }
-
-    /// The client's ACK showed a gap right after `base`.
-    fn go_back_for_ack(&mut self, now: Instant) {
-        if self.may_repeat() {
-            self.pace.gap(self.base);
-            self.go_back(now);
-            self.recovery.went_back = true;
-        }
-    }
-
-    /// Whether the budget of repeats lasts.
-    fn may_repeat(&self) -> bool {
-        self.stats.retransmits < REPEATS_BASE + REPEATS_PER_BLOCK * self.base
-    }
-
     fn handle_error(&mut self, error: ErrorPacket) {
         if self.outcome.is_some() {
             return;
@@ -484,16 +392,9 @@ impl<S: Source> Sender<S> {
     fn queue_first(&mut self) {
         if self.first_sent && self.first_repeats < FIRST_REPEATS {
             self.first_repeats += 1;
-            self.recovery.repeat_first();
+            self.recovery.repeat();
             self.first_due = true;
         }
-    }
-
-    fn go_back(&mut self, now: Instant) {
-        self.recovery.go_back(now);
-        self.pace.begin(self.base);
-        self.stats.windows_repeated += 1;
-        self.next = self.base + 1;
     }
 
     fn close(&mut self, kind: OutcomeKind) {
@@ -501,137 +402,6 @@ impl<S: Source> Sender<S> {
         self.first_due = false;
         self.waiting = None;
         self.phase = Phase::Closed;
-    }
-
-    /// Makes `batch` the opening, or block 1 again.
-    fn fill_first(&mut self, now: Instant, batch: &mut Batch) {
-        if !self.opening.is_empty() {
-            batch.set_packet(|out| out.extend_from_slice(&self.opening));
-        } else {
-            let blksize = self.agreed.blksize;
-            batch.begin(blksize);
-            let first = Blocks::new(self.mode).fill(&self.source, 1, 1, blksize, batch);
-            match first.stopped {
-                None => batch.push_header(self.agreed.rollover.wire(1)),
-                Some(stopped) => {
-                    batch.clear();
-                    // One that has to be waited for is left to the next repetition.
-                    if stopped.error.kind() != io::ErrorKind::WouldBlock {
-                        self.fail(&stopped.error);
-                    }
-                    return;
-                }
-            }
-        }
-        if !self.spend(batch.octets()) {
-            batch.clear();
-            return;
-        }
-        if self.first_sent {
-            self.stats.retransmits += 1;
-        }
-        self.recovery.sent(now, !self.first_sent);
-        self.first_sent = true;
-    }
-
-    /// Fills `batch` with the next blocks of the window.
-    fn fill_window(&mut self, now: Instant, batch: &mut Batch, max_count: usize) {
-        let may_send = self.phase == Phase::Sending
-            && self.next <= self.window_end()
-            && self.wants().is_none();
-        let full = HEADER + usize::from(self.agreed.blksize);
-        // Before the client proved its address there is one block at a time: see `spend`.
-        if !may_send || !self.fits(full) {
-            return;
-        }
-        let window = usize::try_from(self.window_end() + 1 - self.next).unwrap_or(usize::MAX);
-        let allowed = usize::try_from(self.pace.allows(now, self.base)).unwrap_or(usize::MAX);
-        let count = window
-            .min(allowed)
-            .min(max_count)
-            .min((DATAGRAM_CAP / full).max(1));
-        if count == 0 {
-            return;
-        }
-        batch.begin(self.agreed.blksize);
-        let blksize = self.agreed.blksize;
-        let filled = self
-            .blocks
-            .fill(&self.source, self.next, count, blksize, batch);
-        if filled.blocks > 0 {
-            self.end_waiting(now);
-            self.add_headers(now, batch, filled.blocks);
-        }
-        match filled.stopped {
-            Some(stopped) if stopped.error.kind() == io::ErrorKind::WouldBlock => {
-                self.wait(now, &stopped);
-            }
-            Some(stopped) => self.fail(&stopped.error),
-            None => {}
-        }
-    }
-
-    /// The next `count` blocks go out, their content is in `batch`.
-    fn add_headers(&mut self, now: Instant, batch: &mut Batch, count: usize) {
-        for _ in 0..count {
-            batch.push_header(self.agreed.rollover.wire(self.next));
-            if self.next <= self.highest {
-                self.stats.retransmits += 1;
-            } else if !self.counted {
-                self.counted = true;
-                self.stats.windows += 1;
-            }
-            self.next += 1;
-        }
-        self.recovery.sent(now, self.next - 1 > self.highest);
-        self.highest = self.highest.max(self.next - 1);
-        let before = (count - 1) * usize::from(self.agreed.blksize);
-        let content = batch.content() - before;
-        if content < usize::from(self.agreed.blksize) {
-            self.last = Some((self.next - 1, content as u64));
-        }
-        self.first_sent = true;
-        self.spend(batch.octets());
-        let more = self.next <= self.window_end();
-        let pause = self.timer.round_trip();
-        self.pace.sent(now, count as u64, more, pause);
-        self.timer.sent_more(now);
-    }
-
-    fn wait(&mut self, now: Instant, stopped: &Stopped) {
-        let since = self.waiting.take().map_or(now, |waiting| waiting.since);
-        self.waiting = Some(Waiting {
-            offset: stopped.offset,
-            since,
-            again: false,
-        });
-    }
-
-    /// The content is there: the time that passed was not the client's.
-    fn end_waiting(&mut self, now: Instant) {
-        if let Some(waiting) = self.waiting.take() {
-            self.timer
-                .forgive(now.saturating_duration_since(waiting.since));
-        }
-    }
-
-    fn window_end(&self) -> u64 {
-        let end = self.base + u64::from(self.agreed.windowsize);
-        self.last.map_or(end, |(last, _)| end.min(last))
-    }
-
-    /// Whether a datagram of this size may go out: before the client proved its address there is a budget.
-    fn fits(&self, size: usize) -> bool {
-        self.unproved
-            .as_ref()
-            .is_none_or(|unproved| unproved.fits(size))
-    }
-
-    /// Takes a datagram from that budget, if it fits.
-    fn spend(&mut self, size: usize) -> bool {
-        self.unproved
-            .as_mut()
-            .is_none_or(|unproved| unproved.spend(size))
     }
 
     fn fail(&mut self, error: &std::io::Error) {
@@ -644,9 +414,3 @@ impl<S: Source> Sender<S> {
         });
     }
 }
-
-/// Octets in front of a block's content.
-const HEADER: usize = 4;
-
-/// Most octets that one send takes: what UDP over IPv4 carries.
-const DATAGRAM_CAP: usize = 65_507;

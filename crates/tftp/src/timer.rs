@@ -114,6 +114,13 @@ impl Timer {
         self.deadline = now + self.first;
     }
 
+    /// What the timer that just fired made go out was only a probe: the same interval again.
+    pub(crate) fn again(&mut self, now: Instant) {
+        self.sent -= 1;
+        self.interval /= 2;
+        self.deadline = (now + self.interval).min(self.end());
+    }
+
     /// Some more of a window went out, later than the rest.
     pub(crate) fn sent_more(&mut self, now: Instant) {
         self.deadline = (now + self.interval).min(self.end());

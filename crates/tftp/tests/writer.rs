@@ -126,6 +126,20 @@ fn a_gap_is_answered_once_with_what_is_here() {
     assert_eq!(again, [ack(5)]);
 }
 
+/// The complaint was lost: the client goes back further than it was asked to, and its window ends elsewhere than ours.
+#[test]
+fn a_complaint_that_was_lost_is_sent_once_more() {
+    let mut written = Written::start("windowsize=8");
+    written.transmit();
+    for number in 1..=3 {
+        assert!(written.handle(&block(number, &FULL)).is_empty());
+    }
+    assert_eq!(written.handle(&block(5, &FULL)), [ack(3)]);
+    assert!(written.handle(&block(6, &FULL)).is_empty());
+    assert_eq!(written.handle(&block(1, &FULL)), [ack(3)]);
+    assert!(written.handle(&block(2, &FULL)).is_empty(), "once");
+}
+
 #[test]
 fn silence_is_asked_into_and_ends_in_a_timeout() {
     let mut written = Written::start("");
