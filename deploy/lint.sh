@@ -44,7 +44,7 @@ arrows() {
         [farrier]="bootfiles bootplan proxydhcp store tftp web"
         [testkit]="bootplan proxydhcp tftp"
         [lab]="bootplan"
-        [bench]="lab"
+        [bench]="lab testkit"
     )
     for manifest in crates/*/Cargo.toml deploy/*/Cargo.toml; do
         room=$(basename "$(dirname "$manifest")")

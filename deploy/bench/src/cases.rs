@@ -43,8 +43,7 @@ pub(crate) enum Work {
     Http(Http),
     /// So many forged requests, so many a second, and a real client among them.
     Flood(usize, u32),
-    /// So many machines, all the way: OFFER, loader over TFTP, kernel and initial RAM disk over
-    /// HTTP.
+    /// So many machines, all the way from DISCOVER to the last byte of the initial RAM disk.
     Boot(usize),
 }
 
@@ -61,6 +60,8 @@ pub(crate) enum File {
     Mib,
     /// 4 MiB.
     Kernel,
+    /// 16 MiB.
+    Ramdisk,
     /// 64 MiB.
     Initrd,
     /// 512 MiB, over HTTP only.
@@ -184,6 +185,7 @@ fn size(file: File) -> &'static str {
         File::Quarter => "256 KiB",
         File::Mib | File::Loader => "1 MiB",
         File::Kernel => "4 MiB",
+        File::Ramdisk => "16 MiB",
         File::Initrd => "64 MiB",
         File::Image => "512 MiB",
     }

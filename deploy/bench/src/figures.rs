@@ -2,6 +2,7 @@
 
 use crate::cases::Tftp;
 use crate::client::Outcome;
+use crate::client::boot::AskedOutcome;
 use crate::client::dhcp::DhcpOutcome;
 use crate::client::flood::FloodOutcome;
 use crate::client::http::HttpOutcome;
@@ -122,21 +123,22 @@ pub(crate) fn flood(outcome: &FloodOutcome, base: Usage, peak: Usage) -> Figures
     ])
 }
 
-/// Of machines that go all the way, one step after the other; `cpu` is for each machine.
+/// Of machines that go all the way, all switched on at once; `cpu` is for each machine.
 pub(crate) fn boot(
-    offers: &DhcpOutcome,
-    loader: &Outcome,
-    files: &[HttpOutcome],
+    asked: &AskedOutcome,
+    fetched: &Outcome,
+    failed: usize,
     cpu: Duration,
 ) -> Figures {
-    let http: Duration = files.iter().map(|f| f.wall).sum();
-    let failed = offers.lost + loader.failed + files.iter().map(|f| f.failed).sum::<usize>();
+    // Nobody fetches before all know what to fetch.
+    let whole = |end: &Duration| (asked.wall + *end).as_secs_f64();
+    let seconds: Vec<f64> = fetched.ends.iter().map(whole).collect();
     Figures::from([
-        ("wall_s", (offers.wall + loader.wall + http).as_secs_f64()),
-        ("offer_ms", offers.wall.as_secs_f64() * 1e3),
-        ("tftp_s", loader.wall.as_secs_f64()),
-        ("http_s", http.as_secs_f64()),
+        ("p50_s", percentile(&seconds, 0.5).unwrap_or(f64::NAN)),
+        ("p99_s", percentile(&seconds, 0.99).unwrap_or(f64::NAN)),
+        ("offer_ms", asked.wall.as_secs_f64() * 1e3),
         ("cpu_ms", cpu.as_secs_f64() * 1e3),
+        ("request_repeats", fetched.stats.request_repeats as f64),
         ("failed", failed as f64),
     ])
 }
@@ -145,6 +147,22 @@ pub(crate) fn boot(
 mod tests {
     use super::*;
     use crate::cases::{Work, all};
+
+    #[test]
+    fn a_machines_boot_is_its_asking_and_its_fetching() {
+        let asked = AskedOutcome {
+            wall: Duration::from_millis(250),
+            ..AskedOutcome::default()
+        };
+        let fetched = Outcome {
+            ends: vec![Duration::from_secs(2), Duration::from_secs(3)],
+            ..Outcome::default()
+        };
+        let figures = super::boot(&asked, &fetched, 1, Duration::from_millis(7));
+        let [p50, last] = ["p50_s", "p99_s"].map(|key| figures[key]);
+        assert_eq!((p50, last), (2.25, 3.25));
+        assert_eq!((figures["cpu_ms"], figures["failed"]), (7.0, 1.0));
+    }
 
     #[test]
     fn a_fetch_that_failed_took_longer_than_any_that_did_not() {

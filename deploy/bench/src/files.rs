@@ -48,6 +48,8 @@ pub(crate) struct Files {
     pub mib: Content,
     /// 4 MiB: a small kernel.
     pub kernel: Content,
+    /// 16 MiB: a small initial RAM disk.
+    pub ramdisk: Content,
     /// 64 MiB: an initial RAM disk.
     pub initrd: Content,
 }
@@ -61,6 +63,7 @@ impl Files {
             quarter: Content::new("images/256k", 256 << 10),
             mib: Content::new("images/1m", 1 << 20),
             kernel: Content::new("images/4m", 4 << 20),
+            ramdisk: Content::new("images/16m", 16 << 20),
             initrd: Content::new("images/64m", 64 << 20),
         }
     }
@@ -76,6 +79,7 @@ impl Files {
             &self.quarter,
             &self.mib,
             &self.kernel,
+            &self.ramdisk,
             &self.initrd,
         ];
         all.into_iter().try_for_each(|content| content.put(root))

@@ -16,6 +16,7 @@ use lab::process::run;
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Which of the two pairs a case uses.
@@ -94,8 +95,8 @@ impl Site {
     /// # Errors
     /// What `work` says, and when the namespace cannot be entered.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        let path = format!("/run/netns/{}", self.load.0);
-        let namespace = File::open(&path).with_context(|| format!("open {path}"))?;
+        let path = self.load.file();
+        let namespace = File::open(&path).with_context(|| format!("open {}", path.display()))?;
         std::thread::scope(|scope| {
             let thread = scope.spawn(move || {
                 setns(&namespace, CloneFlags::CLONE_NEWNET).context("enter the load's network")?;
@@ -118,6 +119,11 @@ impl Station {
     /// The load's interface towards this server.
     pub(crate) fn interface(&self) -> String {
         format!("v{}", self.index)
+    }
+
+    /// The file that stands for its network namespace.
+    pub(crate) fn namespace_file(&self) -> PathBuf {
+        self.namespace.file()
     }
 
     /// What is put before a command to have it run here.
@@ -172,6 +178,10 @@ impl Namespace {
         let namespace = Self(name.to_owned());
         namespace.ip("link set lo up")?;
         Ok(namespace)
+    }
+
+    fn file(&self) -> PathBuf {
+        std::path::Path::new("/run/netns").join(&self.0)
     }
 
     fn ip(&self, words: &str) -> Result<()> {

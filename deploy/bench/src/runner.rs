@@ -3,10 +3,10 @@
 
 use crate::cases::{Case, Dhcp, File, Http, Tftp, Work};
 use crate::client::dhcp::{self, DhcpLoad, DhcpOutcome};
-use crate::client::flood;
 use crate::client::http::{self, HttpLoad, HttpOutcome};
 use crate::client::session::Ask;
-use crate::client::{self, Load, Outcome};
+use crate::client::{self, Load, Outcome, Want};
+use crate::client::{boot, flood};
 use crate::figures;
 use crate::files::{Content, Files, IMAGE, IMAGE_TIMES};
 use crate::group::{Usage, machine_busy};
@@ -279,16 +279,16 @@ impl<'a> Runner<'a> {
             Work::Dhcp(dhcp) => figures::dhcp(&self.dhcp(kind, dhcp)?, cost(SETTLE_JOURNAL)?),
             Work::Http(http) => figures::http(&self.http(kind, http, false)?, cost(SETTLE)?),
             Work::Flood(requests, rate) => {
-                let knock = Tftp::knock();
                 let real = Load {
                     limit: Duration::from_secs(10),
-                    content: &self.files.quarter.bytes,
-                    ask: Ask {
-                        name: self.files.quarter.name,
-                        timer: Duration::from_secs(1),
-                        ..self.load(kind, &knock).ask
-                    },
-                    ..self.load(kind, &knock)
+                    ..self.load(
+                        kind,
+                        &Tftp {
+                            file: File::Quarter,
+                            timer: Duration::from_secs(1),
+                            ..Tftp::knock()
+                        },
+                    )
                 };
                 let flood = || self.site.run(|| flood::run(&real, *requests, *rate));
                 let (outcome, peak) = self.watched(server, flood)?;
@@ -298,32 +298,20 @@ impl<'a> Runner<'a> {
                 figures::flood(&outcome, base, peak)
             }
             Work::Boot(machines) => {
-                let offers = Dhcp {
-                    asks: *machines,
-                    pace: dhcp::Pace::AtOnce(*machines),
-                    known: 0,
-                };
-                let loader = Tftp {
-                    clients: *machines,
-                    file: File::Loader,
-                    file_windowless: File::Loader,
-                    timer: Duration::from_secs(1),
-                    limit: Duration::from_secs(60),
-                    window: 4,
-                    blksize: 1468,
-                    ..Tftp::knock()
-                };
-                let fetch = |file| Http {
-                    connections: *machines,
-                    requests: 1,
-                    file,
-                };
-                let offers = self.dhcp(kind, &offers)?;
-                let loader = self.tftp(kind, &loader)?;
-                let kernel = self.http(kind, &fetch(File::Kernel), false)?;
-                let initrd = self.http(kind, &fetch(File::Initrd), false)?;
+                let station = &self.stations[&kind];
+                let (interface, server) = (station.interface(), station.address(Path::Veth));
+                let loader = self.files.loader.name;
+                let asked = self
+                    .site
+                    .run(|| boot::run(&interface, *machines, server, loader))?;
+                if let Some(failure) = &asked.first_failure {
+                    eprintln!("  {}: a machine was not told: {failure}", kind.name());
+                }
+                let load = self.boot_files(kind, asked.told);
+                let fetched = self.site.run(|| client::run(&load))?;
                 let cpu = cost(SETTLE_JOURNAL)? / u32::try_from(*machines)?;
-                figures::boot(&offers, &loader, &[kernel, initrd], cpu)
+                let failed = machines - fetched.ends.len();
+                figures::boot(&asked, &fetched, failed, cpu)
             }
         })
     }
@@ -331,6 +319,33 @@ impl<'a> Runner<'a> {
     fn tftp(&self, kind: Kind, tftp: &Tftp) -> Result<Outcome> {
         let load = self.load(kind, tftp);
         self.site.run(|| client::run(&load))
+    }
+
+    /// What a machine fetches once it was told what to boot: the loader as UEFI firmware does,
+    /// kernel and initial RAM disk as iPXE does.
+    fn boot_files(&self, kind: Kind, machines: usize) -> Load<'_> {
+        let want = |file, blksize, window| Want {
+            ask: Ask {
+                name: self.content(file).name,
+                blksize,
+                window,
+                timer: Duration::from_secs(1),
+                ack_every_gap: window > 1,
+            },
+            content: &self.content(file).bytes,
+        };
+        let files = vec![
+            want(File::Loader, 1468, 4),
+            want(File::Kernel, 1432, 1),
+            want(File::Ramdisk, 1432, 1),
+        ];
+        Load {
+            clients: machines,
+            fetches: files.len(),
+            files,
+            limit: Duration::from_secs(120),
+            ..self.load(kind, &Tftp::knock())
+        }
     }
 
     fn load(&self, kind: Kind, tftp: &Tftp) -> Load<'_> {
@@ -348,14 +363,16 @@ impl<'a> Runner<'a> {
             path: tftp.path,
             clients: tftp.clients,
             fetches,
-            ask: Ask {
-                name: content.name,
-                blksize: tftp.blksize,
-                window: tftp.window,
-                timer: tftp.timer,
-                ack_every_gap: tftp.ack_every_gap,
-            },
-            content: &content.bytes,
+            files: vec![Want {
+                ask: Ask {
+                    name: content.name,
+                    blksize: tftp.blksize,
+                    window: tftp.window,
+                    timer: tftp.timer,
+                    ack_every_gap: tftp.ack_every_gap,
+                },
+                content: &content.bytes,
+            }],
             gro: tftp.gro,
             impairments: tftp.impairments,
             limit: tftp.limit,
@@ -423,6 +440,7 @@ impl<'a> Runner<'a> {
             File::Quarter => &self.files.quarter,
             File::Mib => &self.files.mib,
             File::Kernel => &self.files.kernel,
+            File::Ramdisk => &self.files.ramdisk,
             File::Initrd | File::Image => &self.files.initrd,
         }
     }

@@ -142,7 +142,7 @@ impl Server {
         station: &Station,
         places: &Places,
     ) -> Result<Self> {
-        let group = Group::add(&places.name, kind.name())?;
+        let group = Group::add(&places.name, kind.name(), &station.namespace_file())?;
         let dir = places.run.join(kind.name());
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
@@ -241,7 +241,8 @@ fn arguments(kind: Kind, role: Role, places: &Places, dir: &Path, to: &mut Comma
                 fs::write(&hosts, dnsmasq_hosts(known))
                     .with_context(|| format!("write {}", hosts.display()))?;
                 to.args(["--quiet-dhcp", "--interface=eth0", "--leasefile-ro"])
-                    .arg("--dhcp-range=10.88.0.0,proxy,255.255.0.0")
+                    // Its own net, and the one its machines have their leases from.
+                    .arg("--dhcp-range=10.88.0.0,proxy,255.254.0.0")
                     .arg("--pxe-service=X86-64_EFI,bench,snponly.efi")
                     .arg(format!("--dhcp-hostsfile={}", hosts.display()));
             }

@@ -50,11 +50,11 @@ pub(super) const FLOOD: &[Column] = &[
     column("threads", "threads", false),
 ];
 pub(super) const BOOT: &[Column] = &[
-    column("wall_s", "s", false),
-    column("offer_ms", "OFFERs ms", false),
-    column("tftp_s", "TFTP s", false),
-    column("http_s", "HTTP s", false),
-    column("cpu_ms", "CPU ms/machine", false),
+    column("p50_s", "p50 s", true),
+    column("p99_s", "last s", true),
+    column("offer_ms", "DHCP ms", true),
+    column("cpu_ms", "CPU ms/machine", true),
+    column("request_repeats", "RRQ again", false),
     column("failed", "failed", false),
 ];
 pub(super) const LOSS: &[Column] = &[

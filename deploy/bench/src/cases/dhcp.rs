@@ -50,10 +50,10 @@ pub(super) fn dhcp() -> Vec<Case> {
 pub(super) fn boot() -> Case {
     Case {
         name: "h_boot32",
-        what:
-            "32 machines all the way: OFFER, 1 MiB over TFTP (window 4), 4 MiB and 64 MiB over HTTP"
-                .into(),
-        servers: vec![Kind::Farrier],
+        what: "32 UEFI machines at once, all the way: DISCOVER, port 4011 where asked to, then by \
+               TFTP 1 MiB (window 4), 4 MiB and 16 MiB (window 1)"
+            .into(),
+        servers: vec![Kind::Farrier, Kind::Dnsmasq],
         rounds_of_five: 3,
         quick: true,
         columns: BOOT,

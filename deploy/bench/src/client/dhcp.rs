@@ -135,7 +135,11 @@ impl State {
     }
 }
 
-fn socket(interface: &str) -> Result<UdpSocket> {
+/// Port 68 of machines that have no address yet.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(crate) fn socket(interface: &str) -> Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).context("socket")?;
     nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBufForce, &(4 << 20))
         .context("SO_RCVBUFFORCE")?;

@@ -30,7 +30,8 @@ pub(crate) fn run(real: &Load<'_>, requests: usize, rate: u32) -> Result<FloodOu
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let flood = scope.spawn(|| {
-            let sent = send(real.server, real.ask.name, requests, rate);
+            let name = real.files[0].ask.name;
+            let sent = send(real.server, name, requests, rate);
             over.store(true, Ordering::Relaxed);
             sent
         });

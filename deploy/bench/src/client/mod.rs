@@ -1,5 +1,6 @@
 //! The load: many TFTP clients in one thread, which must be cheaper than any server.
 
+pub(crate) mod boot;
 pub(crate) mod dhcp;
 pub(crate) mod flood;
 pub(crate) mod http;
@@ -28,10 +29,8 @@ pub(crate) struct Load<'a> {
     pub clients: usize,
     /// Fetches of each client, one after the other.
     pub fetches: usize,
-    /// What is asked for.
-    pub ask: Ask,
-    /// What must come.
-    pub content: &'a [u8],
+    /// What they are: in this order, and again from the beginning.
+    pub files: Vec<Want<'a>>,
     /// Take segmented datagrams whole, as a NIC with UDP GSO at the server's end has it.
     pub gro: bool,
     /// The cable.
@@ -42,6 +41,15 @@ pub(crate) struct Load<'a> {
     pub raw: bool,
 }
 
+/// One file that a client wants.
+#[derive(Clone, Debug)]
+pub(crate) struct Want<'a> {
+    /// How it is asked for.
+    pub ask: Ask,
+    /// What must come.
+    pub content: &'a [u8],
+}
+
 /// What came of a load.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
@@ -49,6 +57,8 @@ pub(crate) struct Outcome {
     pub wall: Duration,
     /// Of every completed fetch, from its first request on.
     pub times: Vec<Duration>,
+    /// From the beginning until a client had everything, for each client that got it.
+    pub ends: Vec<Duration>,
     /// Content bytes of completed fetches.
     pub bytes: u64,
     /// Fetches that did not complete.
@@ -73,6 +83,7 @@ pub(crate) fn run(load: &Load<'_>) -> Result<Outcome> {
         late: VecDeque::new(),
         outcome: Outcome::default(),
         running: 0,
+        began: Instant::now(),
     };
     engine.run()
 }
@@ -86,6 +97,7 @@ struct Engine<'a> {
     late: VecDeque<Held>,
     outcome: Outcome,
     running: usize,
+    began: Instant,
 }
 
 struct Client<'a> {
@@ -135,11 +147,11 @@ impl<'a> Engine<'a> {
             });
         }
         // All sockets first: a storm begins at once.
-        let began = Instant::now();
         for n in 0..self.load.clients {
             self.open(n)?;
         }
-        let began = began.max(Instant::now());
+        let began = Instant::now();
+        self.began = began;
         for n in 0..self.load.clients {
             self.begin(n, Instant::now())?;
         }
@@ -173,9 +185,16 @@ impl<'a> Engine<'a> {
         Ok(std::mem::take(&mut self.outcome))
     }
 
+    /// What client `n` fetches now.
+    fn want(&self, n: usize) -> &'a Want<'a> {
+        let load = self.load;
+        let done = load.fetches - self.clients[n].left;
+        &load.files[done % load.files.len()]
+    }
+
     /// A fresh socket, from a new port as firmware uses.
     fn open(&mut self, n: usize) -> Result<()> {
-        let load = self.load;
+        let (load, want) = (self.load, self.want(n));
         let own = (load.clients > 1).then(|| load.path.client(n));
         let socket = ClientSocket::open(own, load.gro)?;
         self.epoll
@@ -183,8 +202,8 @@ impl<'a> Engine<'a> {
             .context("epoll_ctl")?;
         let now = Instant::now();
         let talk = match load.raw {
-            false => Talk::Tftp(Session::start(&load.ask, load.content, now)),
-            true => Talk::Raw(Raw::start(load, now)),
+            false => Talk::Tftp(Session::start(&want.ask, want.content, now)),
+            true => Talk::Raw(Raw::start(want, now)),
         };
         self.clients[n].fetch = Some(Fetch { socket, talk });
         self.running += 1;
@@ -193,13 +212,13 @@ impl<'a> Engine<'a> {
 
     /// Sends the request; the time of the fetch begins here.
     fn begin(&mut self, n: usize, now: Instant) -> Result<()> {
-        let load = self.load;
+        let (load, want) = (self.load, self.want(n));
         let Some(fetch) = &mut self.clients[n].fetch else {
             return Ok(());
         };
         fetch.talk = match load.raw {
-            false => Talk::Tftp(Session::start(&load.ask, load.content, now)),
-            true => Talk::Raw(Raw::start(load, now)),
+            false => Talk::Tftp(Session::start(&want.ask, want.content, now)),
+            true => Talk::Raw(Raw::start(want, now)),
         };
         fetch.socket.ask(load.server, &fetch.talk.request())
     }
@@ -303,6 +322,7 @@ impl<'a> Engine<'a> {
     }
 
     fn done(&mut self, n: usize, now: Instant) -> Result<()> {
+        let length = self.want(n).content.len() as u64;
         let client = &mut self.clients[n];
         client.left -= 1;
         let Some(fetch) = client.fetch.take() else {
@@ -310,7 +330,10 @@ impl<'a> Engine<'a> {
         };
         self.running -= 1;
         let more = client.left > 0;
-        self.outcome.bytes += self.load.content.len() as u64;
+        if !more {
+            self.outcome.ends.push(now - self.began);
+        }
+        self.outcome.bytes += length;
         self.outcome.times.push(now - fetch.talk.began());
         self.outcome.stats.add(&fetch.talk.stats());
         drop(fetch);
@@ -395,14 +418,14 @@ impl Talk<'_> {
 }
 
 impl Raw {
-    fn start(load: &Load<'_>, now: Instant) -> Self {
-        let blksize = u64::from(load.ask.blksize);
+    fn start(want: &Want<'_>, now: Instant) -> Self {
+        let blksize = u64::from(want.ask.blksize);
         let mut raw = Self {
             began: now,
             moved: now,
-            size: load.ask.blksize + 4,
-            window: u64::from(load.ask.window),
-            left: load.content.len() as u64 / blksize + 1,
+            size: want.ask.blksize + 4,
+            window: u64::from(want.ask.window),
+            left: want.content.len() as u64 / blksize + 1,
             pending: 0,
         };
         raw.pending = raw.window.min(raw.left);
