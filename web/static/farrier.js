@@ -117,13 +117,15 @@ function apply(html, topics) {
   const page = new DOMParser().parseFromString(html, "text/html");
   for (const region of $$("[data-live]")) {
     const wanted = page.getElementById(region.getAttribute("id"));
-    const about = region.dataset.live.split(" ");
-    if (wanted && (!topics || about.some((t) => topics.includes(t)))) morph(region, wanted);
+    if (wanted && (!topics || topicsOf(region).some((t) => topics.includes(t)))) morph(region, wanted);
   }
   announce();
   refreshTimes();
   refreshSelection();
 }
+
+const topicsOf = (region) => region.dataset.live.split(" ");
+const shows = (topics) => $$("[data-live]").some((r) => topicsOf(r).some((t) => topics.includes(t)));
 
 let pending = null;
 let busy = false;
@@ -148,7 +150,10 @@ let source = null;
 function connect() {
   if (source || document.hidden) return;
   source = new EventSource("/live");
-  source.addEventListener("changed", (event) => refresh(event.data.split(" ")));
+  source.addEventListener("changed", (event) => {
+    const topics = event.data.split(" ");
+    if (shows(topics)) refresh(topics);
+  });
   source.addEventListener("open", () => document.body.classList.remove("is-offline"));
   source.addEventListener("error", (event) => {
     document.body.classList.add("is-offline");

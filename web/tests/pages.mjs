@@ -29,6 +29,7 @@ try {
   await theFilterIsTyped(page);
   await foldsAndTabsStay(page);
   await theKeyboardIsEnough(page);
+  await transfersMove(page);
   assert.deepEqual(faults, []);
   const storageState = await context.storageState();
   await everyPageFits(link.origin, storageState);
@@ -96,7 +97,7 @@ async function foldsAndTabsStay(page) {
   await page.goto('/machines/1');
   await page.locator('label[for=menu-grub]').click();
   const fold = page.locator('.attempt').last();
-  await fold.locator('summary').click();
+  await fold.locator('> summary').click();
   const opened = await fold.evaluate((f) => f.open);
   const update = page.waitForResponse((r) => r.url().endsWith('/machines/1'));
   await update;
@@ -112,6 +113,20 @@ async function theKeyboardIsEnough(page) {
   await page.keyboard.press('Enter');
   await page.keyboard.press('/');
   assert.equal(await page.evaluate(() => document.activeElement.id), 'q');
+}
+
+async function transfersMove(page) {
+  for (const path of ['/boots', '/status', '/machines/2']) {
+    await page.goto(path);
+    const row = page.locator('#moving, #m-moving').getByTestId('transfer').filter({ hasText: 'debian-12/linux' });
+    await row.waitFor();
+    const bar = row.locator('progress');
+    const before = await bar.getAttribute('value');
+    await page.waitForFunction(
+      ([bar, before]) => bar.isConnected && bar.getAttribute('value') !== before,
+      [await bar.elementHandle(), before],
+    );
+  }
 }
 
 async function everyPageFits(baseURL, storageState) {

@@ -37,14 +37,19 @@ impl TransferStats {
             ));
         }
         let often = repeated >= FEW && repeated.saturating_mul(LOSSY_PER) >= windows;
-        let unit = if self.windowsize > 1 {
-            "windows"
-        } else {
-            "blocks"
-        };
+        let unit = self.unit();
         often.then(|| {
             format!("{repeated} of {windows} {unit} repeated: look at the cable or the MTU")
         })
+    }
+
+    /// What is sent at once and waited for.
+    pub fn unit(&self) -> &'static str {
+        if self.windowsize > 1 {
+            "windows"
+        } else {
+            "blocks"
+        }
     }
 }
 

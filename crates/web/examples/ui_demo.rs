@@ -6,12 +6,13 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use bootplan::Timestamp;
+use bootplan::{Timestamp, Transport};
 use std::time::Duration;
 use store::Sighting;
 use tokio::net::TcpListener;
 use web::listen::{Budget, serve};
 use web::people::{Actor, Via, auth, router};
+use web::transfers::{Beginning, Direction, Ending, Transfers};
 
 #[tokio::main]
 async fn main() {
@@ -35,7 +36,13 @@ async fn main() {
     let state = support::state(&store);
     let app = router(match mode.as_str() {
         "empty" => state,
-        _ => state.with_drop_boxes(support::drop_boxes(dir.path())),
+        _ => {
+            let transfers = Transfers::default();
+            tokio::spawn(transfer(transfers.clone()));
+            state
+                .with_drop_boxes(support::drop_boxes(dir.path()))
+                .with_transfers(transfers)
+        }
     });
     let visitor = Actor {
         name: "morgan".to_owned(),
@@ -58,4 +65,43 @@ async fn main() {
         let _ = tokio::signal::ctrl_c().await;
     };
     serve(listener, app, Budget::people(), stop).await;
+}
+
+/// Three transfers that go on and on: a sound one, a lossy one, an upload without an announced length.
+async fn transfer(transfers: Transfers) {
+    let begin = |n: usize, direction, transport, path: &str, total| {
+        let last = support::mac(n).0[5];
+        transfers.begin(Beginning {
+            direction,
+            transport,
+            peer: ([192, 168, 77, last], 2070).into(),
+            mac: Some(support::mac(n)),
+            path: path.to_owned(),
+            total,
+        })
+    };
+    let (read, write) = (Direction::Read, Direction::Write);
+    let (tftp, http) = (Transport::Tftp, Transport::Http);
+    loop {
+        let sound = begin(
+            0,
+            read,
+            http,
+            "images/debian-12/initrd.gz",
+            Some(41_120_334),
+        );
+        let lossy = begin(1, read, tftp, "images/debian-12/linux", Some(8_231_872));
+        let upload = begin(40, write, tftp, "configs/core/sw1.cfg", None);
+        for tick in 1..60 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            sound.advance(tick * 680_000);
+            lossy.advance(tick * 130_000);
+            lossy.repeated(tick, tick * 9);
+            lossy.round_trip(Duration::from_micros(4_200));
+            upload.advance(tick * 512);
+        }
+        sound.finish(Ending::Completed);
+        lossy.finish(Ending::Vanished);
+        upload.finish(Ending::Completed);
+    }
 }

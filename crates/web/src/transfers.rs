@@ -174,6 +174,11 @@ impl Transfers {
         running.iter().map(|(id, live)| live.view(*id)).collect()
     }
 
+    /// Whether no transfer is under way.
+    pub fn is_idle(&self) -> bool {
+        self.table().running.is_empty()
+    }
+
     /// Sums since the program started.
     pub fn totals(&self) -> Totals {
         let table = self.table();
@@ -229,6 +234,22 @@ impl Drop for Running {
         *ended += 1;
         let flow = table.over.flows.entry((transport, direction)).or_default();
         self.live.add_to(flow);
+    }
+}
+
+impl Totals {
+    /// How many transfers of this protocol and direction ended so.
+    pub fn ended(&self, transport: Transport, direction: Direction, ending: Ending) -> u64 {
+        let count = self.ended.get(&(transport, direction, ending));
+        count.copied().unwrap_or_default()
+    }
+}
+
+impl TransferView {
+    /// On average since it began.
+    pub fn bytes_per_second(&self) -> u64 {
+        let micros = self.elapsed.as_micros().max(1);
+        u64::try_from(u128::from(self.bytes) * 1_000_000 / micros).unwrap_or(u64::MAX)
     }
 }
 

@@ -182,7 +182,7 @@ async fn a_machines_page_says_what_it_gets_and_what_it_did() {
     insta::assert_snapshot!("boots_next", fragment(&page, "id=\"m-next\"", "</section>"));
     insta::assert_snapshot!(
         "timeline",
-        fragment(&page, "class=\"attempt\"", "</details>")
+        fragment(&page, "class=\"attempt\"", "41.1 MB in 1.1 s")
     );
     assert!(page.body.contains("#!ipxe"), "the menu as served");
     let silent = site.get("/machines/8", &cookie).await;

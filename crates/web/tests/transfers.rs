@@ -1,4 +1,4 @@
-//! What programs are told about transfers.
+//! What people and programs are told about transfers.
 
 mod support;
 
@@ -37,30 +37,45 @@ async fn transfers_are_listed_while_they_run() {
     first.repeated(3, 48);
     first.round_trip(Duration::from_micros(420));
     let second = begin(&site, Direction::Write, None);
-    let list = async || {
+    let all = async || -> Value {
         let answer = site.get("/api/v1/transfers", &cookie).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-        let value: Value = serde_json::from_str(&answer.body).expect("JSON");
-        value["transfers"].as_array().expect("a list").clone()
+        serde_json::from_str(&answer.body).expect("JSON")
     };
+    let list = async || all().await["transfers"].as_array().expect("a list").clone();
     let mut listed = list().await;
     for transfer in &mut listed {
         let started = transfer["started"].take().as_i64().expect("milliseconds");
         assert!((support::now() - started).abs() < 60_000, "{started}");
+        let rate = transfer["bytes_per_second"].take();
+        assert_eq!(rate.as_u64() > Some(0), transfer["bytes"] != 0, "{rate}");
     }
     let expected = json!([
         {"id": 0, "direction": "read", "transport": "tftp", "ip": "192.168.77.100",
             "mac": support::mac(0), "machine": "forge-01", "path": "images/debian-12/initrd.gz",
-            "started": null, "bytes": 10_000_000, "total": 41_120_334, "windows_repeated": 3,
+            "started": null, "bytes": 10_000_000, "bytes_per_second": null, "total": 41_120_334, "windows_repeated": 3,
             "round_trip_micros": 420},
         {"id": 1, "direction": "write", "transport": "tftp", "ip": "192.168.77.100",
             "mac": null, "machine": null, "path": "images/debian-12/initrd.gz",
-            "started": null, "bytes": 0, "total": 41_120_334, "windows_repeated": 0,
+            "started": null, "bytes": 0, "bytes_per_second": null, "total": 41_120_334, "windows_repeated": 0,
             "round_trip_micros": null},
     ]);
     assert_eq!(Value::Array(listed), expected);
-    drop((first, second));
+    first.finish(Ending::Completed);
+    drop(second);
     assert!(list().await.is_empty());
+    let totals = |direction, completed: u64, failed: u64, bytes: u64, again: (u64, u64)| {
+        json!({"transport": "tftp", "direction": direction, "completed": completed,
+            "size_probes": 0, "aborted": 0, "vanished": 0, "failed": failed, "bytes": bytes,
+            "windows_repeated": again.0, "retransmits": again.1})
+    };
+    assert_eq!(
+        all().await["totals"],
+        json!([
+            totals("read", 1, 0, 10_000_000, (3, 48)),
+            totals("write", 0, 1, 0, (0, 0)),
+        ])
+    );
 
     let token = site.store.create_token("morgan", "ci", None).await;
     let (_, secret) = token.expect("created");
@@ -71,6 +86,79 @@ async fn transfers_are_listed_while_they_run() {
         let answer = with_token(&site, "/api/v1/transfers", secret).await;
         assert_eq!(answer.status, status);
     }
+}
+
+/// The rows of the transfers on a page, as text between tags.
+fn rows(page: &str) -> Vec<String> {
+    let rows = page
+        .split("<li")
+        .filter(|row| row.contains("data-testid=\"transfer\""));
+    let text = |row: &str| {
+        let row = row.split("</li>").next().unwrap_or_default();
+        let pieces = row.split('<').skip(1).filter_map(|tag| tag.split_once('>'));
+        let words: Vec<&str> = pieces.map(|(_, text)| text.trim()).collect();
+        words
+            .join(" ")
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    rows.map(text).collect()
+}
+
+#[tokio::test]
+async fn people_see_how_far_transfers_are() {
+    let (site, cookie) = Site::full().await;
+    let idle = site.get("/boots", &cookie).await.body;
+    assert!(
+        idle.contains("aria-labelledby=\"h-moving\" hidden>"),
+        "nothing to see"
+    );
+    let read = begin(&site, Direction::Read, Some(support::mac(0)));
+    read.advance(10_280_084);
+    read.repeated(3, 48);
+    read.round_trip(Duration::from_micros(420));
+    let hostile = site.transfers.begin(Beginning {
+        direction: Direction::Write,
+        transport: Transport::Tftp,
+        peer: ([192, 168, 77, 101], 2070).into(),
+        mac: None,
+        path: "configs/<img src=x>\u{202e}".to_owned(),
+        total: None,
+    });
+    // A rate is measured against the clock.
+    let without_rate = |row: String| {
+        let (before, after) = row.split_once(", ").expect("amount, rate");
+        let (_, after) = after.split_once("/s").expect("a rate");
+        format!("{before}{after}")
+    };
+    let forge = "TFTP forge-01 images/debian-12/initrd.gz 10.3 MB of 41.1 MB \
+        round trip 0.4 ms, 3 windows repeated";
+    let switch = "TFTP 192.168.77.101 stores configs/&#60;img src=x&#62;\u{fffd} 0 B";
+    for (path, expected) in [
+        ("/boots", &[forge, switch][..]),
+        ("/status", &[forge, switch]),
+        // Whose page it is stands above.
+        ("/machines/1", &[&*forge.replace("forge-01 ", "")]),
+        ("/machines/2", &[]),
+    ] {
+        let page = site.get(path, &cookie).await.body;
+        let shown: Vec<String> = rows(&page).into_iter().map(without_rate).collect();
+        assert_eq!(shown, expected, "{path}");
+        let known = page.matches("<progress max=\"100\" value=\"25\"").count();
+        assert_eq!(known, usize::from(!expected.is_empty()), "{path}");
+    }
+    let storm: Vec<Running> = (0..30)
+        .map(|_| begin(&site, Direction::Read, None))
+        .collect();
+    let page = site.get("/status", &cookie).await.body;
+    assert_eq!(rows(&page).len(), 20);
+    assert!(page.contains("and 12 more") && page.contains("32 under way, "));
+    drop(hostile);
+    read.finish(Ending::Completed);
+    drop(storm);
+    let over = site.get("/status", &cookie).await.body;
+    assert!(over.contains("TFTP, stored") && !over.contains("under way, "));
 }
 
 /// Samples by series, and which families there are, from the text exposition format 0.0.4; what

@@ -85,6 +85,16 @@ pub(crate) fn text(value: &Value, key: &str) -> String {
     }
 }
 
+/// "1.2 MB", decimal as on data sheets and on the pages.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        ..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
 /// Milliseconds since the epoch as local wall-clock text.
 pub(crate) fn clock(millis: i64) -> String {
     jiff::Timestamp::from_millisecond(millis).map_or_else(

@@ -1,8 +1,8 @@
-//! Transfers under way.
+//! Transfers under way, and the sums of those before.
 
 use super::problem::{Json, Problem};
 use crate::people::{Actor, PeopleState};
-use crate::transfers::{Direction, TransferView};
+use crate::transfers::{Direction, Ending, Flow, Totals, TransferView};
 use axum::extract::State;
 use bootplan::{Catalog, MacAddr, Timestamp, Transport};
 use serde::Serialize;
@@ -14,6 +14,35 @@ use utoipa::ToSchema;
 pub(super) struct RunningTransfers {
     /// Oldest first.
     transfers: Vec<RunningTransfer>,
+    /// Sums since the server was started, of each protocol and direction that there was.
+    totals: Vec<TransferTotals>,
+}
+
+/// Transfers of one protocol and direction since the server was started.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TransferTotals {
+    /// `tftp` or `http`.
+    #[schema(value_type = String)]
+    transport: Transport,
+    /// `read` or `write`.
+    #[schema(value_type = String)]
+    direction: Direction,
+    /// Every byte went over.
+    completed: u64,
+    /// The client only asked for the size.
+    size_probes: u64,
+    /// The client said that it stops.
+    aborted: u64,
+    /// The client fell silent.
+    vanished: u64,
+    /// Something on the server's side failed.
+    failed: u64,
+    /// Content bytes, with those of the transfers under way.
+    bytes: u64,
+    /// Datagrams sent again.
+    retransmits: u64,
+    /// Windows sent again.
+    windows_repeated: u64,
 }
 
 /// One transfer under way.
@@ -42,6 +71,8 @@ pub(super) struct RunningTransfer {
     started: Timestamp,
     /// Bytes acknowledged or taken so far.
     bytes: u64,
+    /// On average since it began.
+    bytes_per_second: u64,
     /// Bytes in all; `null` when they are not known.
     total: Option<u64>,
     /// Windows sent again so far (TFTP).
@@ -61,6 +92,7 @@ impl RunningTransfer {
             ip: view.peer.ip().to_canonical(),
             mac: view.mac,
             machine: machine.map(|machine| machine.name.clone()),
+            bytes_per_second: view.bytes_per_second(),
             path: view.path,
             started: view.started,
             bytes: view.bytes,
@@ -71,7 +103,28 @@ impl RunningTransfer {
     }
 }
 
-/// The transfers under way at this moment. What became of those before is among the events.
+impl TransferTotals {
+    fn all(totals: &Totals) -> Vec<TransferTotals> {
+        let of = |(&(transport, direction), flow): (&(Transport, Direction), &Flow)| {
+            let ended = |ending| totals.ended(transport, direction, ending);
+            TransferTotals {
+                transport,
+                direction,
+                completed: ended(Ending::Completed),
+                size_probes: ended(Ending::SizeProbe),
+                aborted: ended(Ending::Aborted),
+                vanished: ended(Ending::Vanished),
+                failed: ended(Ending::Failed),
+                bytes: flow.bytes,
+                retransmits: flow.retransmits,
+                windows_repeated: flow.windows_repeated,
+            }
+        };
+        totals.flows.iter().map(of).collect()
+    }
+}
+
+/// The transfers under way at this moment, and sums of all. What became of each is among the events.
 #[utoipa::path(get, path = "/transfers", tag = "events",
     responses((status = OK, body = RunningTransfers), (status = "4XX", body = Problem)))]
 pub(super) async fn list_transfers(
@@ -84,5 +137,6 @@ pub(super) async fn list_transfers(
         transfers: running
             .map(|view| RunningTransfer::of(view, &catalog))
             .collect(),
+        totals: TransferTotals::all(&state.transfers.totals()),
     })
 }

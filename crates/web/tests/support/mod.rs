@@ -11,7 +11,7 @@ use bootfiles::Networks;
 use bootfiles::dropbox::{Device, DropBoxSettings, DropBoxes, Overwrite};
 use bootplan::{
     Because, ClientClass, Event, EventKind, Intent, LoaderInventory, LoaderRole, MacAddr, Origin,
-    Platform, ProfileName, Stage, Timestamp, Transport, UnassignedPolicy,
+    Platform, ProfileName, Stage, Timestamp, TransferStats, Transport, UnassignedPolicy,
 };
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -183,7 +183,13 @@ pub fn boot_of(mac: MacAddr, at: i64) -> Vec<Event> {
         path: path.to_owned(),
         bytes,
         millis,
-        transfer: None,
+        transfer: (transport == Transport::Tftp).then_some(TransferStats {
+            blksize: 1468,
+            windowsize: 4,
+            windows: 49,
+            round_trip_micros: Some(420),
+            ..TransferStats::default()
+        }),
     };
     let menu = EventKind::MenuServed {
         stage: Stage::Ipxe,

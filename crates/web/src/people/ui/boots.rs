@@ -4,6 +4,7 @@ use super::error::{PageResult, page};
 use super::form::Query;
 use super::frame::{Frame, Visit, now};
 use super::story::{Line, line, printable};
+use super::transfers::Moving;
 use crate::people::PeopleState;
 use askama::Template;
 use axum::extract::State;
@@ -14,6 +15,7 @@ use store::{EventQuery, StoredEvent};
 #[template(path = "boots.html")]
 struct BootsPage {
     frame: Frame,
+    moving: Moving,
     entries: Vec<Entry>,
     quiet: bool,
     older: Option<i64>,
@@ -53,6 +55,7 @@ pub(crate) async fn show(
     let entries = events.iter().map(|e| entry(&state, e));
     page(&BootsPage {
         frame: visit.frame(&state, "boots"),
+        moving: Moving::all(&state),
         entries: entries.filter(|e| quiet || !e.line.quiet).collect(),
         quiet,
         older,

@@ -2,6 +2,7 @@
 
 use crate::people::PeopleState;
 use crate::people::auth::session_secret;
+use crate::transfers::Transfers;
 use axum::extract::State;
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use bootplan::{Catalog, EventKind};
@@ -13,8 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, StoredEvent};
 use tokio::sync::{broadcast, watch};
+use tokio::time::{Interval, interval};
 
-/// Topics: `machines`, `profiles`, `boots`, `status`, `uploads`. However much happens, at most four
+/// Topics: `machines`, `profiles`, `boots`, `status`, `uploads`, and once a second `transfers` while
+/// there are any. However much happens, at most four
 /// messages a second leave; a reader that fell behind is told that everything changed.
 pub(crate) async fn stream(
     State(state): State<PeopleState>,
@@ -24,11 +27,8 @@ pub(crate) async fn stream(
         Box::pin(state.closed()),
         Box::pin(signed_out(state.store.clone(), headers)),
     );
-    let follow = Follow {
-        events: state.live.subscribe(),
-        catalog: state.store.watch(),
-        greeted: false,
-    };
+    let transfers = state.transfers.clone();
+    let follow = Follow::new(state.live.subscribe(), state.store.watch(), transfers);
     let messages = futures_util::stream::unfold(follow, async |mut follow| {
         let topics = follow.next().await?;
         let text = topics.into_iter().collect::<Vec<_>>().join(" ");
@@ -55,10 +55,29 @@ async fn signed_out(store: Store, headers: HeaderMap) {
 struct Follow {
     events: broadcast::Receiver<Arc<StoredEvent>>,
     catalog: watch::Receiver<Arc<Catalog>>,
+    transfers: Transfers,
+    look: Interval,
+    /// There were transfers when we last looked.
+    moving: bool,
     greeted: bool,
 }
 
 impl Follow {
+    fn new(
+        events: broadcast::Receiver<Arc<StoredEvent>>,
+        catalog: watch::Receiver<Arc<Catalog>>,
+        transfers: Transfers,
+    ) -> Self {
+        Follow {
+            events,
+            catalog,
+            transfers,
+            look: interval(LOOK),
+            moving: false,
+            greeted: false,
+        }
+    }
+
     /// Waits for a change, gathers what else changes within a moment, and names the topics.
     /// `None` when the server is going down.
     async fn next(&mut self) -> Option<BTreeSet<&'static str>> {
@@ -81,6 +100,9 @@ impl Follow {
 
     async fn one(&mut self, topics: &mut BTreeSet<&'static str>) -> Option<()> {
         tokio::select! {
+            () = motion(&self.transfers, &mut self.look, &mut self.moving) => {
+                topics.insert("transfers");
+            }
             event = self.events.recv() => match event {
                 Ok(event) => topics.extend(topics_of(&event.event.kind)),
                 Err(broadcast::error::RecvError::Lagged(_)) => topics.extend(ALL),
@@ -95,6 +117,17 @@ impl Follow {
     }
 }
 
+/// Waits until it is time to show again how far transfers are, or that the last one is over.
+async fn motion(transfers: &Transfers, look: &mut Interval, moving: &mut bool) {
+    loop {
+        look.tick().await;
+        let before = std::mem::replace(moving, !transfers.is_idle());
+        if before || *moving {
+            return;
+        }
+    }
+}
+
 fn topics_of(kind: &EventKind) -> &'static [&'static str] {
     match kind {
         EventKind::ForeignServer { .. } => &["boots", "status"],
@@ -104,8 +137,17 @@ fn topics_of(kind: &EventKind) -> &'static [&'static str] {
     }
 }
 
-const ALL: [&str; 5] = ["boots", "machines", "profiles", "status", "uploads"];
+const ALL: [&str; 6] = [
+    "boots",
+    "machines",
+    "profiles",
+    "status",
+    "transfers",
+    "uploads",
+];
 const COALESCE: Duration = Duration::from_millis(250);
+/// How often people see how far a transfer is.
+const LOOK: Duration = Duration::from_secs(1);
 /// Below every common idle limit of proxies and of our own listener.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A page stays this long after a log-out elsewhere; it shows nothing new to who fetches it.
@@ -117,14 +159,41 @@ mod tests {
     use bootplan::{Event, Origin, Timestamp};
 
     #[tokio::test(start_paused = true)]
+    async fn transfers_are_told_of_each_second_until_the_last_is_over() {
+        use crate::transfers::{Beginning, Direction};
+        let (_keep_events, events) = broadcast::channel(1);
+        let (_keep, catalog) = watch::channel(Arc::new(Catalog::default()));
+        let transfers = Transfers::default();
+        let mut follow = Follow {
+            greeted: true,
+            ..Follow::new(events, catalog, transfers.clone())
+        };
+        let idle = tokio::time::timeout(Duration::from_secs(60), follow.next());
+        assert!(idle.await.is_err(), "nothing moves");
+        let running = transfers.begin(Beginning {
+            direction: Direction::Read,
+            transport: bootplan::Transport::Http,
+            peer: ([10, 0, 0, 7], 2070).into(),
+            mac: None,
+            path: "a".to_owned(),
+            total: None,
+        });
+        let begun = tokio::time::Instant::now();
+        for _ in 0..5 {
+            assert_eq!(follow.next().await, Some(["transfers"].into()));
+        }
+        assert_eq!(begun.elapsed().as_secs(), 5);
+        drop(running);
+        assert_eq!(follow.next().await, Some(["transfers"].into()));
+        let over = tokio::time::timeout(Duration::from_secs(60), follow.next());
+        assert!(over.await.is_err(), "the last one was told");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_storm_of_events_is_four_messages_a_second() {
         let (events, receiver) = broadcast::channel(64);
         let (_keep, catalog) = watch::channel(Arc::new(Catalog::default()));
-        let mut follow = Follow {
-            events: receiver,
-            catalog,
-            greeted: false,
-        };
+        let mut follow = Follow::new(receiver, catalog, Transfers::default());
         assert_eq!(follow.next().await.map(|t| t.len()), Some(ALL.len()));
         let storm = tokio::spawn(async move {
             for n in 0..1000 {

@@ -7,6 +7,7 @@ use super::machine_list::{Choice, assignment_problem, choices};
 use super::preview::{Answer, Menu, answers, menus};
 use super::settings::LOADERS;
 use super::story::{Attempt, printable};
+use super::transfers::Moving;
 use crate::people::PeopleState;
 use askama::Template;
 use axum::extract::State;
@@ -42,6 +43,7 @@ struct MachinePage {
     profiles: Vec<Choice>,
     answers: Vec<Answer>,
     menus: Vec<Menu>,
+    moving: Moving,
     attempts: Vec<Attempt>,
     form: EditForm,
 }
@@ -258,6 +260,7 @@ async fn machine_page(
         profiles: choices(&catalog),
         answers: answers(&catalog, machine, &server),
         menus: menus.unwrap_or_default(),
+        moving: Moving::of(state, machine),
         attempts: boots.iter().rev().map(|a| Attempt::new(a, at)).collect(),
         form,
     })

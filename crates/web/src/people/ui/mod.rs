@@ -18,6 +18,7 @@ mod settings;
 mod setup;
 mod status;
 mod story;
+mod transfers;
 mod uploads;
 
 pub use error::PageError;

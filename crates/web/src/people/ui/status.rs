@@ -3,6 +3,7 @@
 use super::error::{PageResult, page};
 use super::frame::{Frame, Stamp, Visit, now};
 use super::story::size;
+use super::transfers::{Moving, Sum, sums};
 use crate::people::{LoaderLine, PeopleState, ServerStatus};
 use askama::Template;
 use axum::extract::State;
@@ -17,6 +18,8 @@ struct StatusPage {
     serving: usize,
     broken_ports: usize,
     rivals: usize,
+    moving: Moving,
+    sums: Vec<Sum>,
     loaders: Vec<(LoaderLine, String)>,
     ignored: Vec<(String, u64)>,
     foreign: Vec<(String, bool, Stamp)>,
@@ -44,6 +47,8 @@ pub(crate) async fn show(State(state): State<PeopleState>, visit: Visit) -> Page
         serving: status.interfaces.iter().filter(|i| i.serving).count(),
         broken_ports: status.ports.iter().filter(|p| p.state == "failed").count(),
         rivals: status.foreign_servers.iter().filter(|f| f.boots).count(),
+        moving: Moving::all(&state),
+        sums: sums(&state),
         loaders: status.loaders.iter().map(sized).collect(),
         ignored,
         foreign: status

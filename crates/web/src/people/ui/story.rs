@@ -16,8 +16,10 @@ pub(crate) struct Line {
     pub(crate) what: String,
     /// Because of what, or where.
     pub(crate) why: String,
-    /// Size and duration.
+    /// Size, duration and rate.
     pub(crate) extra: String,
+    /// How a TFTP transfer went over the wire: options agreed on, round trip, repeats.
+    pub(crate) details: String,
     /// Quiet: what firmware does in every healthy boot.
     pub(crate) quiet: bool,
     /// Something to look at.
@@ -105,6 +107,7 @@ pub(crate) fn line(event: &Event, now: Timestamp) -> Line {
         what: printable(&told.what),
         why: printable(&told.why),
         extra: printable(&told.extra),
+        details: told.details,
         quiet: told.quiet,
         bad: told.bad,
         at: Stamp::ago(event.at, now),
@@ -118,6 +121,7 @@ struct Told {
     what: String,
     why: String,
     extra: String,
+    details: String,
     quiet: bool,
     bad: bool,
 }
@@ -197,7 +201,8 @@ fn tell(kind: &EventKind) -> Told {
             what: format!("Sent {path}"),
             why: complaint(transfer, *bytes),
             bad: !complaint(transfer, *bytes).is_empty(),
-            extra: format!("{} in {}", size(*bytes), duration(*millis as i64)),
+            extra: amount(*bytes, *millis),
+            details: details(transfer),
             ..Told::default()
         },
         EventKind::FileFailed {
@@ -206,8 +211,8 @@ fn tell(kind: &EventKind) -> Told {
             reason,
             normal,
             bytes,
+            millis,
             transfer,
-            ..
         } => Told {
             class: transport_class(*transport),
             what: match normal {
@@ -218,20 +223,26 @@ fn tell(kind: &EventKind) -> Told {
                 said if said.is_empty() => reason.clone(),
                 said => format!("{reason}; {said}"),
             },
+            extra: match bytes {
+                0 => String::new(),
+                _ => amount(*bytes, *millis),
+            },
+            details: details(transfer),
             quiet: *normal,
             bad: !normal,
-            ..Told::default()
         },
         EventKind::FileStored {
             transport,
             path,
             bytes,
             millis,
+            transfer,
             ..
         } => Told {
             class: transport_class(*transport),
             what: format!("Stored {path}"),
-            extra: format!("{} in {}", size(*bytes), duration(*millis as i64)),
+            extra: amount(*bytes, *millis),
+            details: details(transfer),
             ..Told::default()
         },
         EventKind::UploadFailed {
@@ -295,6 +306,35 @@ fn complaint(transfer: &Option<TransferStats>, bytes: u64) -> String {
         Some(micros) => format!("{said} (round trip {:.1} ms)", micros as f64 / 1e3),
         None => said,
     }
+}
+
+/// "18.0 MB in 4.0 s, 4.5 MB/s".
+fn amount(bytes: u64, millis: u64) -> String {
+    let took = format!("{} in {}", size(bytes), duration(millis as i64));
+    // Of less, most of the time is the asking.
+    match bytes >= RATED && millis > 0 {
+        true => format!("{took}, {}/s", size(bytes.saturating_mul(1000) / millis)),
+        false => took,
+    }
+}
+
+/// "block size 1468, window 16, round trip 0.4 ms, 43 of 812 windows repeated".
+fn details(transfer: &Option<TransferStats>) -> String {
+    let Some(stats) = transfer else {
+        return String::new();
+    };
+    let mut said = format!("block size {}, window {}", stats.blksize, stats.windowsize);
+    if let Some(micros) = stats.round_trip_micros {
+        said += &format!(", round trip {:.1} ms", micros as f64 / 1e3);
+    }
+    said += &match (stats.windows_repeated, stats.retransmits) {
+        (0, 0) => ", nothing repeated".to_owned(),
+        // Of an upload the device knows its windows, and we what we said again.
+        (0, 1) => ", 1 datagram repeated".to_owned(),
+        (0, datagrams) => format!(", {datagrams} datagrams repeated"),
+        (windows, _) => format!(", {windows} of {} {} repeated", stats.windows, stats.unit()),
+    };
+    said
 }
 
 /// What happened and because of what, without the "because".
@@ -364,6 +404,8 @@ fn offset(millis: i64) -> String {
     }
 }
 
+/// Bytes of a transfer from which on its rate says something about the way.
+const RATED: u64 = 100_000;
 const MILESTONES: [(Milestone, &str); 5] = [
     (Milestone::Asked, "Asked"),
     (Milestone::Loader, "Loader"),
@@ -418,6 +460,12 @@ mod tests {
             lossy.why,
             "43 of 812 windows repeated: look at the cable or the MTU (round trip 0.4 ms)"
         );
+        assert_eq!(
+            lossy.details,
+            "block size 1468, window 16, round trip 0.4 ms, 43 of 812 windows repeated"
+        );
+        assert_eq!(lossy.extra, "18.0 MB in 4.0 s, 4.5 MB/s");
+        assert_eq!(amount(300, 2), "300 B in 2 ms");
     }
 
     #[test]
