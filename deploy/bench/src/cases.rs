@@ -146,10 +146,7 @@ impl Case {
                 if tftp.clients == 1 {
                     // Window 1 takes seconds for what a window does in one tenth.
                     tftp.file_windowless = File::Kernel;
-                    match tftp.window {
-                        1 => (tftp.file, tftp.fetches) = (File::Kernel, 4),
-                        _ => tftp.fetches = tftp.fetches.div_ceil(3),
-                    }
+                    tftp.fetches = tftp.fetches.div_ceil(2);
                 } else {
                     tftp.file = less(tftp.file);
                     tftp.file_windowless = less(tftp.file_windowless);

@@ -54,9 +54,9 @@ struct Args {
     /// Only these servers (names as in the tables).
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Write every figure to this file.
-    #[arg(long)]
-    json: Option<PathBuf>,
+    /// Every figure is written to this file.
+    #[arg(long, default_value = ".lab/bench.json")]
+    json: PathBuf,
     /// Replace the generated part of this Markdown file.
     #[arg(long)]
     markdown: Option<PathBuf>,
@@ -169,13 +169,12 @@ fn measure(args: &Args, cases: &[Case], run_dir: &Path) -> Result<()> {
     let mut results = Results::default();
     for (n, case) in cases.iter().enumerate() {
         eprintln!("[{}/{}] {}: {}", n + 1, cases.len(), case.name, case.what);
+        if sandbox::stopping() {
+            break;
+        }
         match runner.case(case) {
             Ok(result) => results.cases.push(result),
-            Err(error) if sandbox::stopping() => {
-                eprintln!("bench: {error:#}");
-                break;
-            }
-            Err(error) => return Err(error),
+            Err(error) => eprintln!("bench: {}: {error:#}", case.name),
         }
     }
     write(args, &results)
@@ -194,18 +193,21 @@ fn only(args: &Args) -> Result<Vec<Kind>> {
 fn write(args: &Args, results: &Results) -> Result<()> {
     let goals = goals::all(results);
     print!("{}", report::text(results, &goals));
-    let facts = facts(args);
-    if let Some(path) = &args.json {
-        let goals: Vec<_> = goals.iter().map(goals::Goal::json).collect();
-        let all = json!({
-            "command": facts.command,
-            "facts": facts.lines,
-            "goals": goals,
-            "cases": results.json(),
-        });
-        let text = serde_json::to_string_pretty(&all).context("write JSON")?;
-        std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+    let facts = facts(args, results);
+    println!("\n{}", facts.lines.join("\n"));
+    println!("every figure: {}", args.json.display());
+    let all = json!({
+        "command": facts.command,
+        "facts": facts.lines,
+        "goals": goals.iter().map(goals::Goal::json).collect::<Vec<_>>(),
+        "cases": results.json(),
+    });
+    let text = serde_json::to_string_pretty(&all).context("write JSON")?;
+    let parent = args.json.parent().filter(|p| !p.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        std::fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
     }
+    std::fs::write(&args.json, text).with_context(|| format!("write {}", args.json.display()))?;
     if let Some(path) = &args.markdown {
         let fresh = report::markdown(results, &goals, &facts);
         let old = std::fs::read_to_string(path).unwrap_or_default();
@@ -215,7 +217,7 @@ fn write(args: &Args, results: &Results) -> Result<()> {
     Ok(())
 }
 
-fn facts(args: &Args) -> Facts {
+fn facts(args: &Args, results: &Results) -> Facts {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpus = read("/proc/cpuinfo");
     let model = cpus
@@ -225,9 +227,9 @@ fn facts(args: &Args) -> Facts {
     let count = cpus.lines().filter(|l| l.starts_with("processor")).count();
     let commit = run(Command::new("git").args(["describe", "--always", "--dirty"]));
     let day = run(Command::new("date").arg("--iso-8601"));
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let minutes = results.cases.iter().map(|case| case.seconds).sum::<f64>() / 60.0;
     Facts {
-        command: format!("make bench BENCH='{}'", words.join(" ")),
+        command: command(std::env::args().skip(1)),
         lines: vec![
             format!(
                 "{count} x {model}, Linux {}",
@@ -242,7 +244,27 @@ fn facts(args: &Args) -> Facts {
                 "{} rounds of short cases, fewer of long ones; medians, and medians of each round's ratio",
                 if args.quick { 1 } else { args.rounds }
             ),
+            format!(
+                "{} cases in {:.0} minutes",
+                results.cases.len(),
+                minutes.ceil()
+            ),
         ],
+    }
+}
+
+/// How a person would call this run: without what the makefile itself says.
+fn command(mut words: impl Iterator<Item = String>) -> String {
+    let mut said = Vec::new();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--farrier" | "--peers" | "--logs" => drop(words.next()),
+            _ => said.push(word),
+        }
+    }
+    match said.is_empty() {
+        true => "make bench".to_owned(),
+        false => format!("make bench BENCH='{}'", said.join(" ")),
     }
 }
 
@@ -256,4 +278,19 @@ fn name_of(run_dir: &Path) -> String {
 
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_called_as_a_person_calls_it() {
+        let called = |words: &str| command(words.split_whitespace().map(str::to_owned));
+        assert_eq!(called("--farrier a/b"), "make bench");
+        assert_eq!(
+            called("--farrier a/b --quick c_w64"),
+            "make bench BENCH='--quick c_w64'"
+        );
+    }
 }

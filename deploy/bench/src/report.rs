@@ -3,7 +3,7 @@
 use crate::goals::Goal;
 use crate::results::{CaseResult, Results, Row};
 use crate::servers::Kind;
-use lab::table::{Table, number};
+use lab::table::{Table, number, wrapped};
 use std::fmt::Write;
 
 /// The facts of a run that its reader needs.
@@ -18,12 +18,11 @@ pub(crate) struct Facts {
 pub(crate) fn text(results: &Results, goals: &[Goal]) -> String {
     let mut out = String::new();
     for case in &results.cases {
-        let _ = writeln!(out, "\n{}: {}", case.name, case.what);
+        let heading = format!("{}: {}", case.name, case.what);
+        let _ = writeln!(out, "\n{}", wrapped(&heading, WIDTH));
         out += &table(case).text();
-        for row in &case.rows {
-            if let Some(note) = &row.note {
-                let _ = writeln!(out, "  {}: {note}", row.kind.name());
-            }
+        for note in notes(case) {
+            let _ = writeln!(out, "  {}", wrapped(&note, WIDTH - 2));
         }
     }
     if goals.is_empty() {
@@ -77,16 +76,33 @@ pub(crate) fn markdown(results: &Results, goals: &[Goal], facts: &Facts) -> Stri
     for case in &results.cases {
         let _ = writeln!(out, "\n**{}**: {}\n", case.name, case.what);
         out += &table(case).markdown();
-        let notes: Vec<String> = case
-            .rows
-            .iter()
-            .filter_map(|row| Some(format!("{}: {}", row.kind.name(), row.note.as_ref()?)))
-            .collect();
+        let notes = notes(case);
         if !notes.is_empty() {
             let _ = writeln!(out, "\n{}", notes.join("; "));
         }
     }
     out
+}
+
+/// Why a server has no figures, in few words: the whole text is in the machine-readable file.
+fn notes(case: &CaseResult) -> Vec<String> {
+    let short = |note: &str| {
+        let words: Vec<&str> = note.split_whitespace().collect();
+        let text = words.join(" ");
+        match text.char_indices().nth(NOTE) {
+            Some((end, _)) => format!("{} ...", &text[..end]),
+            None => text,
+        }
+    };
+    let rows = case.rows.iter();
+    rows.filter_map(|row| {
+        Some(format!(
+            "{}: {}",
+            row.kind.name(),
+            short(row.note.as_ref()?)
+        ))
+    })
+    .collect()
 }
 
 /// Heading and rows, as cells.
@@ -123,6 +139,11 @@ fn name(row: &Row) -> String {
     };
     format!("{}{mark}", row.kind.name())
 }
+
+/// Columns of a terminal.
+const WIDTH: usize = 118;
+/// Characters of a note.
+const NOTE: usize = 200;
 
 #[cfg(test)]
 mod tests {

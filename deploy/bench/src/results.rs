@@ -29,6 +29,8 @@ pub(crate) struct CaseResult {
     pub columns: &'static [Column],
     /// One row for each server.
     pub rows: Vec<Row>,
+    /// How long all of it took, starting the servers included.
+    pub seconds: f64,
 }
 
 /// One server in one case.
@@ -126,6 +128,7 @@ impl CaseResult {
         json!({
             "case": self.name,
             "what": self.what,
+            "seconds": self.seconds,
             "servers": rows.collect::<Vec<_>>(),
         })
     }
@@ -170,6 +173,7 @@ pub(crate) mod tests {
                 ratio: true,
             }],
             rows: rows.collect(),
+            seconds: 1.0,
         }
     }
 

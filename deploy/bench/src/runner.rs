@@ -57,6 +57,7 @@ impl<'a> Runner<'a> {
     /// # Errors
     /// When nothing can be measured at all, or the user wants an end.
     pub(crate) fn case(&mut self, case: &Case) -> Result<CaseResult> {
+        let began = Instant::now();
         let mut rows = Vec::new();
         let mut servers = Vec::new();
         for &kind in &case.servers {
@@ -101,6 +102,7 @@ impl<'a> Runner<'a> {
             what: case.what.clone(),
             columns: case.columns,
             rows,
+            seconds: began.elapsed().as_secs_f64(),
         })
     }
 

@@ -40,6 +40,25 @@ impl Table {
     }
 }
 
+/// `text` in lines of at most `width` characters, broken between words; all but the first begin
+/// with two spaces.
+pub fn wrapped(text: &str, width: usize) -> String {
+    let (mut out, mut column) = (String::new(), 0);
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > width {
+            out += "\n  ";
+            column = 2;
+        } else if column > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out += word;
+        column += length;
+    }
+    out
+}
+
 /// Three digits that matter.
 pub fn number(value: f64) -> String {
     let size = value.abs();
@@ -77,6 +96,15 @@ mod tests {
             numbers,
             ["0", "0.071", "0.500", "4.57", "45.7", "457", "4568"]
         );
+    }
+
+    #[test]
+    fn long_lines_break_between_words() {
+        assert_eq!(
+            wrapped("one two\nthree  four", 9),
+            "one two\n  three\n  four"
+        );
+        assert_eq!(wrapped("unbreakable", 4), "unbreakable");
     }
 
     #[test]

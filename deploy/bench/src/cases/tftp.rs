@@ -9,26 +9,19 @@ use crate::servers::Kind;
 use std::time::Duration;
 
 pub(super) fn one_client() -> Vec<Case> {
-    let one = |name, rounds_of_five, blksize, window, gro, fetches| {
-        let file = match blksize {
-            512 => "16 x 1 MiB".to_owned(),
-            _ => format!("{fetches} x 64 MiB"),
-        };
+    let one = |name, rounds_of_five, blksize, window, gro, fetches, file| {
         let mut work = Tftp {
             fetches,
-            file: File::Initrd,
-            file_windowless: File::Initrd,
+            file,
+            file_windowless: File::Ramdisk,
             ..Tftp::of(blksize, window)
         };
-        if blksize == 512 {
-            work.file = File::Mib;
-            work.fetches = 16;
-        }
         work.gro = gro;
         Case {
             name,
             what: format!(
-                "one client, {file}, block size {blksize}, window {window}{}",
+                "one client, {fetches} x {}, block size {blksize}, window {window}{}",
+                size(file),
                 if gro { ", GRO client" } else { "" }
             ),
             servers: with_floors(window, &EVERYBODY),
@@ -38,16 +31,17 @@ pub(super) fn one_client() -> Vec<Case> {
             work: Work::Tftp(work),
         }
     };
+    let (mib, ramdisk, initrd) = (File::Mib, File::Ramdisk, File::Initrd);
     vec![
-        one("b512w1", 3, 512, 1, false, 1),
-        one("b1428w1", 5, 1428, 1, false, 1),
-        one("b1468w1", 3, 1468, 1, false, 1),
-        one("c_w4", 5, 1428, 4, false, 2),
-        one("c_w16", 5, 1428, 16, false, 3),
-        one("c_w64", 5, 1428, 64, false, 4),
-        one("c_w64g", 5, 1428, 64, true, 8),
-        one("b1468w16", 3, 1468, 16, false, 3),
-        one("b1468w64", 3, 1468, 64, false, 4),
+        one("b512w1", 3, 512, 1, false, 16, mib),
+        one("b1428w1", 5, 1428, 1, false, 2, ramdisk),
+        one("b1468w1", 3, 1468, 1, false, 2, ramdisk),
+        one("c_w4", 5, 1428, 4, false, 2, initrd),
+        one("c_w16", 5, 1428, 16, false, 3, initrd),
+        one("c_w64", 5, 1428, 64, false, 4, initrd),
+        one("c_w64g", 3, 1428, 64, true, 6, initrd),
+        one("b1468w16", 2, 1468, 16, false, 3, initrd),
+        one("b1468w64", 2, 1468, 64, false, 4, initrd),
     ]
 }
 
@@ -73,13 +67,13 @@ pub(super) fn storms() -> Vec<Case> {
     };
     let (kernel, mib, quarter) = (File::Kernel, File::Mib, File::Quarter);
     vec![
-        storm("d64s_w1", 3, 64, 1, false, mib, mib),
-        storm("d64s_w16", 3, 64, 16, false, kernel, mib),
+        storm("d64s_w1", 2, 64, 1, false, mib, mib),
+        storm("d64s_w16", 2, 64, 16, false, kernel, mib),
         storm("d256s_w1", 3, 256, 1, false, mib, mib),
-        storm("d256s_w16", 3, 256, 16, false, kernel, quarter),
-        storm("d256s_w16g", 5, 256, 16, true, kernel, quarter),
-        storm("d1000s_w1", 2, 1000, 1, false, quarter, quarter),
-        storm("d1000s_w16", 2, 1000, 16, false, mib, quarter),
+        storm("d256s_w16", 2, 256, 16, false, kernel, mib),
+        storm("d256s_w16g", 3, 256, 16, true, kernel, mib),
+        storm("d1000s_w1", 1, 1000, 1, false, quarter, quarter),
+        storm("d1000s_w16", 1, 1000, 16, false, mib, quarter),
     ]
 }
 
@@ -88,7 +82,7 @@ pub(super) fn small_files() -> Case {
         name: "e_small",
         what: "many small files: 256 clients x 20 x 4 KiB, block size 1428".into(),
         servers: EVERYBODY.to_vec(),
-        rounds_of_five: 5,
+        rounds_of_five: 3,
         quick: true,
         columns: SMALL,
         work: Work::Tftp(Tftp {
@@ -136,7 +130,7 @@ pub(super) fn software_path() -> Vec<Case> {
             work: Work::Tftp(Tftp {
                 fetches: 2,
                 file: File::Initrd,
-                file_windowless: File::Initrd,
+                file_windowless: File::Ramdisk,
                 path: Path::Software,
                 ..Tftp::of(1428, window)
             }),
