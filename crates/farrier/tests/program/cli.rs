@@ -1,8 +1,8 @@
 //! The command line, as an admin and as a script use it.
 
 use crate::common::farrier::PROFILE;
-use crate::common::wire::{receive, rrq, udp};
-use crate::common::{Farrier, Netns, eventually};
+use crate::common::wire::{receive, rrq, tftp_get, udp};
+use crate::common::{Farrier, Netns, SERVER, eventually};
 use serde_json::Value;
 use std::io::Write;
 use std::net::Ipv4Addr;
@@ -388,6 +388,34 @@ fn tftp_get_fetches_and_explains_itself() {
         "{said}"
     );
     assert!(!farrier.home().join("none").exists() && !farrier.home().join("none.part").exists());
+}
+
+#[test]
+fn status_tells_what_is_being_transferred() {
+    let lan = crate::common::Lan::new();
+    let farrier = Farrier::started(&lan.server);
+    let (mut sent, mut shown, mut listed) = (0, String::new(), Value::Null);
+    let (_, outcome) = lan.client.run(|| {
+        tftp_get(SERVER, tftp::Get::plain("pxelinux.0"), || {
+            sent += 1;
+            if sent == 20 {
+                shown = farrier.ok(&["status"]);
+                listed = farrier.json(&["status"]);
+            }
+        })
+    });
+    assert_eq!(outcome.kind, tftp::OutcomeKind::Completed);
+    let mut moving = shown.lines().filter(|line| line.starts_with("tftp read  "));
+    let row = moving.next().expect("one is under way");
+    assert!(row.contains("  pxelinux.0  9.2 kB of "), "{row}");
+    assert_eq!(listed["transfers"][0]["path"], "pxelinux.0");
+    // 18 blocks are acknowledged: the ACK of the 19th is what waits.
+    assert_eq!(listed["transfers"][0]["bytes"], 18 * 512);
+    let over = eventually(Duration::from_secs(5), "it is over", || {
+        let status = farrier.json(&["status"]);
+        (status["transfers"] == serde_json::json!([])).then_some(status)
+    });
+    assert_eq!(over["transfer_totals"][0]["completed"], 1);
 }
 
 /// The live feed ends when the server does, and says so.
