@@ -10,16 +10,16 @@ use common::firmware::{Firmware, Habit};
 use common::network::{Exchange, Random, Weather, exchange};
 use common::{Pattern, beginning};
 use tftp::limits::{REPEATS_BASE, REPEATS_PER_BLOCK};
-use tftp::{Get, Limits, Mode, Outcome, OutcomeKind, Receiver};
+use tftp::{Ask, Limits, Mode, Outcome, OutcomeKind, Receiver};
 
 /// Longest that a transfer of 40 blocks takes at a loss of half.
 const BOUND: Duration = Duration::from_secs(300);
 
-fn any_get(random: &mut Random) -> Get {
+fn any_get(random: &mut Random) -> Ask {
     let pick = |random: &mut Random, values: &[u16]| {
         values[usize::try_from(random.below(values.len() as u64)).expect("small")]
     };
-    Get {
+    Ask {
         tsize: random.percent(50),
         blksize: random
             .percent(80)
@@ -28,11 +28,11 @@ fn any_get(random: &mut Random) -> Get {
             .percent(70)
             .then(|| pick(random, &[1, 2, 3, 4, 8, 16, 64])),
         timeout: random.percent(20).then_some(2),
-        ..Get::plain("file")
+        ..Ask::plain("file")
     }
 }
 
-fn receiver(get: &Get) -> Receiver {
+fn receiver(get: &Ask) -> Receiver {
     Receiver::start(get.clone(), &Limits::default(), beginning())
 }
 
@@ -171,10 +171,10 @@ fn sent_ratio(kind: Kind, octets: u64, windowsize: u16, weather: Weather) -> f64
         let source = Pattern(octets + seed * 317);
         let (bytes, completed) = match kind {
             Kind::Ours => {
-                let get = Get {
+                let get = Ask {
                     blksize: Some(1468),
                     windowsize: Some(windowsize),
-                    ..Get::plain("file")
+                    ..Ask::plain("file")
                 };
                 let ran = exchange(receiver(&get), &source, &Limits::default(), weather, seed);
                 let completed = outcome(&ran).kind == OutcomeKind::Completed;
@@ -288,11 +288,11 @@ fn what_is_sent_stays_near_what_has_to_be() {
 
 #[test]
 fn block_numbers_wrap_on_both_sides() {
-    let get = Get {
+    let get = Ask {
         blksize: Some(8),
         windowsize: Some(16),
         tsize: true,
-        ..Get::plain("file")
+        ..Ask::plain("file")
     };
     let source = Pattern(8 * 66_000 + 3);
     let weather = Weather {
@@ -319,12 +319,12 @@ fn netascii_arrives_as_it_was() {
         let text: Vec<u8> = (0..random.below(200))
             .flat_map(|_| pieces[usize::try_from(random.below(6)).expect("small")].to_vec())
             .collect();
-        let get = Get {
+        let get = Ask {
             mode: Mode::Netascii,
             blksize: random.percent(70).then_some(8),
             windowsize: random.percent(50).then_some(4),
             tsize: true,
-            ..Get::plain("file")
+            ..Ask::plain("file")
         };
         let exchange = exchange(
             receiver(&get),

@@ -132,10 +132,10 @@ proptest! {
         junk in prop::collection::vec(datagram(), 0..20),
     ) {
         let mut now = common::beginning();
-        let get = tftp::Get {
+        let get = tftp::Ask {
             blksize: Some(8),
             windowsize: Some(windowsize),
-            ..tftp::Get::plain("f")
+            ..tftp::Ask::plain("f")
         };
         let mut receiver = Receiver::start(get, &Limits::default(), now);
         let (mut received, mut out) = (Vec::new(), Vec::new());
@@ -181,11 +181,11 @@ proptest! {
 
 #[test]
 fn what_a_receiver_refuses_in_an_oack() {
-    let get = tftp::Get {
+    let get = tftp::Ask {
         blksize: Some(1024),
         windowsize: Some(8),
         timeout: Some(3),
-        ..tftp::Get::plain("f")
+        ..tftp::Ask::plain("f")
     };
     for (offer, accepted) in [
         ("blksize=1024 windowsize=8 timeout=3", true),
@@ -224,9 +224,9 @@ fn what_a_receiver_refuses_in_an_oack() {
 #[test]
 fn a_receiver_notices_a_wrong_length_and_a_refusal() {
     let now = common::beginning();
-    let get = tftp::Get {
+    let get = tftp::Ask {
         tsize: true,
-        ..tftp::Get::plain("f")
+        ..tftp::Ask::plain("f")
     };
     let mut received = Vec::new();
     let mut receiver = Receiver::start(get.clone(), &Limits::default(), now);

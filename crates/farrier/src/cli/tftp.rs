@@ -11,7 +11,7 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tftp::{Get, Limits, Mode, Outcome, OutcomeKind, Receiver};
+use tftp::{Ask, Limits, Mode, Outcome, OutcomeKind, Receiver};
 use tokio::net::UdpSocket;
 
 /// `farrier tftp …`
@@ -62,7 +62,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
 
 async fn get(args: GetArgs) -> anyhow::Result<()> {
     let server = resolve(&args.host).await?;
-    let mut get = Get::plain(args.name.as_bytes());
+    let mut get = Ask::plain(args.name.as_bytes());
     get.mode = if args.netascii {
         Mode::Netascii
     } else {
@@ -134,7 +134,7 @@ pub(super) async fn socket_towards(server: SocketAddr) -> anyhow::Result<UdpSock
 /// Drives the receiver: the first answer's port is the transfer's, everything else is a stranger.
 /// The shortest time between an acknowledgement and the block after it is told as the round trip:
 /// what is longer was a busy server or a disk.
-async fn fetch(server: SocketAddr, get: Get, sink: &mut Sink) -> anyhow::Result<Outcome> {
+async fn fetch(server: SocketAddr, get: Ask, sink: &mut Sink) -> anyhow::Result<Outcome> {
     let socket = socket_towards(server).await?;
     let mut receiver = Receiver::start(get, &Limits::default(), Instant::now());
     let mut peer = server;

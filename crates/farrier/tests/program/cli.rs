@@ -396,7 +396,7 @@ fn status_tells_what_is_being_transferred() {
     let farrier = Farrier::started(&lan.server);
     let (mut sent, mut shown, mut listed) = (0, String::new(), Value::Null);
     let (_, outcome) = lan.client.run(|| {
-        tftp_get(SERVER, tftp::Get::plain("pxelinux.0"), || {
+        tftp_get(SERVER, tftp::Ask::plain("pxelinux.0"), || {
             sent += 1;
             if sent == 20 {
                 shown = farrier.ok(&["status"]);

@@ -8,7 +8,7 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use tftp::{Get, OutcomeKind};
+use tftp::{Ask, OutcomeKind};
 
 #[test]
 fn a_tftp_transfer_and_a_download_under_way_finish_before_it_ends() {
@@ -69,7 +69,7 @@ fn a_tftp_transfer_and_a_download_under_way_finish_before_it_ends() {
 /// 137 blocks, one in 15 ms.
 fn slow_tftp(begun: mpsc::Sender<()>) -> Vec<u8> {
     let mut sent = 0;
-    let (bytes, outcome) = tftp_get(SERVER, Get::plain("pxelinux.0"), || {
+    let (bytes, outcome) = tftp_get(SERVER, Ask::plain("pxelinux.0"), || {
         sent += 1;
         if sent == 20 {
             begun.send(()).expect("the test waits");
@@ -121,7 +121,7 @@ fn a_client_that_is_gone_does_not_hold_up_the_end() {
     let lan = Lan::new();
     let mut farrier = Farrier::started(&lan.server);
     lan.client.run(|| {
-        let get = Get::plain("pxelinux.0");
+        let get = Ask::plain("pxelinux.0");
         let silent = crate::common::wire::udp(0);
         let request = crate::common::wire::rrq(&get.name, &[]);
         silent.send_to(&request, (SERVER, 69)).expect("sent");

@@ -6,7 +6,7 @@ use crate::common::{Farrier, Lan, SERVER};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::Duration;
-use tftp::{Get, OutcomeKind};
+use tftp::{Ask, OutcomeKind};
 
 /// protocol.md H31: without any option, block by block.
 #[test]
@@ -58,11 +58,11 @@ fn many_clients_at_once_each_get_their_own_file_whole() {
             let client = &lan.client;
             scope.spawn(move || {
                 let name = names[n % names.len()];
-                let get = Get {
+                let get = Ask {
                     blksize: Some(if n % 2 == 0 { 1468 } else { 1024 }),
                     windowsize: (n % 3 == 0).then_some(8),
                     tsize: true,
-                    ..Get::plain(name)
+                    ..Ask::plain(name)
                 };
                 let (bytes, outcome) = client.run(|| tftp_get(SERVER, get, || {}));
                 assert_eq!(outcome.kind, OutcomeKind::Completed, "{name}");

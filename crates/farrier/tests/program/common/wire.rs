@@ -4,7 +4,7 @@ use super::eventually;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
-use tftp::{Get, Limits, Outcome, Receiver};
+use tftp::{Ask, Limits, Outcome, Receiver};
 
 /// Opens a port that was closed a moment ago: a process that another test is just starting holds
 /// copies of all our sockets until it becomes a program of its own.
@@ -66,7 +66,7 @@ pub(crate) fn rrq(name: &[u8], options: &[(&str, &str)]) -> Vec<u8> {
 /// Fetches a file by TFTP, with `between` before each datagram is sent.
 pub(crate) fn tftp_get(
     server: Ipv4Addr,
-    get: Get,
+    get: Ask,
     mut between: impl FnMut(),
 ) -> (Vec<u8>, Outcome) {
     let socket = udp(0);
@@ -97,9 +97,9 @@ pub(crate) fn tftp_get(
 
 /// Fetches a file by TFTP that must come.
 pub(crate) fn tftp_file(server: Ipv4Addr, name: &str) -> Vec<u8> {
-    let get = Get {
+    let get = Ask {
         blksize: Some(1468),
-        ..Get::plain(name)
+        ..Ask::plain(name)
     };
     let (bytes, outcome) = tftp_get(server, get, || {});
     assert_eq!(outcome.kind, tftp::OutcomeKind::Completed, "{name}");
