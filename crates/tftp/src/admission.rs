@@ -38,7 +38,11 @@ pub const PER_NETWORK_HALF_OPEN_CAP: usize = 256;
 /// How long the same request from the same port is taken for a repetition of the one being answered (iPXE
 /// repeats after 0.26 s, GRUB after 0.4 s) and joins it. After that it is taken for a client that lost
 /// its transfer and begins anew: ROMs always use port 2070, also after a reset in mid transfer.
-pub const JOIN_FOR: Duration = Duration::from_secs(3);
+///
+/// Half a second more than the 3 s after which a client that did not answer is sent its last datagram: a client with the
+/// same timer asks again at that moment. Were it given a new transfer, it would hold on to the former one's port, which
+/// it then hears of first and which is closed.
+pub const JOIN_FOR: Duration = Duration::from_millis(3_500);
 
 /// The number of one admitted transfer, never used twice; later ones are greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,6 +8,8 @@
 
 pub mod firmware;
 pub mod model;
+pub mod model_incoming;
+pub mod model_request;
 pub mod network;
 pub mod upload;
 

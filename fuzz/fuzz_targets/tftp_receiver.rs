@@ -1,0 +1,13 @@
+//! Any sequence of datagrams and waits to a client's get: see the model.
+#![no_main]
+
+#[path = "../../crates/tftp/tests/common/model_incoming.rs"]
+mod model_incoming;
+
+use std::time::Instant;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    model_incoming::run_receiver(data, Instant::now());
+});

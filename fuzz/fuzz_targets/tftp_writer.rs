@@ -1,0 +1,13 @@
+//! Any write request, then any sequence of datagrams, waits and a slow disk, to the server's side: see the model.
+#![no_main]
+
+#[path = "../../crates/tftp/tests/common/model_incoming.rs"]
+mod model_incoming;
+
+use std::time::Instant;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    model_incoming::run_writer(data, Instant::now());
+});
