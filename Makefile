@@ -72,7 +72,7 @@ bench:
 	@cargo build --quiet --locked --release -p farrier -p bench
 	@$(RELEASE)/bench --farrier $(RELEASE)/farrier $(BENCH)
 
-# Real firmware in QEMU, one machine at a time: about four minutes on an idle machine.
+# Real firmware in QEMU, one machine at a time: about six minutes on an idle machine.
 boot-times:
 	@deploy/setup.sh demo
 	@cargo build --quiet --locked --release -p farrier -p lab

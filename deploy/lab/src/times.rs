@@ -10,6 +10,7 @@ use crate::scenarios::reference::Reference;
 use crate::scenarios::{Options, Run};
 use crate::site::SiteDhcp;
 use anyhow::{Context, Result};
+use lab::sandbox::stopping;
 use lab::stats::{median, ratio};
 use lab::table::{Table, number, replaced};
 use std::path::Path;
@@ -40,7 +41,7 @@ struct Times {
 /// Measures `rounds` rounds, prints the table, and writes it into `markdown`.
 ///
 /// # Errors
-/// When a machine does not boot, or the file cannot be written.
+/// When it is interrupted, or the file cannot be written. A boot that fails is told and left out.
 pub(crate) fn run(
     options: &Options,
     dir: &Path,
@@ -57,7 +58,15 @@ pub(crate) fn run(
         for round in 0..rounds {
             for who in order(round) {
                 let dir = dir.join(format!("round-{round}"));
-                let seconds = boot(options, &dir, chain, who)?;
+                let seconds = match boot(options, &dir, chain, who) {
+                    Ok(seconds) => seconds,
+                    Err(error) if stopping() => return Err(error),
+                    // It is missing in the table, for everybody to see.
+                    Err(error) => {
+                        println!("{} did not boot: {error:#}", chain.name(who));
+                        continue;
+                    }
+                };
                 match who {
                     Who::Farrier => times.farrier.push((round, seconds)),
                     Who::Dnsmasq => times.dnsmasq.push((round, seconds)),

@@ -28,6 +28,9 @@ pub(super) fn http() -> Vec<Case> {
         case("http_512m_c1", 5, File::Image, 1, 4, BULK),
         case("http_512m_c16", 2, File::Image, 16, 1, BULK),
         case("http_1m_c64", 5, File::Mib, 64, 32, BULK),
+        case("http_1m_c16", 3, File::Mib, 16, 64, BULK),
+        case("http_4k_c1", 3, File::Small, 1, 4000, REQUESTS),
+        case("http_4k_c16", 3, File::Small, 16, 1200, REQUESTS),
         case("http_4k_c64", 5, File::Small, 64, 600, REQUESTS),
     ]
 }
