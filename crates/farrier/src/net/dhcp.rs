@@ -15,7 +15,7 @@ use bootplan::{Catalog, Endpoint, EventKind, Origin, Ruling, Verdict, judge};
 use proxydhcp::{Answer, Ignored, Kind, Port, Received, Request, parse, respond_into};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use store::Sighting;
 use store::journal::{EventSink, Neighbours};
 use tokio::sync::watch;
@@ -118,6 +118,8 @@ struct Desk {
     answer: Answer,
     reply: Vec<u8>,
     outbox: Outbox,
+    /// When an answer that did not leave was last logged.
+    complained: Option<Instant>,
 }
 
 impl Desk {
@@ -133,6 +135,7 @@ impl Desk {
             answer: Answer::default(),
             reply: Vec::new(),
             outbox: Outbox::new(),
+            complained: None,
         }
     }
 
@@ -212,7 +215,12 @@ impl Desk {
             .outbox
             .send(socket, &self.reply, way.to, arrival.interface, local);
         if let Err(error) = sent {
-            tracing::warn!(mac = %client.mac, to = %way.to, interface = interface.name, %error, "answer could not be sent");
+            // A line for each packet of a flood would be the flood's second victim.
+            let now = Instant::now();
+            if self.complained.is_none_or(|last| now >= last + COMPLAINT) {
+                self.complained = Some(now);
+                tracing::warn!(mac = %client.mac, to = %way.to, interface = interface.name, %error, "answer could not be sent; the next ones only count as 'send-failed'");
+            }
             return Err("send-failed");
         }
         responder.tell_uuid(&request, &verdict);
@@ -301,3 +309,6 @@ impl Responder {
 /// The largest datagram there is: a longer one does not exist, a shorter buffer would make us
 /// read half a packet.
 const LARGEST: usize = 65_535;
+
+/// Time between two lines about answers that did not leave.
+const COMPLAINT: Duration = Duration::from_secs(60);

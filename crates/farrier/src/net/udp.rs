@@ -104,6 +104,11 @@ impl PktInfo {
             if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_QUEUE).is_err() {
                 socket.set_recv_buffer_size(RECEIVE_QUEUE)?;
             }
+            // Answers to neighbours that are not there stay in the socket's memory for the three seconds of their
+            // ARP; 208 KiB of it are full with some 300, and then nobody's answer leaves.
+            if setsockopt(&socket, sockopt::SndBufForce, &SEND_MEMORY).is_err() {
+                socket.set_send_buffer_size(SEND_MEMORY)?;
+            }
             setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
             socket.set_reuse_address(shared)?;
             socket.bind(&address.into())?;
@@ -222,7 +227,8 @@ impl Outbox {
         }
     }
 
-    /// Sends one datagram out of `interface` with `source` as our address.
+    /// Sends one datagram out of `interface` with `source` as our address. Never waits: when answers to
+    /// dead relays and forged sources have filled the socket's memory, others may lose a packet, not the thread.
     ///
     /// # Errors
     /// The system's answer; the caller counts it and goes on.
@@ -238,7 +244,7 @@ impl Outbox {
         let slices = [[IoSlice::new(datagram)]];
         let to = [Some(SockaddrIn::from(to))];
         let control = [ControlMessage::Ipv4PacketInfo(&info)];
-        let (fd, flags) = (socket.as_raw_fd(), MsgFlags::empty());
+        let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
         sendmmsg(fd, &mut self.headers, &slices, to, control, flags)?;
         Ok(())
     }
@@ -266,6 +272,8 @@ fn is_passing(error: &io::Error) -> bool {
 
 /// Bytes asked for as receive queue; see [`PktInfo::open`].
 const RECEIVE_QUEUE: usize = 4 << 20;
+/// Bytes asked for as memory of what is not sent yet.
+const SEND_MEMORY: usize = 4 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -96,6 +96,30 @@ fn ports_and_addresses_of_other_services_are_never_answered() {
     });
 }
 
+/// Answers to neighbours that are not there lie in the kernel until ARP gives up, three seconds, and fill the socket's
+/// memory. That is their misfortune.
+#[test]
+fn dead_relays_do_not_keep_the_others_waiting() {
+    let lan = Lan::new();
+    let farrier = Farrier::started(&lan.server);
+    farrier.apply("kind: site\nunassigned: menu\n");
+    lan.client.run(|| {
+        let relay = udp(67);
+        for round in 0..8 {
+            for host in 60..250 {
+                let mut packet = Packet::decode(&discover(BiosRom::new([2, 0, 0, 1, round, host])));
+                packet.giaddr = Ipv4Addr::new(10, 77, 0, host);
+                packet.hops = 1;
+                let sent = relay.send_to(&packet.encode(), (SERVER, 67));
+                sent.expect("sent");
+            }
+        }
+    });
+    let good = discover(BiosRom::new([2, 0, 0, 2, 0, 0]));
+    let served = broadcast(&lan.client, &good, Duration::from_secs(3), true);
+    assert_eq!(served.first().map(|offer| offer.siaddr), Some(SERVER));
+}
+
 /// protocol.md F.4: by unicast to the relay, with its own option 82 back.
 #[test]
 fn a_relayed_request_is_answered_to_the_relay() {
