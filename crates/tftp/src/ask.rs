@@ -22,9 +22,6 @@ pub struct Ask {
     pub timeout: Option<u8>,
 }
 
-/// What a [`Receiver`](crate::Receiver) asks for.
-pub type Get = Ask;
-
 impl Ask {
     /// The file as octets, without options.
     #[must_use]

@@ -43,7 +43,7 @@ mod netascii;
 mod timer;
 mod unproved;
 
-pub use ask::{Ask, Get};
+pub use ask::Ask;
 pub use batch::Batch;
 pub use limits::Limits;
 pub use options::Agreed;

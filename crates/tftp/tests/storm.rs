@@ -12,7 +12,7 @@ use common::firmware::{Firmware, Habit};
 use common::network::{Client, Random, Weather};
 use common::{Pattern, beginning};
 use tftp::admission::{Admission, HALF_OPEN_CAP, SessionId, Sessions};
-use tftp::{Get, Limits, Receiver, Sender, parse_request};
+use tftp::{Ask, Limits, Receiver, Sender, parse_request};
 
 /// Who gets a datagram, or is called by its timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,11 +66,11 @@ fn client(machine: usize, windowsize: u16, now: Instant) -> Box<dyn Client> {
     if machine.is_multiple_of(2) {
         return Box::new(Firmware::start(Habit::Edk2, 1428, windowsize, now));
     }
-    let get = Get {
+    let get = Ask {
         blksize: Some(1428),
         windowsize: Some(windowsize),
         tsize: true,
-        ..Get::plain("file")
+        ..Ask::plain("file")
     };
     Box::new(Receiver::start(get, &Limits::default(), now))
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tftp::limits::{UNPROVED_BYTES, UNPROVED_PACKETS};
 use tftp::options::{Agreed, Rollover};
 use tftp::{
-    ErrorCode, ErrorPacket, Get, Limits, Mode, Outcome, OutcomeKind, Receiver, Writer,
+    Ask, ErrorCode, ErrorPacket, Limits, Mode, Outcome, OutcomeKind, Receiver, Writer,
     parse_request,
 };
 
@@ -28,7 +28,7 @@ pub fn run_writer(data: &[u8], now: Instant) -> Option<OutcomeKind> {
 /// A client's `get` before any server: `data` is what to ask for, then steps.
 pub fn run_receiver(data: &[u8], now: Instant) -> Option<OutcomeKind> {
     let (&[shape, size, window], rest) = data.split_first_chunk::<3>()?;
-    let get = Get {
+    let get = Ask {
         mode: if shape & 1 == 0 {
             Mode::Octet
         } else {
@@ -38,7 +38,7 @@ pub fn run_receiver(data: &[u8], now: Instant) -> Option<OutcomeKind> {
         windowsize: (shape & 4 != 0).then(|| 1 + u16::from(window) % 64),
         tsize: shape & 8 != 0,
         timeout: (shape & 16 != 0).then_some(1),
-        ..Get::plain("f")
+        ..Ask::plain("f")
     };
     let mode = get.mode;
     let receiver = Receiver::start(get, &Limits::default(), now);

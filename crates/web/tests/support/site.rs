@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::body::Body;
 use bootfiles::FileCache;
+use bootfiles::dropbox::DropBoxes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use std::net::SocketAddr;
@@ -63,27 +64,30 @@ impl Site {
     pub async fn empty() -> Site {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let store = super::empty(dir.path()).await;
-        let transfers = Transfers::default();
-        Site {
-            app: router(
-                super::state(&store)
-                    .with_transfers(transfers.clone())
-                    .with_cache(FileCache::new(1 << 20)),
-            ),
+        let mut site = Site {
+            app: Router::new(),
             store,
-            transfers,
+            transfers: Transfers::default(),
             from: 1,
             _dir: dir,
-        }
+        };
+        site.serve(DropBoxes::default());
+        site
+    }
+
+    fn serve(&mut self, drop_boxes: DropBoxes) {
+        let state = super::state(&self.store)
+            .with_transfers(self.transfers.clone())
+            .with_cache(FileCache::new(1 << 20))
+            .with_drop_boxes(drop_boxes);
+        self.app = router(state);
     }
 
     /// With sample data and one user, who is logged in by the cookie returned.
     pub async fn full() -> (Site, String) {
         let mut site = Site::empty().await;
         super::fill(&site.store).await;
-        let boxes = super::drop_boxes(site._dir.path());
-        let state = super::state(&site.store).with_transfers(site.transfers.clone());
-        site.app = router(state.with_drop_boxes(boxes));
+        site.serve(super::drop_boxes(site._dir.path()));
         let cookie = site.set_up().await;
         (site, cookie)
     }
