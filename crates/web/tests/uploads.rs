@@ -2,6 +2,7 @@
 
 mod support;
 
+use bootplan::{EventKind, Transport};
 use http::StatusCode;
 use support::site::Site;
 
@@ -77,6 +78,29 @@ async fn one_upload_shows_its_difference_and_all_versions() {
         .get("/uploads/file?name=configs/phone-7.bin", &cookie)
         .await;
     assert!(first.body.contains("There is none before it."));
+}
+
+#[tokio::test]
+async fn the_timeline_leads_to_the_upload() {
+    let (site, cookie) = Site::full().await;
+    let list = site.get("/uploads", &cookie).await.body;
+    let link = list.split("href=\"/uploads/file?").nth(1).expect("a link");
+    let link = link.split('"').next().expect("it ends");
+    let version = link.rsplit("version=").next().expect("a version");
+    let stored = EventKind::FileStored {
+        transport: Transport::Tftp,
+        path: "configs/core/sw1.cfg".to_owned(),
+        bytes: 114,
+        millis: 7,
+        sha256: String::new(),
+        version: version.to_owned(),
+        transfer: None,
+    };
+    let event = support::event(support::mac(0), support::now(), stored);
+    site.store.append(vec![event]).await.expect("stored");
+    let page = site.get("/boots", &cookie).await.body;
+    let expected = format!("<a href=\"/uploads/file?{link}\">Stored configs/core/sw1.cfg</a>");
+    assert!(page.contains(&expected), "{page}");
 }
 
 #[tokio::test]

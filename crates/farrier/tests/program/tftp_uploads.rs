@@ -329,6 +329,31 @@ fn a_client_that_dies_in_the_middle_leaves_nothing_but_its_story() {
 }
 
 #[test]
+fn a_device_that_stores_something_else_from_the_same_port_gave_the_first_up() {
+    let lan = Lan::new();
+    let site = Site::on(&lan, BOXES);
+    let socket = site.lan.client.run(begin);
+    let mut answer = [0; 100];
+    let request = b"\0\x02configs/other\0octet\0";
+    socket.send_to(request, (SERVER, 69)).expect("sent");
+    let mut peer = socket.recv_from(&mut answer).expect("an answer").1;
+    // The old transfer may have repeated its ACK 1 before it ended.
+    while answer[..4] != [0, 4, 0, 0] {
+        peer = socket.recv_from(&mut answer).expect("ACK 0").1;
+    }
+    let told = site
+        .farrier
+        .log_line("the client began anew after 512 bytes");
+    assert!(told.contains("upload configs/half"), "{told}");
+    socket.send_to(b"\0\x03\0\x01end", peer).expect("sent");
+    while answer[..4] != [0, 4, 0, 1] {
+        socket.recv_from(&mut answer).expect("ACK 1");
+    }
+    assert_eq!(site.kept("configs/other").as_deref(), Some(&b"end"[..]));
+    assert_eq!(site.kept("configs/half"), None);
+}
+
+#[test]
 fn an_upload_that_outlives_the_server_is_told_to_both_sides() {
     let lan = Lan::new();
     let mut site = Site::on(&lan, BOXES);

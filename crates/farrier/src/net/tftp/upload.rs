@@ -14,7 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tftp::admission::SessionId;
-use tftp::{ErrorCode, ErrorPacket, Writer, writer};
+use tftp::{ErrorCode, ErrorPacket, Stats, Writer, writer};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -166,7 +166,12 @@ impl Task {
                     Word::Again => self.writer.repeat_first(),
                     // What is complete is stored, whatever its client does next.
                     Word::End if self.is_committing() => {}
-                    Word::End => return,
+                    Word::End => {
+                        if !is_told && self.writer.is_proved() {
+                            self.tell_replaced();
+                        }
+                        return;
+                    }
                 },
                 () = stopping.cancelled(), if idle => return,
                 () = grace_over.cancelled(), if !is_told && !self.is_committing() => self.cut_off(),
@@ -283,6 +288,25 @@ impl Task {
         }
     }
 
+    /// The client asked for something else from the same port: it was restarted.
+    fn tell_replaced(&self) {
+        let stats = self.writer.stats();
+        let reason = format!("the client began anew after {} bytes", stats.bytes);
+        let transfer = Some(self.transfer(&stats));
+        self.told
+            .failure(&self.shared, &reason, stats.bytes, transfer);
+    }
+
+    fn transfer(&self, stats: &Stats) -> TransferStats {
+        let agreed = self.writer.agreed();
+        TransferStats {
+            blksize: agreed.blksize,
+            windowsize: agreed.windowsize,
+            retransmits: stats.retransmits,
+            ..TransferStats::default()
+        }
+    }
+
     /// The server ends before the client does. Told to both, for a device that was told nothing says it is done.
     fn cut_off(&mut self) {
         let error = ErrorPacket::new(ErrorCode::Undefined, "the server is being stopped");
@@ -305,15 +329,7 @@ impl Task {
         if let Some(running) = self.running.take() {
             running.finish(ended.ending());
         }
-        let agreed = self.writer.agreed();
-        let transfer = Some(TransferStats {
-            blksize: agreed.blksize,
-            windowsize: agreed.windowsize,
-            windows: 0,
-            windows_repeated: 0,
-            retransmits: stats.retransmits,
-            round_trip_micros: None,
-        });
+        let transfer = Some(self.transfer(&stats));
         match self.stored.take() {
             Some(stored) => self.told.success(&self.shared, stored, transfer),
             // Somebody who only looked whether this port answers is no upload.

@@ -14,6 +14,8 @@ pub(crate) struct Line {
     pub(crate) plane: &'static str,
     /// What happened.
     pub(crate) what: String,
+    /// The page of what came of it: an upload.
+    pub(crate) href: Option<String>,
     /// Because of what, or where.
     pub(crate) why: String,
     /// Size, duration and rate.
@@ -105,6 +107,7 @@ pub(crate) fn line(event: &Event, now: Timestamp) -> Line {
         class: told.class,
         plane: plane_name(told.class),
         what: printable(&told.what),
+        href: told.href,
         why: printable(&told.why),
         extra: printable(&told.extra),
         details: told.details,
@@ -119,6 +122,7 @@ pub(crate) fn line(event: &Event, now: Timestamp) -> Line {
 struct Told {
     class: &'static str,
     what: String,
+    href: Option<String>,
     why: String,
     extra: String,
     details: String,
@@ -230,17 +234,20 @@ fn tell(kind: &EventKind) -> Told {
             details: details(transfer),
             quiet: *normal,
             bad: !normal,
+            ..Told::default()
         },
         EventKind::FileStored {
             transport,
             path,
             bytes,
             millis,
+            version,
             transfer,
             ..
         } => Told {
             class: transport_class(*transport),
             what: format!("Stored {path}"),
+            href: Some(super::uploads::address(path, version)),
             extra: amount(*bytes, *millis),
             details: details(transfer),
             ..Told::default()

@@ -145,6 +145,19 @@ impl One {
     }
 }
 
+/// Of the page of one upload.
+pub(super) fn address(name: &str, version: &str) -> String {
+    format!("/uploads/file?{}", query(name, version))
+}
+
+fn query(name: &str, version: &str) -> String {
+    format!(
+        "name={}&version={}",
+        form_encode(name),
+        form_encode(version)
+    )
+}
+
 fn not_understood() -> PageError {
     PageError::Address("no upload has such a name or time".to_owned())
 }
@@ -162,15 +175,11 @@ impl Row {
     fn new(stored: Stored, catalog: &Catalog) -> Row {
         let device = &stored.record.device;
         let machine = device.mac.and_then(|mac| catalog.find(mac, None));
-        let query = format!(
-            "name={}&version={}",
-            form_encode(stored.name.as_str()),
-            stored.version
-        );
+        let (path, version) = (stored.name.as_str(), stored.version.as_str());
         Row {
             name: printable(stored.name.as_str()),
-            href: format!("/uploads/file?{query}"),
-            content: format!("/uploads/content?{query}"),
+            href: address(path, version),
+            content: format!("/uploads/content?{}", query(path, version)),
             who: match machine {
                 Some(machine) => printable(&machine.name),
                 None => device.ip.to_string(),
