@@ -207,6 +207,14 @@ fn our_own_client_stores_and_reads_back() {
     );
     let http = site.client("curl", &["-sS", "http://SERVER/configs/x"]);
     assert!(http.stdout == pattern(SIZES[6] + 2), "by HTTP, too");
+    let socket = site.farrier.control_socket().display().to_string();
+    let list = "http://localhost/api/v1/uploads?limit=1";
+    let listed = site.client("curl", &["-sS", "--unix-socket", &socket, list]);
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    let newest = &listed["uploads"][0];
+    assert_eq!(newest["name"], "configs/x", "{listed}");
+    assert_eq!(newest["bytes"], SIZES[6] + 2);
+    assert_eq!(newest["change"]["kind"], "first");
 }
 
 #[test]
