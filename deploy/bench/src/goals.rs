@@ -1,6 +1,7 @@
 //! The goals that Farrier set itself: each is a ratio taken inside one interleaved run.
 
-use crate::results::{CaseResult, Results};
+use crate::cases;
+use crate::results::Results;
 use crate::servers::Kind;
 use lab::table::number;
 use serde_json::{Value, json};
@@ -202,7 +203,7 @@ impl Look<'_> {
             (This(kind), _) => kind.name().to_owned(),
         };
         Part {
-            what: format!("{case} {} x/{name}", title(result, key)),
+            what: format!("{case} {} x/{name}", title(case, key)),
             measured,
             wanted,
         }
@@ -212,7 +213,7 @@ impl Look<'_> {
     fn of(&self, case: &str, kind: Kind, key: &'static str, wanted: Wanted) -> Part {
         let result = self.results.case(case);
         Part {
-            what: format!("{case} {} of {}", title(result, key), kind.name()),
+            what: format!("{case} {} of {}", title(case, key), kind.name()),
             measured: result.and_then(|case| case.row(kind)?.median(key)),
             wanted,
         }
@@ -253,9 +254,12 @@ impl Look<'_> {
     }
 }
 
-fn title(case: Option<&CaseResult>, key: &str) -> String {
-    let column = case.and_then(|case| case.columns.iter().find(|c| c.key == key));
-    column.map_or(key, |c| c.title).to_owned()
+/// What a column is called, also of a case that did not run.
+fn title(case: &str, key: &'static str) -> &'static str {
+    let cases = cases::all();
+    let columns = cases.iter().find(|c| c.name == case).map(|c| c.columns);
+    let mut columns = columns.unwrap_or_default().iter();
+    columns.find(|c| c.key == key).map_or(key, |c| c.title)
 }
 
 fn cores() -> f64 {
@@ -263,13 +267,20 @@ fn cores() -> f64 {
 }
 
 impl Goal {
-    /// One word.
-    pub(crate) fn verdict(&self) -> &'static str {
-        match () {
-            () if self.parts.iter().any(|part| part.met() == Some(false)) => "missed",
-            () if self.parts.iter().all(|part| part.met() == Some(true)) => "met",
-            () if self.parts.iter().any(|part| part.met().is_some()) => "met so far",
-            () => "not measured",
+    /// A few words. A goal is met by all its parts.
+    pub(crate) fn verdict(&self) -> String {
+        let count = |wanted| {
+            self.parts
+                .iter()
+                .filter(|part| part.met() == wanted)
+                .count()
+        };
+        let (missed, unknown, all) = (count(Some(false)), count(None), self.parts.len());
+        match (missed, unknown) {
+            (0, 0) => "met".to_owned(),
+            (0, _) if unknown == all => "not measured".to_owned(),
+            (0, _) => "met so far".to_owned(),
+            _ => format!("missed {missed}/{all}"),
         }
     }
 
@@ -341,6 +352,17 @@ mod tests {
         results.cases[0].rows[2].rounds[0]
             .figures
             .insert("mb_s", 800.0);
-        assert_eq!(goal(&results), "missed");
+        assert_eq!(goal(&results), "missed 1/2");
+    }
+
+    #[test]
+    fn every_part_names_a_column_of_a_case() {
+        for part in all(&Results::default()).iter().flat_map(|g| &g.parts) {
+            // Keys have underlines between letters; headings never.
+            let words = part.what.split_whitespace().skip(1);
+            for word in words {
+                assert!(!word.contains('_'), "{}", part.what);
+            }
+        }
     }
 }

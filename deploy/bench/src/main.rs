@@ -241,7 +241,7 @@ fn facts(args: &Args, results: &Results) -> Facts {
                 day.unwrap_or_default().trim()
             ),
             format!(
-                "{} rounds of short cases, fewer of long ones; medians, and medians of each round's ratio",
+                "rounds of short cases: {}, fewer of long ones; medians, and medians of each round's ratio",
                 if args.quick { 1 } else { args.rounds }
             ),
             format!(

@@ -4,6 +4,7 @@ use crate::servers::Kind;
 use lab::stats;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Figures of one run, by the key of their column.
 pub(crate) type Figures = BTreeMap<&'static str, f64>;
@@ -51,6 +52,8 @@ pub(crate) struct Round {
     pub figures: Figures,
     /// Processors that other work had meanwhile.
     pub foreign: f64,
+    /// How long it took.
+    pub wall: Duration,
 }
 
 /// Everything.
@@ -161,6 +164,7 @@ pub(crate) mod tests {
                     number,
                     figures: Figures::from([(key, *value)]),
                     foreign: 0.0,
+                    wall: Duration::from_secs(1),
                 })
                 .collect(),
         });
