@@ -33,6 +33,14 @@ fn exposition(mut totals: Totals, memory: Option<CacheStats>, status: &ServerSta
             totals.ended.entry(key).or_default();
         }
     }
+    for (transport, reason) in [
+        (Transport::Tftp, "bad-name"),
+        (Transport::Tftp, "not-found"),
+        (Transport::Tftp, "write-off"),
+        (Transport::Http, "not-found"),
+    ] {
+        totals.refused.entry((transport, reason)).or_default();
+    }
     let mut out = Exposition::default();
     transfers(&mut out, &totals);
     if let Some(memory) = memory {
@@ -84,6 +92,20 @@ fn transfers(out: &mut Exposition, totals: &Totals) {
         ];
         out.sample(bytes, &labels, flow.bytes);
     }
+    let refused = "farrier_requests_refused_total";
+    let help = "Requests answered with an error, by reason. Loaders look for files that need not be there.";
+    out.family(refused, "counter", help);
+    for ((transport, reason), count) in &totals.refused {
+        let labels = [("transport", word(*transport)), ("reason", *reason)];
+        out.sample(refused, &labels, count);
+    }
+    let half_open = "TFTP transfers now whose clients have not answered yet.";
+    out.single(
+        "farrier_tftp_half_open",
+        "gauge",
+        half_open,
+        totals.half_open,
+    );
     let active: u64 = totals.flows.values().map(|flow| flow.active).sum();
     let now = "Transfers under way now.";
     out.single("farrier_transfers_active", "gauge", now, active);

@@ -8,13 +8,19 @@ use bootplan::{MacAddr, Timestamp, Transport};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 /// The one list of transfers of a server. Cheap to clone: all clones are the same list.
 #[derive(Clone, Debug, Default)]
-pub struct Transfers(Arc<Mutex<Table>>);
+pub struct Transfers(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    table: Mutex<Table>,
+    half_open: AtomicUsize,
+}
 
 /// What is known of a transfer when it begins. One that never gets an answer from its client
 /// need not begin: begin when the client has proved that it is there.
@@ -106,6 +112,10 @@ pub struct Totals {
     pub ended: BTreeMap<(Transport, Direction, Ending), u64>,
     /// What went over the wire, by protocol and direction; transfers under way are counted in.
     pub flows: BTreeMap<(Transport, Direction), Flow>,
+    /// Requests answered with an error instead of a transfer, by protocol and a word for the reason.
+    pub refused: BTreeMap<(Transport, &'static str), u64>,
+    /// TFTP transfers now whose clients have not answered yet: what a flood of forged requests fills.
+    pub half_open: usize,
 }
 
 /// Sums of one protocol and direction.
@@ -164,6 +174,17 @@ impl Transfers {
         over.flows.entry((transport, direction)).or_default().bytes += bytes;
     }
 
+    /// Counts a request that was answered with an error. `reason` is one of few words.
+    pub fn refuse(&self, transport: Transport, reason: &'static str) {
+        let over = &mut self.table().over;
+        *over.refused.entry((transport, reason)).or_default() += 1;
+    }
+
+    /// How many TFTP transfers there are now whose clients have not answered yet.
+    pub fn set_half_open(&self, count: usize) {
+        self.0.half_open.store(count, Relaxed);
+    }
+
     /// Transfers under way, oldest first.
     pub fn running(&self) -> Vec<TransferView> {
         let running: Vec<(u64, Arc<Live>)> = {
@@ -183,6 +204,7 @@ impl Transfers {
     pub fn totals(&self) -> Totals {
         let table = self.table();
         let mut totals = table.over.clone();
+        totals.half_open = self.0.half_open.load(Relaxed);
         for live in table.running.values() {
             let flow = totals.flows.entry(live.key()).or_default();
             flow.active += 1;
@@ -193,7 +215,7 @@ impl Transfers {
 
     /// Valid after any panic: every update is a single insertion, removal or addition.
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -229,6 +229,8 @@ async fn metrics_are_for_prometheus_with_a_token_and_for_no_stranger() {
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
         assert!(!answer.body.contains("farrier_"), "{path}");
     }
+    site.transfers.set_half_open(3);
+    site.transfers.refuse(Transport::Tftp, "not-found");
     let token = site.store.create_token("morgan", "prometheus", None).await;
     let (_, secret) = token.expect("created");
     let answer = with_token(&site, "/metrics", &secret).await;
@@ -255,6 +257,15 @@ async fn metrics_are_for_prometheus_with_a_token_and_for_no_stranger() {
             24.0,
         ),
         ("farrier_transfers_active".to_owned(), 1.0),
+        ("farrier_tftp_half_open".to_owned(), 3.0),
+        (
+            "farrier_requests_refused_total{transport=\"tftp\",reason=\"not-found\"}".to_owned(),
+            1.0,
+        ),
+        (
+            "farrier_requests_refused_total{transport=\"http\",reason=\"not-found\"}".to_owned(),
+            0.0,
+        ),
         ("farrier_tftp_retransmits_total".to_owned(), 16.0),
         ("farrier_tftp_windows_repeated_total".to_owned(), 2.0),
         (

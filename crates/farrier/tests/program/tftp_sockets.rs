@@ -2,7 +2,7 @@
 
 use crate::common::farrier::content;
 use crate::common::wire::{receive, receive_all, rrq, tftp_file, tftp_get, udp};
-use crate::common::{Farrier, Lan, SERVER};
+use crate::common::{Farrier, Lan, SERVER, eventually};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::Duration;
@@ -181,6 +181,36 @@ fn a_size_probe_ends_quietly_and_the_next_request_is_served() {
         !log.contains("WARN") || !log.contains("snponly.efi"),
         "a probe is normal: {log}"
     );
+    let totals = &farrier.json(&["status"])["transfer_totals"];
+    let read = totals
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|t| t["transport"] == "tftp" && t["direction"] == "read");
+    assert_eq!(read.map(|t| &t["size_probes"]), Some(&1.into()), "{totals}");
+}
+
+/// A ROM that does not count its ports on, or a machine that was reset: its second request ends the first transfer.
+#[test]
+fn a_transfer_that_is_begun_anew_is_told() {
+    let lan = Lan::new();
+    let farrier = Farrier::started(&lan.server);
+    let _open = lan.client.run(|| {
+        let socket = udp(2070);
+        for name in [&b"snponly.efi"[..], b"undionly.kpxe"] {
+            socket.send_to(&rrq(name, &[]), (SERVER, 69)).expect("sent");
+            let (_, from) = receive(&socket, PATIENCE).expect("block 1");
+            socket.send_to(&[0, 4, 0, 1], from).expect("sent");
+            receive(&socket, PATIENCE).expect("block 2");
+        }
+        socket
+    });
+    farrier.log_line("TFTP snponly.efi: the client began anew after 512 bytes");
+    farrier.signal(nix::sys::signal::Signal::SIGTERM);
+    let words = "TFTP undionly.kpxe: the server was stopped after 512 bytes";
+    eventually(Duration::from_secs(20), words, || {
+        farrier.log().contains(words).then_some(())
+    });
 }
 
 /// protocol.md F.5: several ROMs drop what comes from a sibling address.

@@ -68,6 +68,7 @@ impl Handler for BootPlane {
             response
                 .headers_mut()
                 .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            self.0.transfers.refuse(Transport::Http, "method");
             return response;
         }
         let local = peer.local.and_then(|a| ipv4(a.ip()));
@@ -80,9 +81,19 @@ impl Handler for BootPlane {
                 ui_port: self.0.ui_port,
             },
             started: Instant::now(),
-            state: self.0,
+            state: self.0.clone(),
         };
-        exchange.answer(&request).await
+        let response = exchange.answer(&request).await;
+        let refused = match response.status() {
+            StatusCode::NOT_FOUND => Some("not-found"),
+            StatusCode::PRECONDITION_FAILED => Some("changed-meanwhile"),
+            StatusCode::RANGE_NOT_SATISFIABLE => Some("no-such-range"),
+            other => other.is_client_error().then_some("other"),
+        };
+        if let Some(reason) = refused {
+            self.0.transfers.refuse(Transport::Http, reason);
+        }
+        response
     }
 }
 

@@ -54,6 +54,22 @@ pub(super) enum Ended {
         /// The transfer so far.
         stats: Stats,
     },
+    /// By something outside of it.
+    Cut {
+        /// By what.
+        by: Cut,
+        /// The transfer so far.
+        stats: Stats,
+    },
+}
+
+/// What ends a transfer in the middle.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cut {
+    /// Another request from the client's same port: it was reset, or does not count its ports on.
+    NewRequest,
+    /// The end of the server's grace.
+    Stop,
 }
 
 impl Shared {
@@ -111,14 +127,16 @@ impl Shared {
 
     /// Tells the client and people why there is no transfer.
     pub(super) fn refuse(&self, ask: &Ask, refused: Refused) {
-        let (code, text, reason, normal) = match refused.why {
+        let (slug, code, text, reason, normal) = match refused.why {
             Why::Write => (
+                "write-off",
                 ErrorCode::AccessViolation,
                 "writing is not allowed",
                 "a write request; writing is off",
                 false,
             ),
             Why::Traversal => (
+                "bad-name",
                 ErrorCode::AccessViolation,
                 "not allowed",
                 "a name that tries to leave the served tree",
@@ -126,12 +144,14 @@ impl Shared {
             ),
             // Loaders look for many optional files; an absent one is part of every healthy boot.
             Why::Absent => (
+                "not-found",
                 ErrorCode::FileNotFound,
                 "file not found",
                 "no such file",
                 true,
             ),
         };
+        self.transfers.refuse(Transport::Tftp, slug);
         match TransferSocket::open(ask.local, ask.peer) {
             Ok(socket) => drop(socket.send(&ErrorPacket::new(code, text).to_datagram())),
             Err(error) => tracing::debug!(peer = %ask.peer, %error, "no socket to refuse with"),
@@ -142,6 +162,7 @@ impl Shared {
 
     /// A mode that is none was asked for; the client got its ERROR.
     pub(super) fn tell_bad_mode(&self, ask: &Ask, story: Story) {
+        self.transfers.refuse(Transport::Tftp, "bad-mode");
         self.tell_failure(ask, story.mac, story.path, "a mode we do not speak", false);
     }
 
@@ -158,14 +179,14 @@ impl Shared {
     }
 
     /// Puts a transfer into the list that people see.
-    pub(super) fn show(&self, ask: &Ask, story: &Story, total: u64) -> Running {
+    pub(super) fn show(&self, ask: &Ask, story: &Story, total: Option<u64>) -> Running {
         self.transfers.begin(Beginning {
             direction: Direction::Read,
             transport: Transport::Tftp,
             peer: ask.peer.into(),
             mac: story.mac,
             path: story.path.clone(),
-            total: Some(total),
+            total,
         })
     }
 
@@ -256,14 +277,16 @@ impl Ended {
     pub(super) fn stats(&self) -> &Stats {
         match self {
             Ended::As(outcome) => &outcome.stats,
-            Ended::PortClosed { stats } => stats,
+            Ended::PortClosed { stats } | Ended::Cut { stats, .. } => stats,
         }
     }
 
     /// For counting.
     pub(super) fn ending(&self) -> Ending {
-        let Ended::As(outcome) = self else {
-            return Ending::Vanished;
+        let outcome = match self {
+            Ended::As(outcome) => outcome,
+            Ended::PortClosed { .. } => return Ending::Vanished,
+            Ended::Cut { .. } => return Ending::Aborted,
         };
         match outcome.kind {
             OutcomeKind::Completed => Ending::Completed,
@@ -281,6 +304,13 @@ impl Ended {
             Ended::PortClosed { stats } => {
                 let text = format!("the client vanished after {} blocks", stats.blocks);
                 return Some((text, stats.blocks == 0));
+            }
+            Ended::Cut { by, stats } => {
+                let why = match by {
+                    Cut::NewRequest => "the client began anew",
+                    Cut::Stop => "the server was stopped",
+                };
+                return Some((format!("{why} after {} bytes", stats.bytes), false));
             }
             Ended::As(outcome) => outcome,
         };

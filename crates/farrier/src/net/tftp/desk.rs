@@ -18,7 +18,7 @@ use std::time::Instant;
 use tftp::admission::{Admission, SessionId, Sessions};
 use tftp::{Limits, RequestKind};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use web::transfers::Transfers;
@@ -49,6 +49,8 @@ pub(super) struct Shared {
     pub(super) grace_over: CancellationToken,
     inboxes: Vec<Arc<Inbox>>,
     table: Mutex<Table>,
+    /// Look-ups that may wait for a disk.
+    look_ups: Arc<Semaphore>,
 }
 
 /// The admitted transfers and where they run.
@@ -120,6 +122,7 @@ impl Shared {
             cut: std::env::var_os(NO_GSO).is_none(),
             inboxes,
             table: Mutex::default(),
+            look_ups: Arc::new(Semaphore::new(LOOK_UPS_CAP)),
         }
     }
 
@@ -157,14 +160,27 @@ impl Shared {
             Some(found) => self.begin(id, ask, found, started),
             // Opening a file waits as the file system does: a sleeping disk, an NFS mount.
             None => {
+                let Ok(turn) = Arc::clone(&self.look_ups).try_acquire_owned() else {
+                    self.forget(id);
+                    return Err("tftp-look-ups-full");
+                };
                 let shared = Arc::clone(self);
                 self.runtime.spawn_blocking(move || {
-                    let found = shared.find(&ask);
-                    shared.begin(id, ask, found, started);
+                    let _turn = turn;
+                    // Its place may have gone to another one while it waited for a thread.
+                    if shared.is_wanted(id) {
+                        let found = shared.find(&ask);
+                        shared.begin(id, ask, found, started);
+                    }
                 });
             }
         }
         Ok(())
+    }
+
+    fn is_wanted(&self, id: SessionId) -> bool {
+        let table = self.table.lock().expect("no panic while held");
+        table.places.contains_key(&id)
     }
 
     fn take_upload(self: &Arc<Self>, id: SessionId, ask: Ask, started: Instant) {
@@ -186,6 +202,7 @@ impl Shared {
         match table.sessions.admit(now, peer, request) {
             Admission::Start { id, ended } => {
                 for old in ended {
+                    self.responder.counters.count("tftp-pushed-out");
                     match table.places.remove(&old) {
                         Some(Place::Worker(worker, key)) => {
                             self.inboxes[worker].post(Message::End(key));
@@ -195,6 +212,7 @@ impl Shared {
                     }
                 }
                 table.places.insert(id, Place::Nowhere);
+                self.gauge(&table);
                 Ok(Some(id))
             }
             Admission::Join(id) => {
@@ -245,6 +263,7 @@ impl Shared {
     pub(super) fn proved(&self, id: SessionId) {
         let mut table = self.table.lock().expect("no panic while held");
         table.sessions.proved(id);
+        self.gauge(&table);
     }
 
     /// The transfer has its outcome.
@@ -252,6 +271,11 @@ impl Shared {
         let mut table = self.table.lock().expect("no panic while held");
         table.sessions.end(id);
         table.places.remove(&id);
+        self.gauge(&table);
+    }
+
+    fn gauge(&self, table: &Table) {
+        self.transfers.set_half_open(table.sessions.half_open());
     }
 
     /// No new requests; what is under way may go on until `deadline`.
@@ -263,6 +287,11 @@ impl Shared {
         }
     }
 }
+
+/// Requests whose file is being looked up on the disk. Beyond, a request is dropped and its client asks again: on
+/// a disk that hangs, forged requests for names that nobody has asked for before would otherwise take
+/// every thread that may wait, and with them logins and uploads.
+const LOOK_UPS_CAP: usize = 256;
 
 /// Set (to anything) when segmentation offload is to be left alone: a driver that corrupts it, or to measure
 /// what it is worth.

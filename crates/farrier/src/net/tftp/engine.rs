@@ -4,7 +4,7 @@
 //! wake-up, a receive, a send. A worker waits for packets and for nothing else; what may wait for a disk is done
 //! on the runtime's blocking threads and comes back through the [`Inbox`].
 
-use super::answer::{Ask, Story};
+use super::answer::{Ask, Cut, Story};
 use super::content::Content;
 use super::desk::{Desk, Shared};
 use super::inbox::Inbox;
@@ -120,6 +120,11 @@ impl Worker {
             }
             self.ring(Instant::now());
         }
+        for key in self.transfers.keys() {
+            if let Some(transfer) = self.transfers.remove(key) {
+                transfer.cut(Cut::Stop, &self.shared);
+            }
+        }
     }
 
     fn is_done(&self, now: Instant) -> bool {
@@ -177,7 +182,11 @@ impl Worker {
                         self.drive(key, Instant::now());
                     }
                 }
-                Message::End(key) => drop(self.transfers.remove(key)),
+                Message::End(key) => {
+                    if let Some(transfer) = self.transfers.remove(key) {
+                        transfer.cut(Cut::NewRequest, &self.shared);
+                    }
+                }
                 Message::Stop(deadline) => self.stop_at(deadline),
             }
         }

@@ -1,6 +1,6 @@
 //! One transfer: its socket, its state machine, and what is told about it.
 
-use super::answer::{Ask, Ended, Story};
+use super::answer::{Ask, Cut, Ended, Story};
 use super::content::Content;
 use super::desk::Shared;
 use super::engine::{Message, Start};
@@ -8,13 +8,14 @@ use super::inbox::Inbox;
 use super::slots::Key;
 use super::socket::{MAX_SEGMENTS, TransferSocket};
 use super::timers::Alarm;
+use bootplan::Transport;
 use bytes::Bytes;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 use tftp::admission::SessionId;
-use tftp::{Batch, Sender, Source, Stats};
-use web::transfers::Running;
+use tftp::{Batch, OutcomeKind, Sender, Source, Stats};
+use web::transfers::{Direction, Running};
 
 /// Memory that every send uses again.
 pub(super) struct Outgoing {
@@ -190,6 +191,8 @@ impl Transfer {
         if self.running.is_none() && !self.told && self.sender.is_proved() {
             shared.proved(self.id);
             let total = self.sender.source().len();
+            // Converted to netascii it is longer, nobody knows by how much.
+            let total = Some(total).filter(|_| self.ask.request.mode == tftp::Mode::Octet);
             self.running = Some(shared.show(&self.ask, &self.story, total));
         }
         if self.told {
@@ -202,21 +205,43 @@ impl Transfer {
             }
             return false;
         }
-        self.told = true;
-        shared.forget(self.id);
         let ended = outcome.map_or_else(
             || Ended::PortClosed {
                 stats: self.sender.stats(),
             },
             Ended::As,
         );
-        if let Some(running) = self.running.take() {
-            show(&running, ended.stats());
-            running.finish(ended.ending());
+        self.conclude(&ended, shared);
+        true
+    }
+
+    /// Something else than its packets ends it. People are told if somebody was there to be cut off.
+    pub(super) fn cut(mut self, by: Cut, shared: &Shared) {
+        if self.running.is_some() && !self.told {
+            let stats = self.sender.stats();
+            self.conclude(&Ended::Cut { by, stats }, shared);
+        }
+    }
+
+    fn conclude(&mut self, ended: &Ended, shared: &Shared) {
+        self.told = true;
+        shared.forget(self.id);
+        match (self.running.take(), ended) {
+            (Some(running), _) => {
+                show(&running, ended.stats());
+                running.finish(ended.ending());
+            }
+            // It answered with an ERROR: most firmware asks for the size so.
+            (None, Ended::As(outcome)) if outcome.kind != OutcomeKind::TimedOut => {
+                let ending = Some(ended.ending());
+                shared
+                    .transfers
+                    .count(Transport::Tftp, Direction::Read, 0, ending);
+            }
+            (None, _) => shared.responder.counters.count("tftp-unanswered"),
         }
         let agreed = self.sender.agreed();
-        shared.tell(&self.ask, &self.story, &ended, agreed, self.started);
-        true
+        shared.tell(&self.ask, &self.story, ended, agreed, self.started);
     }
 
     /// Whether the port can be given back.
