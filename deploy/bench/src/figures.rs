@@ -58,6 +58,8 @@ pub(crate) fn tftp(
         figures.insert("peak_kib", peak.anonymous_kib as f64);
         figures.insert("processes", peak.processes as f64);
         figures.insert("threads", peak.threads as f64);
+        let more = peak.threads.saturating_sub(base.threads);
+        figures.insert("threads_more", more as f64);
     }
     figures
 }

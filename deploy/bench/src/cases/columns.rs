@@ -69,5 +69,6 @@ pub(super) const MEMORY: &[Column] = &[
     column("peak_kib", "peak anonymous KiB", false),
     column("processes", "processes", false),
     column("threads", "threads", false),
+    column("threads_more", "of these new", false),
     column("failed", "failed", false),
 ];
