@@ -101,8 +101,8 @@ impl<S: Source> Sender<S> {
         self.first_sent = true;
         self.spend(batch.octets());
         let more = self.next <= self.window_end();
-        let pause = self.timer.round_trip().or(self.recovery.shortest());
-        self.pace.sent(now, count as u64, more, pause);
+        let trip = self.recovery.shortest();
+        self.pace.sent(now, count as u64, more, trip);
         self.timer.sent_more(now);
     }
 

@@ -73,11 +73,11 @@ impl Pace {
     }
 
     /// So many went out; `more` if the window holds more.
-    pub(super) fn sent(&mut self, now: Instant, blocks: u64, more: bool, pause: Option<Duration>) {
+    pub(super) fn sent(&mut self, now: Instant, blocks: u64, more: bool, trip: Option<Duration>) {
         self.left -= blocks.min(self.left);
         if self.left == 0 {
-            match pause {
-                Some(pause) if more => self.resume = Some(now + (pause * 3 / 2).min(LONGEST_PAUSE)),
+            match trip {
+                Some(trip) if more => self.resume = Some(now + (trip * 3 / 2).min(LONGEST_PAUSE)),
                 // Nothing was measured yet: nobody knows how long to wait.
                 _ => self.left = u64::MAX,
             }
@@ -94,10 +94,11 @@ impl Pace {
 /// of a twentieth a file of 300 blocks has only 15 gaps to learn from.
 const START: u64 = 40;
 
-/// A piece is this part of the blocks between two gaps: half of a piece is sent in vain at each, a twenty-fourth of all.
-/// At a loss of 1 % a window of 16 takes two pieces, at 5 % each block is waited for.
-const SHARE: u64 = 12;
+/// A piece is this part of the blocks between two gaps: half of a piece is sent in vain at each, a sixteenth of all. At a
+/// loss of 1 % a window of 16 takes two pieces, at 5 % eight: with more there would be less in vain, but each costs its
+/// pause.
+const SHARE: u64 = 8;
 
-/// A client's complaint takes a round trip and is waited for half as long again. But what was measured may be the time
-/// of a client that is slow to take a window, and a window has up to 64 pieces.
-const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+/// A client's complaint takes the shortest round trip and is waited for half as long again; what comes later, because a host is
+/// busy, costs a piece more. Not longer than this, for a window has up to 64 pieces.
+const LONGEST_PAUSE: Duration = Duration::from_millis(4);
