@@ -107,6 +107,8 @@ fn boot(options: &Options, dir: &Path, chain: &Chain, who: Who) -> Result<f64> {
     let after = match who {
         Who::Farrier => {
             let stand = Stand::build(&run, SiteDhcp::Dnsmasq)?;
+            // dnsmasq's machines are shown no menu either.
+            stand.server.apply("kind: site\nmenu_timeout_s: 0\n")?;
             stand
                 .server
                 .apply(&assigned("machine", &spec, INSTALLER, Some(chain.loader)))?;
