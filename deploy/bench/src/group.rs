@@ -75,6 +75,18 @@ impl Group {
         Ok(Self { account })
     }
 
+    /// Who counts, for the reader of the figures.
+    pub(crate) fn counted_by(&self) -> &'static str {
+        match &self.account {
+            Account::Cpuacct(_) => "CPU as counted by cpuacct",
+            Account::Unified(_) => "CPU as counted by version 2 of control groups",
+            Account::Processes(_) => {
+                "CPU as in /proc, for want of control groups: without processes that have ended, \
+                 so next to nothing for tftpd-hpa, which forks for each file"
+            }
+        }
+    }
+
     /// The file that takes the process into the group that writes `0` to it.
     pub(crate) fn entry(&self) -> PathBuf {
         match &self.account {

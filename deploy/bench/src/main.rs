@@ -177,6 +177,7 @@ fn measure(args: &Args, cases: &[Case], run_dir: &Path) -> Result<()> {
             Err(error) => eprintln!("bench: {}: {error:#}", case.name),
         }
     }
+    results.counted_by = runner.counted_by;
     write(args, &results)
 }
 

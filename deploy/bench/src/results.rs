@@ -61,6 +61,8 @@ pub(crate) struct Round {
 pub(crate) struct Results {
     /// In the order they ran.
     pub cases: Vec<CaseResult>,
+    /// Who counted the processor time.
+    pub counted_by: &'static str,
 }
 
 impl Row {

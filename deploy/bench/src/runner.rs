@@ -29,6 +29,8 @@ pub(crate) struct Runner<'a> {
     /// Of five; what `--rounds` says.
     rounds: usize,
     only: Vec<Kind>,
+    /// Who counts the processor time, once there is a server.
+    pub counted_by: &'static str,
 }
 
 impl<'a> Runner<'a> {
@@ -49,6 +51,7 @@ impl<'a> Runner<'a> {
             stations: BTreeMap::new(),
             rounds,
             only,
+            counted_by: "",
         })
     }
 
@@ -159,6 +162,7 @@ impl<'a> Runner<'a> {
                 }
             }
         }
+        self.counted_by = server.group.counted_by();
         server.group.rest(true);
         Ok(server)
     }
