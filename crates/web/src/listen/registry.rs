@@ -45,10 +45,10 @@ impl Registry {
     pub(super) fn admit(&self, ip: Option<IpAddr>) -> Option<Seat> {
         let mut table = self.lock();
         let held = ip.map_or(0, |ip| table.per_ip.get(&ip).copied().unwrap_or(0));
-        if held >= self.per_ip && !table.evict(|owner| owner == ip) {
+        if held >= self.per_ip && !table.evict_of(ip) {
             return None;
         }
-        if table.seats.len() >= self.total && !table.evict(|_| true) {
+        if table.seats.len() >= self.total && !table.evict() {
             return None;
         }
         let id = table.next;
@@ -67,7 +67,7 @@ impl Registry {
 
     /// Ends one silent connection, whosever it is.
     pub(super) fn evict_silent(&self) {
-        self.lock().evict(|_| true);
+        self.lock().evict();
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -78,13 +78,10 @@ impl Registry {
 impl Table {
     /// Ends the oldest connection that has not got a whole request out, else the oldest that
     /// rests between two requests; never one that is being served.
-    fn evict(&mut self, mut of: impl FnMut(Option<IpAddr>) -> bool) -> bool {
+    fn evict(&mut self) -> bool {
         let mut resting = None;
         let mut silent = None;
-        for (id, (ip, meter)) in &self.seats {
-            if !of(*ip) {
-                continue;
-            }
+        for (id, (_, meter)) in &self.seats {
             match meter.phase() {
                 Phase::Fresh | Phase::Head => {
                     silent = Some(*id);
@@ -94,7 +91,21 @@ impl Table {
                 Phase::Serving | Phase::Sending => {}
             }
         }
-        let Some(id) = silent.or(resting) else {
+        self.end(silent.or(resting))
+    }
+
+    /// Ends the connection of this address that has been silent longest, be it at a request's
+    /// beginning or between two. A client that opens many new ones has done with the old, and we
+    /// may not have come to see yet that it closed them.
+    fn evict_of(&mut self, ip: Option<IpAddr>) -> bool {
+        let own = self.seats.iter().filter(|(_, (owner, _))| *owner == ip);
+        let silent = own.filter_map(|(id, (_, meter))| Some((meter.silent_since()?, *id)));
+        let longest = silent.min().map(|(_, id)| id);
+        self.end(longest)
+    }
+
+    fn end(&mut self, id: Option<u64>) -> bool {
+        let Some(id) = id else {
             return false;
         };
         if let Some(meter) = self.remove(id) {
@@ -175,6 +186,17 @@ mod tests {
         let _silent = registry.admit(ip(1)).expect("room");
         let _third = registry.admit(ip(2)).expect("the silent one goes");
         assert!(registry.lock().seats.contains_key(&resting.id));
+    }
+
+    #[tokio::test]
+    async fn a_new_connection_is_not_given_up_for_one_that_its_client_has_done_with() {
+        let registry = registry(8, 2);
+        let done = registry.admit(ip(1)).expect("room");
+        done.meter().enter(Phase::Idle);
+        let new = registry.admit(ip(1)).expect("room");
+        let newer = registry.admit(ip(1)).expect("the resting one goes");
+        let left: Vec<u64> = registry.lock().seats.keys().copied().collect();
+        assert_eq!(left, [new.id, newer.id]);
     }
 
     #[tokio::test]

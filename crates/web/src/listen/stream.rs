@@ -106,6 +106,15 @@ impl Meter {
         self.lock().phase
     }
 
+    /// Since when it has owed us a whole request; `None` while one is being served.
+    pub(super) fn silent_since(&self) -> Option<Instant> {
+        let state = self.lock();
+        match state.phase {
+            Phase::Fresh | Phase::Head | Phase::Idle => Some(state.since),
+            Phase::Serving | Phase::Sending => None,
+        }
+    }
+
     pub(super) fn evict_with(&self, abort: AbortHandle) {
         self.lock().abort = Some(abort);
     }
