@@ -217,9 +217,16 @@ impl Writer {
     }
 
     /// The caller has as much content as it can take: until [`Writer::release`] the end of a window is not
-    /// acknowledged, so that at most one window more arrives.
+    /// acknowledged, and what a client sends beyond it, without waiting for the ACK, is dropped. So at most one
+    /// window more is taken.
     pub fn hold(&mut self) {
         self.held = true;
+    }
+
+    /// Whether DATA is dropped for now: held, and the window that was under way then has come.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.held && self.pending == Pending::Ack
     }
 
     /// The caller takes content again. The time in between does not count as the client's silence.
@@ -301,7 +308,11 @@ impl Writer {
     }
 
     fn handle_data(&mut self, now: Instant, block: u16, data: &[u8], received: &mut Vec<u8>) {
+        let is_full = self.is_full();
         match &mut self.phase {
+            // Whoever does not wait for ACKs is not slowed down by their absence: the ACK that goes out
+            // at last says from where on to send again.
+            Phase::Receiving if is_full => {}
             Phase::Receiving => self.take(now, block, data, received),
             Phase::Dallying { .. } if self.incoming.is_newest(block) => {
                 self.retransmits += 1;
@@ -389,11 +400,13 @@ impl Writer {
         }
     }
 
+    /// The port then stays for the shortest time only, whatever `timeout` was negotiated: a refusal costs a client
+    /// one block, and the port costs us a descriptor.
     fn refuse(&mut self, now: Instant, error: ErrorPacket, kind: OutcomeKind) {
         self.outcome = Some(kind);
         self.pending = Pending::Error(error.clone());
         self.phase = Phase::Refusing {
-            until: now + self.dally(now),
+            until: now + DALLY_OF_RECEIVER,
             error,
             left: ERROR_REPEATS,
         };

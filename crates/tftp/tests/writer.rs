@@ -274,6 +274,47 @@ fn a_held_writer_takes_one_window_more_and_asks_for_none() {
     assert_eq!(written.wait(Duration::from_millis(1_100)), [ack(2)]);
 }
 
+/// It sends block after block whatever is acknowledged: nothing but dropping bounds what is taken.
+#[test]
+fn a_client_that_does_not_wait_for_acks_fills_no_memory_while_the_writer_is_held() {
+    for windowsize in [1, 4] {
+        let mut written = Written::start(&format!("windowsize={windowsize}"));
+        written.transmit();
+        written.handle(&block(1, &FULL));
+        written.writer.hold();
+        for number in 2..1_000 {
+            assert!(written.handle(&block(number, &FULL)).is_empty());
+        }
+        let most = (windowsize + 1) * FULL.len();
+        assert!(
+            written.received.len() <= most,
+            "{} at windows of {windowsize}",
+            written.received.len()
+        );
+        assert!(written.writer.is_full());
+        let here = u16::try_from(written.received.len() / FULL.len()).expect("few");
+        written.writer.release(written.now);
+        assert_eq!(written.transmit(), [ack(here)]);
+        // From where the ACK says it goes on, and nothing was lost in between.
+        written.handle(&block(here + 1, b"end"));
+        assert!(written.writer.needs_commit());
+        let whole = [FULL.repeat(usize::from(here)), b"end".to_vec()].concat();
+        assert!(written.received == whole);
+    }
+}
+
+/// Else one octet more than announced would keep a port for two of the longest timeouts there are.
+#[test]
+fn a_refusal_does_not_linger_as_long_as_the_client_wants() {
+    let mut written = Written::start("tsize=2 timeout=255");
+    written.transmit();
+    let sent = written.handle(&block(1, b"x"));
+    assert_eq!(sent, [error(0, "2 bytes announced, 1 came")]);
+    assert!(!written.writer.is_closed(), "the ERROR may be lost");
+    written.wait(Duration::from_secs(4));
+    assert!(written.writer.is_closed());
+}
+
 #[test]
 fn a_request_that_comes_again_repeats_the_opening() {
     let request = wrq("up/x", "octet", "blksize=1024");

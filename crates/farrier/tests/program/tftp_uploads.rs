@@ -298,6 +298,13 @@ fn is_empty(dir: &Path) -> Option<()> {
 
 /// The first block of `configs/half`, acknowledged.
 fn begin() -> UdpSocket {
+    let (socket, answer) = first_block();
+    assert_eq!(answer[..4], [0, 4, 0, 1]);
+    socket
+}
+
+/// The first block of `configs/half`, and what the server says to it.
+fn first_block() -> (UdpSocket, [u8; 100]) {
     let socket = UdpSocket::bind("0.0.0.0:0").expect("bound");
     let patience = Some(Duration::from_secs(5));
     socket.set_read_timeout(patience).expect("set");
@@ -308,9 +315,24 @@ fn begin() -> UdpSocket {
     let (_, peer) = socket.recv_from(&mut answer).expect("ACK 0");
     let block = [&[0, 3, 0, 1][..], &[7; 512]].concat();
     socket.send_to(&block, peer).expect("sent");
-    socket.recv_from(&mut answer).expect("ACK 1");
-    assert_eq!(answer[..4], [0, 4, 0, 1]);
-    socket
+    socket.recv_from(&mut answer).expect("an answer");
+    (socket, answer)
+}
+
+#[test]
+fn one_address_has_so_many_uploads_at_a_time() {
+    let lan = Lan::new();
+    let site = Site::on(&lan, BOXES);
+    let sockets: Vec<UdpSocket> = (0..16).map(|_| site.lan.client.run(begin)).collect();
+    let (_, answer) = site.lan.client.run(first_block);
+    let told = b"\0\x05\0\x0016 uploads of this address are under way, try again later\0";
+    assert_eq!(answer[..told.len()], told[..]);
+    drop(sockets); // their ports are closed: the next ACK finds nobody
+    let begins = || {
+        let (_, answer) = site.lan.client.run(first_block);
+        (answer[1] == 4).then_some(())
+    };
+    eventually(Duration::from_secs(10), "there is room again", begins);
 }
 
 #[test]

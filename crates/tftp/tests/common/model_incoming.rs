@@ -102,7 +102,7 @@ impl Incoming for Writer {
         !self.needs_commit()
     }
     fn takes(&self) -> bool {
-        self.outcome().is_none() && !self.needs_commit()
+        self.outcome().is_none() && !self.needs_commit() && !self.is_full()
     }
 }
 

@@ -4,7 +4,8 @@ use super::answer::{Ask, Found};
 use super::engine::{Message, Start};
 use super::inbox::Inbox;
 use super::slots::Key;
-use super::upload::{self, Word};
+use super::upload::{self, Line};
+use super::upload_places::UploadPlaces;
 use crate::net::dhcp::Responder;
 use crate::net::udp::{Arrival, PktInfo};
 use bootfiles::BootFiles;
@@ -18,7 +19,7 @@ use std::time::Instant;
 use tftp::admission::{Admission, SessionId, Sessions};
 use tftp::{Limits, RequestKind};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use web::transfers::Transfers;
@@ -43,6 +44,8 @@ pub(super) struct Shared {
     pub(super) cut: bool,
     /// Uploads under way.
     pub(super) uploads: TaskTracker,
+    /// How many of them there may be.
+    pub(super) upload_places: UploadPlaces,
     /// No new transfers: for uploads, what [`Message::Stop`] is for the workers.
     pub(super) stopping: CancellationToken,
     /// What is still under way will not be waited for any longer: for uploads, the deadline of [`Message::Stop`].
@@ -67,7 +70,7 @@ enum Place {
     /// On a worker.
     Worker(usize, Key),
     /// In a task of its own: an upload.
-    Task(mpsc::Sender<Word>),
+    Task(Arc<Line>),
 }
 
 impl Desk {
@@ -116,6 +119,7 @@ impl Shared {
             limits,
             transfers,
             uploads: TaskTracker::new(),
+            upload_places: UploadPlaces::default(),
             stopping: CancellationToken::new(),
             grace_over: CancellationToken::new(),
             runtime: Handle::current(),
@@ -184,10 +188,10 @@ impl Shared {
     }
 
     fn take_upload(self: &Arc<Self>, id: SessionId, ask: Ask, started: Instant) {
-        let (tell, words) = mpsc::channel(4);
+        let line = Arc::new(Line::default());
         let mut table = self.table.lock().expect("no panic while held");
-        table.places.insert(id, Place::Task(tell));
-        let task = upload::run(Arc::clone(self), id, ask, started, words);
+        table.places.insert(id, Place::Task(Arc::clone(&line)));
+        let task = upload::run(Arc::clone(self), id, ask, started, line);
         self.uploads.spawn_on(task, &self.runtime);
     }
 
@@ -207,7 +211,7 @@ impl Shared {
                         Some(Place::Worker(worker, key)) => {
                             self.inboxes[worker].post(Message::End(key));
                         }
-                        Some(Place::Task(tell)) => drop(tell.try_send(Word::End)),
+                        Some(Place::Task(line)) => line.end.cancel(),
                         Some(Place::Nowhere) | None => {}
                     }
                 }
@@ -220,7 +224,7 @@ impl Shared {
                     Some(Place::Worker(worker, key)) => {
                         self.inboxes[*worker].post(Message::Again(*key));
                     }
-                    Some(Place::Task(tell)) => drop(tell.try_send(Word::Again)),
+                    Some(Place::Task(line)) => line.again.notify_one(),
                     Some(Place::Nowhere) | None => {}
                 }
                 Ok(None)

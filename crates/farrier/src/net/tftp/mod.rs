@@ -15,6 +15,7 @@ mod socket;
 mod timers;
 mod transfer;
 mod upload;
+mod upload_places;
 
 use super::dhcp::Responder;
 use super::udp::{BindError, PktInfo};

@@ -3,11 +3,12 @@
 //!
 //! Uploads are rare and wait for disks, so they run on the asynchronous runtime and not among the workers. The disk
 //! works beside the network: one job at a time, on a blocking thread. While it works content gathers here, and when
-//! that is too much the client gets no ACK.
+//! that is too much the client gets no ACK, and what it sends all the same is dropped.
 
 use super::answer::{Ask, Ended, printable};
 use super::desk::Shared;
 use super::socket::TransferSocket;
+use super::upload_places::{Lingering, UploadPlace};
 use bootfiles::dropbox::{Device, NotTaken, Stored, Upload};
 use bootplan::{EventKind, MacAddr, TransferStats, Transport};
 use std::io;
@@ -16,17 +17,18 @@ use std::time::{Instant, SystemTime};
 use tftp::admission::SessionId;
 use tftp::{ErrorCode, ErrorPacket, Stats, Writer, writer};
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use web::transfers::{Beginning, Direction, Running};
 
-/// What an upload's task is told from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Word {
+/// By which an upload's task is told something from outside. Nothing that is said gets lost, however busy it is.
+#[derive(Default)]
+pub(super) struct Line {
     /// The client repeated its request on port 69.
-    Again,
+    pub(super) again: Notify,
     /// The client began another transfer from the same port, or this half-open one makes way.
-    End,
+    pub(super) end: CancellationToken,
 }
 
 /// Runs one upload from its request to its end.
@@ -35,11 +37,16 @@ pub(super) async fn run(
     id: SessionId,
     ask: Ask,
     started: Instant,
-    words: mpsc::Receiver<Word>,
+    line: Arc<Line>,
 ) {
     let mac = shared.responder.neighbours.lookup(*ask.peer.ip());
     let told = Told { ask, mac, started };
-    match begin(&shared, &told).await {
+    let begun = tokio::select! {
+        biased;
+        () = line.end.cancelled() => return,
+        begun = begin(&shared, &told) => begun,
+    };
+    match begun {
         Ok((socket, writer)) => {
             let task = Task {
                 socket,
@@ -48,12 +55,14 @@ pub(super) async fn run(
                 disk: Disk::NotYet,
                 running: None,
                 stored: None,
+                place: None,
+                lingering: None,
                 shared: Arc::clone(&shared),
                 told,
                 id,
                 gone: false,
             };
-            task.run(words).await;
+            task.run(&line).await;
         }
         Err(Refused { error, reason }) => {
             if let Ok(socket) = TransferSocket::open(told.ask.local, told.ask.peer) {
@@ -126,6 +135,10 @@ struct Task {
     disk: Disk,
     running: Option<Running>,
     stored: Option<Stored>,
+    /// Among the uploads under way, once the client has answered.
+    place: Option<UploadPlace>,
+    /// Among the ports of ended ones.
+    lingering: Option<Lingering>,
     shared: Arc<Shared>,
     told: Told,
     id: SessionId,
@@ -134,18 +147,21 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut words: mpsc::Receiver<Word>) {
+    async fn run(mut self, line: &Line) {
         let stopping = self.shared.stopping.clone();
         let grace_over = self.shared.grace_over.clone();
-        let mut buffer = vec![0; 65_535];
+        let mut buffer = vec![0; longest(&self.writer)];
         let mut is_told = false;
         loop {
+            self.greet();
             self.send().await;
             self.look();
             if !is_told && (self.gone || self.writer.outcome().is_some()) && !self.is_committing() {
                 is_told = true;
                 self.shared.forget(self.id);
                 self.tell();
+                self.place = None;
+                self.lingering = Some(self.shared.upload_places.linger());
             }
             let idle = is_told || !self.writer.is_proved();
             if self.writer.is_closed()
@@ -162,17 +178,15 @@ impl Task {
                 result = self.socket.recv(&mut buffer) => self.receive(result, &buffer),
                 done = finished(&mut self.disk) => self.disk_done(done),
                 () = sleep_until(deadline) => self.writer.handle_timeout(Instant::now()),
-                Some(word) = words.recv() => match word {
-                    Word::Again => self.writer.repeat_first(),
-                    // What is complete is stored, whatever its client does next.
-                    Word::End if self.is_committing() => {}
-                    Word::End => {
-                        if !is_told && self.writer.is_proved() {
-                            self.tell_replaced();
-                        }
-                        return;
+                () = line.again.notified() => self.writer.repeat_first(),
+                // What is complete is stored, whatever its client does next.
+                () = line.end.cancelled(), if !self.is_committing() => {
+                    if !is_told && self.writer.is_proved() {
+                        self.tell_replaced();
                     }
-                },
+                    return;
+                }
+                () = made_way(self.lingering.as_ref()) => return,
                 () = stopping.cancelled(), if idle => return,
                 () = grace_over.cancelled(), if !is_told && !self.is_committing() => self.cut_off(),
             }
@@ -210,14 +224,30 @@ impl Task {
         }
     }
 
+    /// A client that has answered from its address gets a place among the uploads, if there is one.
+    fn greet(&mut self) {
+        let is_known = self.place.is_some() || self.writer.outcome().is_some();
+        if is_known || !self.writer.is_proved() {
+            return;
+        }
+        self.shared.proved(self.id);
+        match self.shared.upload_places.take(*self.told.ask.peer.ip()) {
+            Ok(place) => {
+                self.place = Some(place);
+                self.running = Some(self.told.show(&self.shared));
+            }
+            Err(full) => {
+                let text = full.to_string();
+                let error = ErrorPacket::new(ErrorCode::Undefined, &text);
+                self.writer.fail(Instant::now(), error, &text);
+            }
+        }
+    }
+
     /// Gives the disk its work, and holds the client when that is too much.
     fn look(&mut self) {
         if !self.writer.is_proved() {
             return;
-        }
-        if self.running.is_none() && self.writer.outcome().is_none() {
-            self.shared.proved(self.id);
-            self.running = Some(self.told.show(&self.shared));
         }
         if let Some(running) = &self.running {
             let stats = self.writer.stats();
@@ -429,6 +459,19 @@ async fn finished(disk: &mut Disk) -> Result<Done, NotTaken> {
     let done = job.await;
     *disk = Disk::Over;
     done.unwrap_or_else(|error| Err(NotTaken::Failed(io::Error::other(error))))
+}
+
+async fn made_way(lingering: Option<&Lingering>) {
+    match lingering {
+        Some(lingering) => lingering.made_way().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Octets of the longest datagram that means anything, and one more: a longer one must not look like a whole block when
+/// it is cut. 512 are for a client that rejects what was agreed on.
+fn longest(writer: &Writer) -> usize {
+    usize::from(writer.agreed().blksize.max(512)) + 4 + 1
 }
 
 async fn sleep_until(deadline: Option<tokio::time::Instant>) {
