@@ -5,6 +5,8 @@ use super::upload::full_name;
 use super::{DropBox, DropBoxes, Overwrite};
 use bootplan::{MacAddr, RelPath, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -106,30 +108,43 @@ impl DropBoxes {
         Ok(history)
     }
 
-    /// Every upload of one name, newest first.
+    /// The newest uploads of one name, at most `limit`, newest first.
     ///
     /// # Errors
     /// A directory that cannot be read.
-    pub fn versions(&self, name: &RelPath) -> io::Result<Vec<Stored>> {
+    pub fn versions(&self, name: &RelPath, limit: usize) -> io::Result<Vec<Stored>> {
         let Some((drop_box, path)) = self.find(name) else {
             return Ok(Vec::new());
         };
         let versions = versions_of(&drop_box.settings().directory, &path)?;
         let read = |version| drop_box.read(&path, version);
-        Ok(versions.into_iter().filter_map(read).collect())
+        Ok(versions.into_iter().filter_map(read).take(limit).collect())
     }
 
-    /// The upload before this one of the same name, if there is one.
+    /// For each of these uploads the one before it of the same name, if there is one. Looks into each name's directory
+    /// once: thousands of versions of one name are usual after a year.
     ///
     /// # Errors
     /// A directory that cannot be read.
-    pub fn before(&self, stored: &Stored) -> io::Result<Option<Stored>> {
-        let Some((drop_box, path)) = self.find(&stored.name) else {
-            return Ok(None);
-        };
-        let versions = versions_of(&drop_box.settings().directory, &path)?;
-        let older = versions.into_iter().filter(|v| *v < stored.version);
-        Ok(older.filter_map(|v| drop_box.read(&path, v)).next())
+    pub fn before(&self, uploads: &[Stored]) -> io::Result<Vec<Option<Stored>>> {
+        let mut known: HashMap<&RelPath, Vec<Version>> = HashMap::new();
+        let mut all = Vec::with_capacity(uploads.len());
+        for stored in uploads {
+            let Some((drop_box, path)) = self.find(&stored.name) else {
+                all.push(None);
+                continue;
+            };
+            let versions = match known.entry(&stored.name) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    entry.insert(versions_of(&drop_box.settings().directory, &path)?)
+                }
+            };
+            let older = versions.partition_point(|version| *version >= stored.version);
+            let older = versions[older..].iter();
+            all.push(older.cloned().find_map(|v| drop_box.read(&path, v)));
+        }
+        Ok(all)
     }
 
     /// The content of one upload; `None` when there is no such.
@@ -272,13 +287,20 @@ pub(super) fn remove_unnamed(uploads: &Path) -> io::Result<()> {
             _ => continue,
         }
         std::fs::remove_file(place.join(version.record_name()))?;
+        // It counts, too; others of that name may be in it.
+        let _ = std::fs::remove_dir(&place);
     }
     Ok(())
 }
 
 /// Collects the uploads below a directory by their records.
 fn walk(dir: &Path, path: Option<&RelPath>, found: &mut Vec<(Version, RelPath)>) -> io::Result<()> {
-    for entry in std::fs::read_dir(dir)? {
+    // An upload that failed, or an operator, may have removed it just now.
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
         let entry = entry?;
         let name = entry.file_name();
         if entry.file_type()?.is_dir() {

@@ -131,7 +131,11 @@ fn count(
     seen: &mut HashSet<(u64, u64)>,
     depth: u32,
 ) -> io::Result<()> {
-    for entry in std::fs::read_dir(dir)? {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
         let entry = entry?;
         let stat = match entry.metadata() {
             Ok(stat) => stat,
@@ -139,8 +143,14 @@ fn count(
             Err(error) => return Err(error),
         };
         if stat.is_dir() && depth > 0 {
-            if !entry.path().ends_with(tree::INCOMING) {
-                count(&entry.path(), bytes, seen, depth - 1)?;
+            // Our own three are no client's.
+            let path = entry.path();
+            let is_ours = [".farrier", tree::INCOMING, tree::UPLOADS]
+                .iter()
+                .any(|ours| path.ends_with(ours));
+            *bytes += if is_ours { 0 } else { BLOCK };
+            if !path.ends_with(tree::INCOMING) {
+                count(&path, bytes, seen, depth - 1)?;
             }
         } else if stat.is_file() && (stat.nlink() == 1 || seen.insert((stat.dev(), stat.ino()))) {
             *bytes += charge(stat.len());
@@ -149,8 +159,8 @@ fn count(
     Ok(())
 }
 
-/// Of the quota.
-const BLOCK: u64 = 4096;
+/// What a directory takes of the quota, and the unit of what a file takes.
+pub(super) const BLOCK: u64 = 4096;
 /// A client that asks for more than there is makes us look at the directory at most so often.
 const COUNT_AGAIN: Duration = Duration::from_secs(5);
 /// Names have at most 255 octets, so at most 128 components; ours are two more.

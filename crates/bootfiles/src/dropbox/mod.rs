@@ -37,7 +37,7 @@ pub struct DropBoxSettings {
     pub directory: PathBuf,
     /// Who may write into it, and read from it where that is allowed.
     pub networks: Networks,
-    /// Most bytes in all. Each file counts with whole blocks of 4 KiB, and each upload's record with one.
+    /// Most bytes in all. Each file counts with whole blocks of 4 KiB, each upload's record and each directory with one.
     pub quota: u64,
     /// Most bytes of one file.
     pub max_file: u64,
@@ -137,8 +137,8 @@ impl DropBoxes {
         self.0.iter()
     }
 
-    /// Whether an upload of this name would be taken now, and the most bytes it may have. Makes and reserves nothing:
-    /// who asks may not be there.
+    /// Whether an upload of this name may be taken, and the most bytes it may have; what is left of the quota is
+    /// looked at by [`DropBoxes::begin`]. Makes, reserves and counts nothing: who asks may not be there.
     ///
     /// # Errors
     /// Why it would not be taken.

@@ -91,7 +91,7 @@ fn an_upload_is_there_whole_with_its_record() {
     );
     let content = BTreeMap::from([("site-a/sw1.cfg".to_owned(), b"hostname sw1\n".to_vec())]);
     assert_eq!(visible(dir.path()), content);
-    assert_eq!(boxes.versions(&stored.name).expect("read"), [stored]);
+    assert_eq!(boxes.versions(&stored.name, 9).expect("read"), [stored]);
     assert_eq!(
         files(dir.path()).len(),
         3,
@@ -108,7 +108,7 @@ fn every_version_is_kept_and_the_name_means_the_newest() {
     }
     assert_eq!(visible(dir.path())["sw1"], b"three");
     let name = "configs/lab/sw1".parse().expect("a path");
-    let versions = boxes.versions(&name).expect("read");
+    let versions = boxes.versions(&name, 9).expect("read");
     let contents: Vec<String> = versions
         .iter()
         .map(|stored| {
@@ -136,7 +136,7 @@ fn replaced_content_goes_and_its_room_with_it() {
     assert_eq!(visible(dir.path())["sw1"], [49; 50_000]);
     assert_eq!(files(dir.path()).len(), 3);
     let name = "configs/lab/sw1".parse().expect("a path");
-    assert_eq!(boxes.versions(&name).expect("read").len(), 1);
+    assert_eq!(boxes.versions(&name, 9).expect("read").len(), 1);
 }
 
 #[test]
@@ -159,9 +159,9 @@ fn never_means_never_also_for_two_at_once() {
     // An operator removes it: then it is gone from the list, and there is room for a new one.
     std::fs::remove_file(dir.path().join("x")).expect("removed");
     let name = "configs/lab/x".parse().expect("a path");
-    assert!(boxes.versions(&name).expect("read").is_empty());
+    assert!(boxes.versions(&name, 9).expect("read").is_empty());
     put(&boxes, "configs/lab/x", b"third", 2).expect("taken");
-    assert_eq!(boxes.versions(&name).expect("read").len(), 1);
+    assert_eq!(boxes.versions(&name, 9).expect("read").len(), 1);
 }
 
 #[test]
@@ -207,6 +207,98 @@ fn the_quota_counts_what_is_kept_what_is_under_way_and_empty_files() {
     assert!(taken < 10, "{taken} empty files");
 }
 
+fn used(boxes: &DropBoxes) -> u64 {
+    boxes.iter().map(DropBox::used).sum()
+}
+
+fn directories(dir: &Path) -> usize {
+    let entries = std::fs::read_dir(dir).expect("readable");
+    let below = entries.map(|entry| entry.expect("readable").path());
+    below
+        .filter(|path| path.is_dir())
+        .map(|path| 1 + directories(&path))
+        .sum()
+}
+
+#[test]
+fn directories_take_of_the_quota_and_count_the_same_after_a_restart() {
+    let (dir, boxes) = with(Overwrite::Version);
+    put(&boxes, "configs/lab/a/b/c/x", b"1", 0).expect("taken");
+    put(&boxes, "configs/lab/a/b/x", b"1", 1).expect("taken");
+    put(&boxes, "configs/lab/a/b/x", b"2", 2).expect("taken");
+    let before = used(&boxes);
+    // a, a/b, a/b/c; the same with the uploads, and one for each name's versions; three contents with their records.
+    assert_eq!(before, (3 + 3 + 2 + 3 + 3) * 4096);
+    assert_eq!(directories(dir.path()), 3 + 3 + 3 + 2);
+    let again = super::tests::boxes(settings(dir.path(), Overwrite::Version));
+    assert_eq!(used(&again), before);
+    // What is reserved for an upload is what it then takes.
+    let upload = boxes
+        .begin(b"configs/lab/a/new/x", CLIENT, None)
+        .expect("begins");
+    let reserved = used(&boxes);
+    upload.commit(device(), at(3)).expect("taken");
+    assert_eq!(used(&boxes), reserved);
+}
+
+#[test]
+fn names_have_so_many_directories_and_no_more() {
+    let (dir, boxes) = with(Overwrite::Version);
+    put(&boxes, "configs/lab/1/2/3/4/5/6/7/x", b"", 0).expect("taken");
+    let before = directories(dir.path());
+    let refused = put(&boxes, "configs/lab/1/2/3/4/5/6/7/8/x", b"", 1).expect_err("too deep");
+    assert!(matches!(refused, NotTaken::Name(_)), "{refused}");
+    assert_eq!(directories(dir.path()), before);
+}
+
+#[test]
+fn an_upload_that_cannot_get_its_name_leaves_no_directories() {
+    let (dir, boxes) = with(Overwrite::Version);
+    let mut upload = boxes
+        .begin(b"configs/lab/new/x", CLIENT, None)
+        .expect("begins");
+    upload.write(b"content").expect("room");
+    std::fs::create_dir_all(dir.path().join("new/x")).expect("made"); // meanwhile, by an operator
+    let (before, free) = (directories(dir.path()), used(&boxes));
+    upload.commit(device(), at(0)).expect_err("a directory");
+    assert_eq!(directories(dir.path()), before);
+    assert!(files(dir.path()).is_empty());
+    assert!(used(&boxes) < free);
+}
+
+/// In netascii a line end has two bytes on the wire, and a client may announce what it likes.
+#[test]
+fn what_was_announced_and_did_not_come_takes_no_room_on_the_disk() {
+    use std::os::unix::fs::MetadataExt;
+    let (dir, boxes) = with(Overwrite::Version);
+    let mut upload = boxes
+        .begin(b"configs/lab/x", CLIENT, Some(100_000))
+        .expect("begins");
+    upload.write(b"x").expect("room");
+    upload.commit(device(), at(0)).expect("taken");
+    let stat = std::fs::metadata(dir.path().join("x")).expect("it is there");
+    assert_eq!(stat.len(), 1);
+    assert!(stat.blocks() * 512 <= 4096, "{} blocks", stat.blocks());
+}
+
+#[test]
+fn a_check_changes_nothing_and_what_it_lets_pass_is_counted_when_it_begins() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let boxes = boxes(DropBoxSettings {
+        quota: 100_000,
+        ..settings(dir.path(), Overwrite::Version)
+    });
+    put(&boxes, "configs/lab/a", &[1; 50_000], 0).expect("taken");
+    let before = used(&boxes);
+    std::fs::remove_dir_all(dir.path().join(".farrier/uploads/a")).expect("removed");
+    std::fs::remove_file(dir.path().join("a")).expect("removed");
+    let check = || boxes.check(b"configs/lab/b", CLIENT, Some(80_000));
+    assert_eq!(check().expect("it may be"), 100_000);
+    assert_eq!(used(&boxes), before, "neither counted nor reserved");
+    let upload = boxes.begin(b"configs/lab/b", CLIENT, Some(80_000));
+    upload.expect("counted anew, there is room");
+}
+
 #[test]
 fn one_file_has_its_own_limit() {
     let (_dir, boxes) = with(Overwrite::Version);
@@ -244,7 +336,7 @@ fn an_upload_killed_before_it_got_its_name_is_no_upload() {
     let stored = put(&boxes, "configs/lab/x", b"content", 0).expect("taken");
     // The content and its record are in place, the name is not yet.
     std::fs::remove_file(dir.path().join("x")).expect("removed");
-    assert!(boxes.versions(&stored.name).expect("read").is_empty());
+    assert!(boxes.versions(&stored.name, 9).expect("read").is_empty());
     super::tests::boxes(settings(dir.path(), Overwrite::Replace));
     assert!(files(dir.path()).is_empty());
 }
@@ -342,13 +434,20 @@ fn each_upload_knows_the_one_before_it() {
         put(&boxes, "configs/lab/sw1", b"x", n).expect("taken");
         put(&boxes, "configs/lab/sw2", b"y", n).expect("taken");
     }
-    let mut versions = boxes.versions(&path("configs/lab/sw1")).expect("read");
-    for older in versions.split_off(1) {
-        let newer = versions.pop().expect("one is left");
-        assert_eq!(boxes.before(&newer).expect("read").as_ref(), Some(&older));
-        versions.push(older);
-    }
-    assert_eq!(boxes.before(&versions[0]).expect("read"), None);
+    let mut all = boxes.versions(&path("configs/lab/sw1"), 9).expect("read");
+    let [newest, middle, oldest] = &all[..] else {
+        panic!("three: {all:?}")
+    };
+    let before = boxes.before(&all).expect("read");
+    assert_eq!(before, [Some(middle.clone()), Some(oldest.clone()), None]);
+    let newest = std::slice::from_ref(newest);
+    assert_eq!(boxes.versions(&newest[0].name, 1).expect("read"), newest);
+    // Of two names at once, and one that no box has.
+    all.extend(boxes.versions(&path("configs/lab/sw2"), 9).expect("read"));
+    all[0].name = path("elsewhere/x");
+    let before = boxes.before(&all).expect("read");
+    let is_some: Vec<bool> = before.iter().map(Option::is_some).collect();
+    assert_eq!(is_some, [false, true, false, true, true, false]);
 }
 
 #[test]

@@ -29,6 +29,17 @@ pub(super) struct Place {
     dir: OwnedFd,
 }
 
+/// Directories that were made, each after those above it.
+#[derive(Debug, Default)]
+pub(super) struct Made(Vec<String>);
+
+impl Made {
+    /// How many.
+    pub(super) fn count(&self) -> u64 {
+        self.0.len() as u64
+    }
+}
+
 impl Tree {
     /// Opens the directory with its hidden parts, and makes what is missing.
     pub(super) fn make(path: &Path) -> io::Result<Tree> {
@@ -48,6 +59,11 @@ impl Tree {
 
     /// A directory, made with all above it where it is missing; what was made is durable.
     pub(super) fn place(&self, path: &str) -> io::Result<Place> {
+        self.place_noting(path, &mut Made::default())
+    }
+
+    /// The same; notes what it makes, also when it fails.
+    pub(super) fn place_noting(&self, path: &str, made: &mut Made) -> io::Result<Place> {
         let mut place = Place {
             dir: self.resolve(".")?,
         };
@@ -58,7 +74,10 @@ impl Tree {
                     let name = so_far.rsplit('/').next().unwrap_or(so_far);
                     match mkdirat(&place.dir, name, Mode::from_raw_mode(0o750)) {
                         Err(Errno::EXIST) => {}
-                        made => made?,
+                        result => {
+                            result?;
+                            made.0.push(so_far.to_owned());
+                        }
                     }
                     fsync(&place.dir)?;
                     self.resolve(so_far)?
@@ -70,10 +89,36 @@ impl Tree {
     }
 
     /// The directory of a path that may be only one component, with that last component.
-    pub(super) fn place_of<'a>(&self, path: &'a str) -> io::Result<(Place, &'a str)> {
+    pub(super) fn place_of<'a>(
+        &self,
+        path: &'a str,
+        made: &mut Made,
+    ) -> io::Result<(Place, &'a str)> {
         match path.rsplit_once('/') {
-            Some((dir, name)) => Ok((self.place(dir)?, name)),
+            Some((dir, name)) => Ok((self.place_noting(dir, made)?, name)),
             None => Ok((self.place(".")?, path)),
+        }
+    }
+
+    /// How many directories [`Tree::place`] would make.
+    pub(super) fn missing(&self, path: &str) -> io::Result<u64> {
+        let mut missing = 0;
+        for (end, _) in path.match_indices('/').chain([(path.len(), "")]) {
+            match self.resolve(&path[..end]) {
+                Err(Errno::NOENT) => missing += 1,
+                found => drop(found?),
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Removes what was made, as far as nobody has put anything into it since.
+    pub(super) fn unmake(&self, made: &Made) {
+        for path in made.0.iter().rev() {
+            let (above, name) = path.rsplit_once('/').unwrap_or((".", path));
+            if let Ok(dir) = self.resolve(above) {
+                let _ = unlinkat(&dir, name, AtFlags::REMOVEDIR);
+            }
         }
     }
 

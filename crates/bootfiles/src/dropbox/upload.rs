@@ -1,8 +1,8 @@
 //! One upload, from the first byte to its place.
 
 use super::history::{Device, Record, Stored, Version};
-use super::ledger::charge;
-use super::tree::{INCOMING, Place, Tree, UPLOADS};
+use super::ledger::{BLOCK, charge};
+use super::tree::{INCOMING, Made, Place, Tree, UPLOADS};
 use super::{DropBox, NotTaken, Overwrite};
 use bootplan::RelPath;
 use rustix::fs::FileType;
@@ -23,6 +23,10 @@ pub struct Upload {
     hash: Sha256,
     written: u64,
     unsynced: u64,
+    /// Room that the file was given before anything was written.
+    allocated: u64,
+    /// What the directories that are missing will take of the quota.
+    directories: u64,
     /// Taken out of the quota for it.
     reserved: u64,
 }
@@ -36,7 +40,8 @@ impl Upload {
     ) -> Result<Upload, NotTaken> {
         let announced = announced.unwrap_or_default();
         let tree = may_begin(into, &path, announced)?;
-        let reserved = charge(announced) + RECORD;
+        let directories = missing(&tree, &path)? * BLOCK;
+        let reserved = charge(announced) + RECORD + directories;
         into.reserve(reserved)?;
         let mut upload = match tree.new_incoming() {
             Ok((file, temporary)) => Upload {
@@ -47,6 +52,8 @@ impl Upload {
                 hash: Sha256::new(),
                 written: 0,
                 unsynced: 0,
+                allocated: 0,
+                directories,
                 reserved,
             },
             Err(error) => {
@@ -86,7 +93,7 @@ impl Upload {
             let cap = self.cap();
             return Err(NotTaken::TooLarge { cap });
         }
-        let needed = charge(length) + RECORD;
+        let needed = charge(length) + RECORD + self.directories;
         if needed > self.reserved {
             self.into.reserve(needed - self.reserved)?;
             self.reserved = needed;
@@ -105,15 +112,36 @@ impl Upload {
     /// Puts it into its place; when this returns, it is durable. `now` is the time it is kept under.
     ///
     /// # Errors
-    /// Then nothing of it is there.
-    pub fn commit(self, device: Device, now: SystemTime) -> Result<Stored, NotTaken> {
+    /// Then nothing of it is there, with one exception: when only the last step fails, to make its name durable. It
+    /// then counts and is listed as any other, but may be gone after a power cut: the client must not rely on it.
+    pub fn commit(mut self, device: Device, now: SystemTime) -> Result<Stored, NotTaken> {
+        if self.allocated > self.written {
+            // In netascii fewer bytes come than were announced, and what lies behind the end would be kept with the file.
+            self.file.set_len(self.written)?;
+        }
         self.file.sync_all()?;
         let into = self.into.clone();
         let _turn = into.turn();
         let tree = into.tree()?;
+        let mut made = Made::default();
+        let stored = self.place_in(&tree, &mut made, device, now);
+        if stored.is_err() && self.reserved > 0 {
+            tree.unmake(&made);
+        }
+        stored
+    }
+
+    fn place_in(
+        &mut self,
+        tree: &Tree,
+        made: &mut Made,
+        device: Device,
+        now: SystemTime,
+    ) -> Result<Stored, NotTaken> {
+        let into = self.into.clone();
         let incoming = tree.place(INCOMING)?;
-        let (visible, name) = tree.place_of(self.path.as_str())?;
-        let uploads = tree.place(&format!("{UPLOADS}/{}", self.path))?;
+        let (visible, name) = tree.place_of(self.path.as_str(), made)?;
+        let uploads = tree.place_noting(&uploads_of(&self.path), made)?;
         let before = super::history::versions_of(&into.settings().directory, &self.path)?;
         let version = Version::after(now, before.first());
         let record = Record {
@@ -130,19 +158,22 @@ impl Upload {
             version: &version,
         };
         place.put(&self.temporary, &record, into.settings().overwrite)?;
+        // From now on it is there: it counts, whatever fails.
+        let kept = charge(self.written) + RECORD + made.count() * BLOCK;
+        into.0
+            .ledger
+            .keep(std::mem::take(&mut self.reserved), kept, 0);
+        visible.sync()?;
         let removed = match into.settings().overwrite {
             Overwrite::Replace => remove_older(&uploads, &before),
             Overwrite::Never | Overwrite::Version => 0,
         };
-        let kept = charge(self.written) + RECORD;
-        into.0.ledger.keep(self.reserved, kept, removed);
-        let stored = Stored {
+        into.0.ledger.keep(0, 0, removed);
+        Ok(Stored {
             name: self.name(),
             version,
             record,
-        };
-        self.kept();
-        Ok(stored)
+        })
     }
 
     /// What was announced gets its room at once, where the file system can do that: a full disk is said before the
@@ -154,14 +185,13 @@ impl Upload {
             return Ok(());
         }
         match fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, announced) {
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            Ok(()) => {
+                self.allocated = announced;
+                Ok(())
+            }
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             Err(error) => Err(io::Error::from(error).into()),
         }
-    }
-
-    /// It has its place, and its reservation became a part of what is kept.
-    fn kept(mut self) {
-        self.reserved = 0;
     }
 }
 
@@ -179,7 +209,8 @@ impl Drop for Upload {
     }
 }
 
-/// Whether an upload would be taken now.
+/// Whether an upload may be taken, as far as that can be told without counting the box: what is left of the quota is
+/// looked at when it begins.
 pub(super) fn check(
     into: &DropBox,
     path: &RelPath,
@@ -187,9 +218,6 @@ pub(super) fn check(
 ) -> Result<(), NotTaken> {
     let announced = announced.unwrap_or_default();
     may_begin(into, path, announced)?;
-    let needed = charge(announced) + RECORD;
-    into.reserve(needed)?;
-    into.0.ledger.release(needed);
     let free = rustix::fs::statvfs(&into.settings().directory).map_err(io::Error::from)?;
     if free.f_bavail.saturating_mul(free.f_frsize) < announced {
         return Err(NotTaken::DiskFull);
@@ -203,6 +231,9 @@ fn may_begin(into: &DropBox, path: &RelPath, announced: u64) -> Result<Tree, Not
     if announced > settings.max_file {
         let cap = settings.max_file;
         return Err(NotTaken::TooLarge { cap });
+    }
+    if path.as_str().split('/').count() > DEPTH_CAP {
+        return Err(NotTaken::Name("it has too many directories"));
     }
     let tree = into.tree()?;
     match tree.kind(path.as_str())? {
@@ -223,16 +254,15 @@ struct Placing<'a> {
 
 impl Placing<'_> {
     /// First the record and the content under its time, then, in one step, the name that clients know. Whatever
-    /// fails, and whenever we are killed: a name means the whole old content or the whole new one.
+    /// fails, and whenever we are killed: a name means the whole old content or the whole new one. The name is to be
+    /// made durable after it.
     fn put(&self, temporary: &str, record: &Record, rule: Overwrite) -> Result<(), NotTaken> {
         let result = self.try_put(temporary, record, rule);
         if result.is_err() {
             let _ = self.uploads.remove(self.version.as_str());
             let _ = self.uploads.remove(&self.version.record_name());
         }
-        result?;
-        // When this fails it is there, and may be gone after a power cut: the client must not rely on it.
-        Ok(self.visible.sync()?)
+        result
     }
 
     fn try_put(&self, temporary: &str, record: &Record, rule: Overwrite) -> Result<(), NotTaken> {
@@ -283,8 +313,26 @@ fn remove_older(uploads: &Place, versions: &[Version]) -> u64 {
     freed
 }
 
+/// Where the versions of a path lie.
+fn uploads_of(path: &RelPath) -> String {
+    format!("{UPLOADS}/{path}")
+}
+
+/// How many directories an upload of this path has to make.
+fn missing(tree: &Tree, path: &RelPath) -> io::Result<u64> {
+    let visible = match path.as_str().rsplit_once('/') {
+        Some((above, _)) => tree.missing(above)?,
+        None => 0,
+    };
+    Ok(visible + tree.missing(&uploads_of(path))?)
+}
+
 /// What an upload's record takes of the quota.
-const RECORD: u64 = 4096;
+const RECORD: u64 = BLOCK;
+
+/// Components that a name may have within a box. Each makes two directories, and nobody's switches are sorted by more
+/// than site, building, rack and kind.
+const DEPTH_CAP: usize = 8;
 
 /// Bytes after which the disk is made to write: a client waits some 20 s for its last ACK, and must not wait until a
 /// gigabyte is written then.

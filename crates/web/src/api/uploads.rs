@@ -31,6 +31,9 @@ pub(super) struct UploadsQuery {
 pub(super) struct NameQuery {
     /// With the drop box's prefix.
     name: String,
+    /// At most this many, 1 to 500; left out: 500.
+    #[serde(default)]
+    limit: Option<usize>,
 }
 
 /// One upload.
@@ -124,7 +127,7 @@ pub(super) async fn list_uploads(
         let place = text.parse::<Cursor>();
         place.map_err(|()| bad(&format!("before={text} is no place in this list")))
     });
-    let limit = query.limit.unwrap_or(50).clamp(1, 500);
+    let limit = query.limit.unwrap_or(50).clamp(1, MOST);
     let page = uploads::list(&state, before.transpose()?, limit).await?;
     let drop_boxes = state.drop_boxes.iter().map(BoxView::of).collect();
     Ok(Json(Uploads {
@@ -134,7 +137,7 @@ pub(super) async fn list_uploads(
     }))
 }
 
-/// Every upload of one name, newest first.
+/// The uploads of one name, newest first.
 #[utoipa::path(get, path = "/uploads/versions", tag = "uploads", params(NameQuery),
     responses((status = OK, body = Versions), (status = "4XX", body = Problem)))]
 pub(super) async fn list_versions(
@@ -142,7 +145,8 @@ pub(super) async fn list_versions(
     State(state): State<PeopleState>,
     Query(query): Query<NameQuery>,
 ) -> Answer<Json<Versions>> {
-    let listed = uploads::versions(&state, name(&query.name)?).await?;
+    let limit = query.limit.unwrap_or(MOST).clamp(1, MOST);
+    let listed = uploads::versions(&state, name(&query.name)?, limit).await?;
     Ok(Json(Versions {
         uploads: views(&state, listed),
     }))
@@ -254,3 +258,6 @@ impl From<UploadError> for Problem {
         }
     }
 }
+
+/// Uploads in one answer.
+const MOST: usize = 500;

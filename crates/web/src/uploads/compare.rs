@@ -52,25 +52,30 @@ pub(crate) struct DiffLine {
 }
 
 /// In short, for lists: small texts only, and only until `until`.
-pub(super) fn change(boxes: &DropBoxes, stored: &Stored, until: Instant) -> io::Result<Change> {
-    let Some(before) = boxes.before(stored)? else {
-        return Ok(Change::First);
+pub(super) fn change(
+    boxes: &DropBoxes,
+    stored: &Stored,
+    before: Option<&Stored>,
+    until: Instant,
+) -> Change {
+    let Some(before) = before else {
+        return Change::First;
     };
     let other = Change::Other {
         before: before.record.bytes,
     };
     if before.record.sha256 == stored.record.sha256 {
-        return Ok(Change::Same);
+        return Change::Same;
     }
     let largest = before.record.bytes.max(stored.record.bytes);
     if largest > LIST_CAP || Instant::now() >= until {
-        return Ok(other);
+        return other;
     }
     // One that was removed just now is no reason to show no list.
-    Ok(match (text(boxes, &before), text(boxes, stored)) {
+    match (text(boxes, before), text(boxes, stored)) {
         (Ok(Some(old)), Ok(Some(new))) => count(&diff(&old, &new)),
         _ => other,
-    })
+    }
 }
 
 /// In full.

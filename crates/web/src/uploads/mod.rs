@@ -69,13 +69,14 @@ pub(crate) async fn list(
     .await
 }
 
-/// Every upload of a name.
+/// The newest uploads of a name.
 pub(crate) async fn versions(
     state: &PeopleState,
     name: RelPath,
+    limit: usize,
 ) -> Result<Vec<Listed>, UploadError> {
     blocking(state, move |boxes| {
-        let versions = boxes.versions(&name)?;
+        let versions = boxes.versions(&name, limit)?;
         if versions.is_empty() {
             return Err(UploadError::NotFound(name.to_string()));
         }
@@ -86,12 +87,13 @@ pub(crate) async fn versions(
 
 fn listed(boxes: &DropBoxes, uploads: Vec<Stored>) -> Result<Vec<Listed>, UploadError> {
     let until = Instant::now() + LIST_BUDGET;
-    let mut all = Vec::with_capacity(uploads.len());
-    for stored in uploads {
-        let change = compare::change(boxes, &stored, until)?;
-        all.push(Listed { stored, change });
-    }
-    Ok(all)
+    let before = boxes.before(&uploads)?;
+    let pairs = uploads.into_iter().zip(before);
+    let listed = pairs.map(|(stored, before)| Listed {
+        change: compare::change(boxes, &stored, before.as_ref(), until),
+        stored,
+    });
+    Ok(listed.collect())
 }
 
 /// One name, and what one of its uploads (the newest, if none is named) changed.
@@ -101,7 +103,7 @@ pub(crate) async fn show(
     version: Option<Version>,
 ) -> Result<Shown, UploadError> {
     blocking(state, move |boxes| {
-        let versions = boxes.versions(&name)?;
+        let versions = boxes.versions(&name, usize::MAX)?;
         let wanted = |stored: &Stored| version.as_ref().is_none_or(|v| stored.version == *v);
         let at = versions.iter().position(wanted);
         let at = at.ok_or_else(|| UploadError::NotFound(name.to_string()))?;
@@ -125,7 +127,7 @@ pub(crate) async fn content(
     let opened = blocking(state, move |boxes| {
         let absent = || UploadError::NotFound(name.to_string());
         let newest = || -> io::Result<Option<Version>> {
-            let first = boxes.versions(&name)?.into_iter().next();
+            let first = boxes.versions(&name, 1)?.into_iter().next();
             Ok(first.map(|stored| stored.version))
         };
         let version = match version {
