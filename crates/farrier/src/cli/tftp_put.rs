@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use tftp::{Ask, Limits, Mode, Outcome, OutcomeKind, Put, Source};
 
 /// `farrier tftp put`
@@ -123,6 +123,8 @@ enum Content {
     File {
         file: File,
         len: u64,
+        /// When it was changed last.
+        modified: SystemTime,
         /// The piece read last, and where it begins.
         piece: RefCell<(u64, Bytes)>,
     },
@@ -146,6 +148,7 @@ impl Content {
         Ok(Content::File {
             file,
             len: stat.len(),
+            modified: stat.modified().with_context(cannot)?,
             piece: RefCell::default(),
         })
     }
@@ -160,9 +163,14 @@ impl Source for Content {
     }
 
     fn bytes_at(&self, offset: u64, max: usize) -> io::Result<Bytes> {
-        let (file, piece) = match self {
+        let (file, piece, version) = match self {
             Content::Memory(all) => return all.bytes_at(offset, max),
-            Content::File { file, piece, .. } => (file, piece),
+            Content::File {
+                file,
+                len,
+                modified,
+                piece,
+            } => (file, piece, (*len, *modified)),
         };
         let mut piece = piece.borrow_mut();
         let within = offset.checked_sub(piece.0);
@@ -170,6 +178,10 @@ impl Source for Content {
             let mut octets = vec![0; PIECE];
             let read = file.read_at(&mut octets, offset)?;
             octets.truncate(read);
+            let stat = file.metadata()?;
+            if (stat.len(), stat.modified()?) != version {
+                return Err(io::Error::other("the file was changed meanwhile"));
+            }
             *piece = (offset, octets.into());
         }
         piece.1.bytes_at(offset - piece.0, max)
@@ -178,3 +190,22 @@ impl Source for Content {
 
 /// Bytes read from the file at once.
 const PIECE: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_changed_while_it_is_sent_is_no_mixture() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("firmware");
+        std::fs::write(&path, vec![1; PIECE * 2]).expect("written");
+        let content = Content::open(&path).expect("opens");
+        assert!(content.bytes_at(0, 100).is_ok());
+        let open = File::options().write(true).open(&path).expect("opens");
+        open.write_all_at(&[2; 10], PIECE as u64).expect("written");
+        let later = SystemTime::now() + std::time::Duration::from_secs(5); // however coarse the clock of files
+        open.set_modified(later).expect("set");
+        assert!(content.bytes_at(PIECE as u64, 100).is_err());
+    }
+}

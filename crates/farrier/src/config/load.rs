@@ -101,7 +101,7 @@ fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         let (line, column) = find_key(text, key);
         return Err(invalid(line, column, message));
     }
-    if let Some(fault) = sharing::fault(&config.tftp) {
+    if let Some(fault) = sharing::fault(&config) {
         let (line, column) = sharing::place(text, &fault);
         return Err(invalid(line, column, fault.message));
     }

@@ -1,12 +1,12 @@
 //! `tftp.drop_boxes` and `tftp.publish`: directories that network hardware writes into and reads from.
 
-use super::{Config, Tftp};
+use super::Config;
 use bootfiles::dropbox::{DropBoxSettings, Overwrite};
 use bootfiles::{Network, Networks, Published};
 use bootplan::{BootPath, RelPath};
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer};
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 /// One entry of `tftp.drop_boxes`
@@ -120,13 +120,23 @@ impl Config {
     }
 
     fn directory_of(&self, drop_box: &DropBox) -> PathBuf {
-        let below = || self.data_dir.join("uploads").join(drop_box.prefix.as_str());
+        let below = || self.below_data(&drop_box.prefix);
         drop_box.directory.clone().unwrap_or_else(below)
+    }
+
+    /// The place of a drop box that names none.
+    fn below_data(&self, prefix: &RelPath) -> PathBuf {
+        self.data_dir.join("uploads").join(prefix.as_str())
     }
 }
 
 /// The first entry that is wrong as a whole.
-pub(super) fn fault(tftp: &Tftp) -> Option<Fault> {
+pub(super) fn fault(config: &Config) -> Option<Fault> {
+    entry_fault(config).or_else(|| directory_fault(config))
+}
+
+fn entry_fault(config: &Config) -> Option<Fault> {
+    let tftp = &config.tftp;
     let boxes = tftp.drop_boxes.iter();
     let boxes = boxes.map(|b| ("drop_boxes", &b.prefix, &b.networks, b.directory.as_deref()));
     let published = tftp.publish.iter();
@@ -143,7 +153,9 @@ pub(super) fn fault(tftp: &Tftp) -> Option<Fault> {
             return Some(at("prefix", prefix, text));
         }
         let overlaps = |other: &&&RelPath| {
-            **other == prefix || prefix.below(other).is_some() || other.below(prefix).is_some()
+            // A published directory may ignore letter case.
+            let (a, b) = (lower_case(prefix), lower_case(other));
+            a == b || a.below(&b).is_some() || b.below(&a).is_some()
         };
         if let Some(other) = before.iter().find(overlaps) {
             let text = format!("prefix '{prefix}' and prefix '{other}' overlap");
@@ -161,6 +173,77 @@ pub(super) fn fault(tftp: &Tftp) -> Option<Fault> {
         before.push(prefix);
     }
     None
+}
+
+fn lower_case(prefix: &RelPath) -> RelPath {
+    let lower = prefix.as_str().to_ascii_lowercase();
+    lower.parse().unwrap_or_else(|_| prefix.clone())
+}
+
+/// A drop box within another would be counted, listed and tidied by both; one around our own files would let devices
+/// write them, and a published directory around them would give them away. Several published directories may
+/// share files.
+fn directory_fault(config: &Config) -> Option<Fault> {
+    let ours = ["farrier.db", "images", "loaders", "run"].map(|name| config.data_dir.join(name));
+    let database = config.database_url();
+    let file = |url: &str| url.split('?').next().map(PathBuf::from);
+    let database = database.strip_prefix("sqlite:").and_then(file);
+    let mut used: Vec<(PathBuf, String)> = ours
+        .into_iter()
+        .chain(database)
+        .map(|path| (plain(&path), "Farrier's own files".to_owned()))
+        .collect();
+    let boxes = config.tftp.drop_boxes.iter();
+    let boxes = boxes.map(|b| ("drop_boxes", &b.prefix, config.directory_of(b)));
+    let published = config.tftp.publish.iter();
+    let published = published.map(|p| ("publish", &p.prefix, p.directory.clone()));
+    for (list, prefix, directory) in boxes.chain(published) {
+        let path = plain(&directory);
+        let overlaps =
+            |other: &&(PathBuf, String)| path.starts_with(&other.0) || other.0.starts_with(&path);
+        if let Some((other, owner)) = used.iter().find(overlaps) {
+            let (shown, other) = (directory.display(), other.display());
+            let is_written = directory != config.below_data(prefix);
+            let (key, value) = match is_written {
+                true => ("directory", shown.to_string()),
+                false => ("prefix", prefix.to_string()),
+            };
+            return Some(Fault {
+                key,
+                value,
+                message: format!(
+                    "tftp.{list}: directory '{shown}' of '{prefix}' overlaps with '{other}' ({owner}); choose another"
+                ),
+            });
+        }
+        if list == "drop_boxes" {
+            used.push((path, format!("drop box '{prefix}'")));
+        }
+    }
+    None
+}
+
+/// Without `.` and `..`, and without symbolic links as far as it exists, so that one directory has one name.
+fn plain(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for above in path.ancestors() {
+        if let (Ok(real), Ok(below)) = (above.canonicalize(), path.strip_prefix(above)) {
+            return lexically_plain(&real.join(below));
+        }
+    }
+    lexically_plain(&path)
+}
+
+fn lexically_plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 /// Whose names lie below this prefix already.
@@ -350,5 +433,78 @@ tftp:
             message.starts_with("f.yaml:5:5: tftp.publish: prefix 'a/b' and prefix 'a' overlap"),
             "{message}"
         );
+        let message = fault(&two.replace("prefix: a/b", "prefix: A/b"));
+        assert!(
+            message.starts_with("f.yaml:5:5: tftp.publish: prefix 'A/b' and prefix 'a' overlap"),
+            "{message}"
+        );
+    }
+
+    /// Two drop boxes, of which the first has the place it gets by itself, and a published directory.
+    fn directories(second: &str, published: &str) -> String {
+        format!(
+            "data_dir: /d
+tftp:
+  drop_boxes:
+  - {{prefix: a, networks: [10.0.0.0/8]}}
+  - {{prefix: b, networks: [10.0.0.0/8], directory: {second}}}
+  publish:
+  - {{prefix: c, networks: [10.0.0.0/8], directory: {published}}}
+  - {{prefix: d, networks: [10.0.0.0/8], directory: {published}/below}}
+"
+        )
+    }
+
+    #[test]
+    fn directories_are_nobody_elses() {
+        config(&directories("/srv/b", "/srv/c"));
+        config(&directories("/d/uploads/b", "/d/firmware"));
+        for (second, published, expected) in [
+            (
+                "/d/uploads/a",
+                "/c",
+                "f.yaml:5:41: tftp.drop_boxes: directory '/d/uploads/a' of 'b' overlaps with '/d/uploads/a' (drop box 'a')",
+            ),
+            ("/d/uploads/x/../a/y", "/c", "(drop box 'a')"),
+            ("/d/uploads", "/c", "(drop box 'a')"),
+            (
+                "/d/images/x",
+                "/c",
+                "'/d/images/x' of 'b' overlaps with '/d/images' (Farrier's own files)",
+            ),
+            ("/d", "/c", "(Farrier's own files)"),
+            ("/", "/c", "(Farrier's own files)"),
+            (
+                "/b",
+                "/d/loaders",
+                "f.yaml:7:41: tftp.publish: directory '/d/loaders' of 'c' overlaps",
+            ),
+            ("/b", "/d", "(Farrier's own files)"),
+            ("/b", "/b", "overlaps with '/b' (drop box 'b')"),
+            ("/b/c", "/b", "overlaps with '/b/c' (drop box 'b')"),
+        ] {
+            let message = fault(&directories(second, published));
+            assert!(
+                message.contains(expected),
+                "{second} {published}: {message}"
+            );
+        }
+        let elsewhere = directories("/var/db", "/c") + "database: sqlite:/var/db/farrier.db\n";
+        let message = fault(&elsewhere);
+        assert!(
+            message.contains("overlaps with '/var/db/farrier.db'"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_symbolic_link_is_no_other_directory() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let real = dir.path().join("real");
+        std::fs::create_dir(&real).expect("made");
+        std::os::unix::fs::symlink(&real, dir.path().join("link")).expect("made");
+        let link = dir.path().join("link/below").display().to_string();
+        let message = fault(&directories(&link, &real.display().to_string()));
+        assert!(message.contains("(drop box 'b')"), "{message}");
     }
 }
