@@ -2,11 +2,11 @@
 
 use crate::common::wire::{http_ask, http_get, http_read, tftp_get};
 use crate::common::{Farrier, Lan, SERVER};
-use tftp::{ErrorCode, Get, OutcomeKind};
+use tftp::{Ask, ErrorCode, OutcomeKind};
 
 /// What became of a TFTP read from the client's address that is asked from.
 fn fetched(name: &str) -> Result<Vec<u8>, ErrorCode> {
-    let (bytes, outcome) = tftp_get(SERVER, Get::plain(name), || {});
+    let (bytes, outcome) = tftp_get(SERVER, Ask::plain(name), || {});
     match outcome.kind {
         OutcomeKind::Completed => Ok(bytes),
         OutcomeKind::ClientAborted { code, .. } => Err(code),

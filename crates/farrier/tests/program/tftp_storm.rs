@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tftp::{Get, Limits, OutcomeKind, Receiver};
+use tftp::{Ask, Limits, OutcomeKind, Receiver};
 
 /// Where a storm stands.
 #[derive(Default)]
@@ -42,10 +42,10 @@ fn machine(stage: &Stage, windowsize: u16) -> usize {
         ..Limits::default()
     };
     for attempt in 1..=20 {
-        let get = Get {
+        let get = Ask {
             blksize: Some(1428),
             windowsize: (windowsize > 1).then_some(windowsize),
-            ..Get::plain(FILE)
+            ..Ask::plain(FILE)
         };
         let socket = udp(0);
         let mut receiver = Receiver::start(get, &limits, Instant::now());
