@@ -10,7 +10,7 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrIn, recvmsg, sendmmsg,
     setsockopt, sockopt,
 };
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -89,7 +89,11 @@ impl PktInfo {
     /// # Errors
     /// When the other one does not share.
     pub(crate) fn bind_beside(port: u16, advice: &'static str) -> Result<Self, BindError> {
-        PktInfo::open(SocketAddrV4::new(Ipv4Addr::BROADCAST, port), true, advice)
+        let beside = PktInfo::open(SocketAddrV4::new(Ipv4Addr::BROADCAST, port), true, advice)?;
+        // The kernel hands this host a copy of each broadcast that it sends: a wake-up for every
+        // answer of ours, which nobody wants to hear. Where it cannot be had, we hear more.
+        let _ = SockRef::from(&beside.socket).attach_filter(&NOT_OUR_OWN);
+        Ok(beside)
     }
 
     fn open(address: SocketAddrV4, shared: bool, advice: &'static str) -> Result<Self, BindError> {
@@ -269,6 +273,25 @@ fn is_passing(error: &io::Error) -> bool {
         ConnectionRefused | HostUnreachable | Interrupted | NetworkDown | NetworkUnreachable
     )
 }
+
+/// Takes every datagram but the copies of what this host has broadcast: load the type of the
+/// packet, take nothing of it if that is `PACKET_LOOPBACK`, else all.
+const NOT_OUR_OWN: [SockFilter; 4] = [
+    SockFilter::new(
+        (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16,
+        0,
+        0,
+        (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE) as u32,
+    ),
+    SockFilter::new(
+        (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+        0,
+        1,
+        libc::PACKET_LOOPBACK as u32,
+    ),
+    SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0),
+    SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, u32::MAX),
+];
 
 /// Bytes asked for as receive queue; see [`PktInfo::open`].
 const RECEIVE_QUEUE: usize = 4 << 20;
