@@ -197,5 +197,6 @@ macro_rules! machine_columns {
 }
 use machine_columns;
 
-/// Statements stay far below both databases' limits on parameters.
-pub(crate) const CHUNK: usize = 500;
+/// Values of one statement: far below both databases' limits on parameters, and few enough that SQLite
+/// is not slowed down (see `events`).
+pub(crate) const CHUNK: usize = 100;

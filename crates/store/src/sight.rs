@@ -8,6 +8,7 @@ use bootplan::{
     Catalog, Event, EventKind, Facts, MacAddr, Machine, MachineId, MachineState, Origin, Platform,
     SystemUuid, Timestamp,
 };
+use sqlx::AssertSqlSafe;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -114,6 +115,7 @@ impl Store {
 
 impl Change {
     async fn write(&mut self, plan: &mut Plan) -> Result<(), sqlx::Error> {
+        let mut seen = Vec::new();
         let new = plan.drafts.iter().filter(|d| d.known.is_none()).count();
         let mut next = match new {
             0 => 0,
@@ -140,23 +142,36 @@ impl Change {
                 }
                 Some(old) if **old != draft.machine => {
                     self.update_machine(old, &draft.machine).await?;
-                    self.set_last_seen(draft).await?;
+                    seen.push((draft.machine.id, draft.last_seen));
                 }
-                Some(_) if draft.writes_row() => self.set_last_seen(draft).await?,
+                Some(_) if draft.writes_row() => {
+                    seen.push((draft.machine.id, draft.last_seen));
+                }
                 Some(_) => {}
             }
         }
-        Ok(())
+        self.set_last_seen(&seen).await
     }
 
-    async fn set_last_seen(&mut self, draft: &Draft) -> Result<(), sqlx::Error> {
+    /// Many to a statement: of a rack that boots, the journal would do little else.
+    async fn set_last_seen(&mut self, seen: &[(MachineId, Timestamp)]) -> Result<(), sqlx::Error> {
         // Not laid over: the Catalog does not hold it, so nothing is published for it.
-        sqlx::query("UPDATE machines SET last_seen = $1 WHERE id = $2")
-            .bind(draft.last_seen.0)
-            .bind(draft.machine.id.0)
-            .execute(&mut *self.tx)
-            .await
-            .map(drop)
+        for chunk in seen.chunks(rows::CHUNK) {
+            let values: Vec<String> = (0..chunk.len())
+                .map(|n| format!("({})", rows::placeholders(1 + 2 * n, 2)))
+                .collect();
+            // Both databases call the columns of VALUES so.
+            let mut query = sqlx::query(AssertSqlSafe(format!(
+                "UPDATE machines SET last_seen = seen.column2 FROM (VALUES {}) AS seen \
+                 WHERE machines.id = seen.column1",
+                values.join(", ")
+            )));
+            for (id, at) in chunk {
+                query = query.bind(id.0).bind(at.0);
+            }
+            query.execute(&mut *self.tx).await?;
+        }
+        Ok(())
     }
 }
 

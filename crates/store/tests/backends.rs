@@ -438,7 +438,22 @@ async fn last_seen_is_coalesced(place: Place) {
         .expect("seen");
     assert_eq!(reopened.catalog().revision, before);
     assert!(revision > 0);
-    reopened.close().await;
+    // A rack at once: more than one statement takes, and each machine keeps its own time.
+    let rack = |from: i64| (10..=240).map(move |n| (mac(n), at(from + i64::from(n))));
+    for from in [0, 100] {
+        let seen = rack(from).map(|(mac, at)| Sighting::of(mac, at)).collect();
+        reopened.sight_all(seen).await.expect("seen");
+    }
+    let store = place.reopen(reopened).await;
+    for (mac, at) in rack(100) {
+        let id = store.catalog().find(mac, None).expect("there").id;
+        assert_eq!(
+            store.machine(id).expect("there").last_seen,
+            Some(at),
+            "{mac}"
+        );
+    }
+    store.close().await;
 }
 
 async fn strangers_are_capped(place: Place) {

@@ -9,11 +9,12 @@ pub(crate) fn event(stored: &StoredEvent, machine: Option<&str>) {
     let mac = origin.mac.map(tracing::field::display);
     let ip = origin.ip.map(tracing::field::display);
     let interface = origin.interface.as_deref();
-    let text = stored.event.kind.headline();
-    if is_quiet(&stored.event.kind) {
-        tracing::debug!(target: "boot", mac, ip, interface, machine, "{text}");
+    // The text is only made when it is wanted.
+    let kind = &stored.event.kind;
+    if is_quiet(kind) {
+        tracing::debug!(target: "boot", mac, ip, interface, machine, "{}", kind.headline());
     } else {
-        tracing::info!(target: "boot", mac, ip, interface, machine, "{text}");
+        tracing::info!(target: "boot", mac, ip, interface, machine, "{}", kind.headline());
     }
 }
 
