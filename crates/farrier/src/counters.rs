@@ -1,8 +1,39 @@
-//! Counters by name, for the status page: what came in and was not for us, and why.
+//! What came in on each UDP port, for the status page and metrics: answered, or not and why.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The counts of every UDP port.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    /// Port 67.
+    pub(crate) dhcp: PortCounts,
+    /// Port 4011.
+    pub(crate) boot_server: PortCounts,
+    /// Port 69, where answers are transfers and counted as those.
+    pub(crate) tftp: PortCounts,
+}
+
+/// The counts of one port.
+#[derive(Debug, Default)]
+pub(crate) struct PortCounts {
+    answered: AtomicU64,
+    /// What was not answered, by reason.
+    pub(crate) ignored: Counters,
+}
+
+impl PortCounts {
+    /// One more answer.
+    pub(crate) fn answer(&self) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Answers so far.
+    pub(crate) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+}
 
 /// Counts by a name known at compile time. Packet loops count without waiting for each other: a
 /// name takes a place of its own when it is counted first, and then it is one addition.

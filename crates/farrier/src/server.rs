@@ -2,7 +2,7 @@
 //! only then starts tasks, and drains them at the end.
 
 use crate::config::{Config, DhcpMode, Overrides};
-use crate::counters::Counters;
+use crate::counters::Requests;
 use crate::foreign::ForeignServers;
 use crate::net::dhcp::{self, Responder};
 use crate::net::interfaces::{self, Interfaces};
@@ -119,7 +119,7 @@ pub(crate) async fn build(
     let journal = Journal::spawn(store.clone(), JournalOptions::default());
     let events = journal.sink.clone();
     let neighbours = events.neighbours().clone();
-    let counters = Arc::new(Counters::default());
+    let counters = Arc::new(Requests::default());
     let foreign = Arc::new(ForeignServers::default());
 
     let http = bind::tcp(config.http.listen, "http.listen").await?;

@@ -1,16 +1,20 @@
 //! What the server knows about itself, for the status page and `farrier status`.
 
 use crate::config::DhcpMode;
-use crate::counters::Counters;
+use crate::counters::{PortCounts, Requests};
 use crate::foreign::ForeignServers;
 use crate::net::interfaces::{Interface, Interfaces};
 use bootfiles::{BootFiles, LoaderSet, LoaderStatus};
+use proxydhcp::Port;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 use store::Store;
 use store::journal::EventSink;
 use tokio::sync::watch;
-use web::people::{ForeignServer, InterfaceStatus, LoaderLine, PortStatus, ServerStatus};
+use web::people::{
+    ForeignServer, InterfaceStatus, LoaderLine, PortRequests, PortStatus, ServerStatus,
+};
 
 /// Everything a status is read from; each part belongs to somebody else.
 pub(crate) struct StatusSources {
@@ -22,8 +26,8 @@ pub(crate) struct StatusSources {
     pub ports: Vec<PortStatus>,
     /// Loaders.
     pub files: Arc<BootFiles>,
-    /// Ignored requests.
-    pub counters: Arc<Counters>,
+    /// Requests by port.
+    pub counters: Arc<Requests>,
     /// Event drops.
     pub events: EventSink,
     /// Other servers.
@@ -46,8 +50,11 @@ impl StatusSources {
         {
             ports.push(port("Configuration", "", "failed", &fault));
         }
-        let mut ignored = self.counters.snapshot();
-        ignored.retain(|_, n| *n > 0);
+        let requests = request_rows(&self.counters);
+        let mut ignored = BTreeMap::new();
+        for (reason, count) in requests.iter().flat_map(|port| &port.ignored) {
+            *ignored.entry(reason.clone()).or_default() += count;
+        }
         ServerStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: self.started.into(),
@@ -55,6 +62,7 @@ impl StatusSources {
             ports,
             loaders: self.files.loaders().into_iter().map(loader_line).collect(),
             ignored,
+            requests,
             events_dropped: self.events.dropped(),
             foreign_servers: self
                 .foreign
@@ -69,6 +77,25 @@ impl StatusSources {
             unassigned: self.store.catalog().site.unassigned,
         }
     }
+}
+
+fn request_rows(counters: &Requests) -> Vec<PortRequests> {
+    let row = |port: u16, counts: &PortCounts, answered: Option<u64>| {
+        let mut ignored = counts.ignored.snapshot();
+        ignored.retain(|_, n| *n > 0);
+        PortRequests {
+            port,
+            answered,
+            ignored,
+        }
+    };
+    let dhcp =
+        |port: Port, counts: &PortCounts| row(port.number(), counts, Some(counts.answered()));
+    vec![
+        dhcp(Port::Dhcp, &counters.dhcp),
+        row(69, &counters.tftp, None),
+        dhcp(Port::BootServer, &counters.boot_server),
+    ]
 }
 
 fn interface_rows(interfaces: &Interfaces) -> Vec<InterfaceStatus> {

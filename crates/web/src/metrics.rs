@@ -3,7 +3,7 @@
 //! Labels are few words known at compile time, never an address or a file name: every value of
 //! a label is a time series for ever, and clients could make as many as they like.
 
-use crate::people::{Actor, PeopleState, ServerStatus};
+use crate::people::{Actor, PeopleState, PortRequests, ServerStatus};
 use crate::transfers::{Direction, Ending, Flow, Totals};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -46,11 +46,7 @@ fn exposition(mut totals: Totals, memory: Option<CacheStats>, status: &ServerSta
     if let Some(memory) = memory {
         file_memory(&mut out, &memory);
     }
-    let ignored = "farrier_requests_ignored_total";
-    out.family(ignored, "counter", "Requests that were not for us.");
-    for (reason, count) in &status.ignored {
-        out.sample(ignored, &[("reason", reason)], count);
-    }
+    requests(&mut out, &status.requests);
     let lost = "Events lost because the queue was full.";
     out.single(
         "farrier_events_dropped_total",
@@ -66,6 +62,24 @@ fn exposition(mut totals: Totals, memory: Option<CacheStats>, status: &ServerSta
     out.family(build, "gauge", "Always 1; the version is a label.");
     out.sample(build, &[("version", &status.version)], 1);
     out.0
+}
+
+fn requests(out: &mut Exposition, ports: &[PortRequests]) {
+    let answers = "farrier_dhcp_answers_total";
+    out.family(answers, "counter", "DHCP answers sent.");
+    for port in ports {
+        if let Some(count) = port.answered {
+            out.sample(answers, &[("port", &port.port.to_string())], count);
+        }
+    }
+    let ignored = "farrier_requests_ignored_total";
+    out.family(ignored, "counter", "Requests that were not answered.");
+    for port in ports {
+        let number = port.port.to_string();
+        for (reason, count) in &port.ignored {
+            out.sample(ignored, &[("port", &number), ("reason", reason)], count);
+        }
+    }
 }
 
 fn transfers(out: &mut Exposition, totals: &Totals) {

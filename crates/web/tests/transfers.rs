@@ -276,9 +276,10 @@ async fn metrics_are_for_prometheus_with_a_token_and_for_no_stranger() {
         ("farrier_cache_budget_bytes".to_owned(), 1_048_576.0),
         ("farrier_cache_hits_total".to_owned(), 0.0),
         (
-            "farrier_requests_ignored_total{reason=\"no-pxe-class\"}".to_owned(),
+            "farrier_requests_ignored_total{port=\"67\",reason=\"no-pxe-class\"}".to_owned(),
             412.0,
         ),
+        ("farrier_dhcp_answers_total{port=\"4011\"}".to_owned(), 31.0),
         ("farrier_events_dropped_total".to_owned(), 0.0),
         ("farrier_build_info{version=\"0.1.0\"}".to_owned(), 1.0),
     ] {
@@ -289,6 +290,8 @@ async fn metrics_are_for_prometheus_with_a_token_and_for_no_stranger() {
             answer.body
         );
     }
+    let tftp = "farrier_dhcp_answers_total{port=\"69\"}";
+    assert_eq!(samples.get(tftp), None, "its answers are transfers");
     let age = support::now() as f64 / 1000.0 - samples["farrier_start_time_seconds"];
     assert!((7_400.0..7_500.0).contains(&age), "{age}");
     for private in ["192.168.77.100", "initrd", "forge-01"] {

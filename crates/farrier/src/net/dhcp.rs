@@ -9,7 +9,7 @@ use super::interfaces::Interfaces;
 use super::listener;
 use super::pace::{Pace, Turn};
 use super::udp::{Arrival, BindError, Outbox, PktInfo};
-use crate::counters::Counters;
+use crate::counters::{PortCounts, Requests};
 use crate::foreign::ForeignServers;
 use bootplan::{Catalog, Endpoint, EventKind, Origin, Ruling, Verdict, judge};
 use proxydhcp::{Answer, Ignored, Kind, Port, Received, Request, parse, respond_into};
@@ -31,8 +31,8 @@ pub(crate) struct Responder {
     pub events: EventSink,
     /// Who has which address.
     pub neighbours: Neighbours,
-    /// What was not for us, by reason.
-    pub counters: Arc<Counters>,
+    /// How many requests were answered, and why the others were not.
+    pub counters: Arc<Requests>,
     /// Other servers heard.
     pub foreign: Arc<ForeignServers>,
     /// TCP port of the boot plane.
@@ -143,8 +143,11 @@ impl Desk {
     fn take(&mut self, socket: &PktInfo, bytes: &[u8], arrival: Arrival) {
         refresh(&mut self.responder.catalog, &mut self.catalog);
         refresh(&mut self.responder.interfaces, &mut self.interfaces);
-        if let Err(ignored) = self.handle(socket, bytes, arrival) {
-            self.responder.counters.count(ignored);
+        let done = self.handle(socket, bytes, arrival);
+        let counts = self.responder.counts(self.port);
+        match done {
+            Ok(()) => counts.answer(),
+            Err(reason) => counts.ignored.count(reason),
         }
     }
 
@@ -238,6 +241,13 @@ fn refresh<T>(published: &mut watch::Receiver<Arc<T>>, held: &mut Arc<T>) {
 }
 
 impl Responder {
+    fn counts(&self, port: Port) -> &PortCounts {
+        match port {
+            Port::Dhcp => &self.counters.dhcp,
+            Port::BootServer => &self.counters.boot_server,
+        }
+    }
+
     fn ignored(&self, ignored: &Ignored) -> &'static str {
         if let Ignored::LeaseRequest {
             server: Some(server),

@@ -32,6 +32,7 @@ impl Api {
             ports: Vec::new(),
             loaders: Vec::new(),
             ignored: Default::default(),
+            requests: Vec::new(),
             events_dropped: 0,
             foreign_servers: Vec::new(),
             unassigned: Default::default(),

@@ -9,8 +9,8 @@ pub mod ui;
 
 pub use auth::{Actor, Via};
 pub use state::{
-    ForeignServer, HasImage, InterfaceStatus, LoaderLine, PeopleOptions, PeopleState, PortStatus,
-    ServerStatus,
+    ForeignServer, HasImage, InterfaceStatus, LoaderLine, PeopleOptions, PeopleState, PortRequests,
+    PortStatus, ServerStatus,
 };
 
 use axum::Router;

@@ -176,6 +176,8 @@ pub struct ServerStatus {
     pub loaders: Vec<LoaderLine>,
     /// Requests that were not for us, by reason.
     pub ignored: BTreeMap<String, u64>,
+    /// The same for each UDP port, with what was answered.
+    pub requests: Vec<PortRequests>,
     /// Events lost because the queue was full.
     pub events_dropped: u64,
     /// Other DHCP and boot servers heard on the LAN.
@@ -196,6 +198,17 @@ pub struct InterfaceStatus {
     pub serving: bool,
     /// Why, or why not, for people.
     pub reason: String,
+}
+
+/// What came of the requests on one UDP port.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PortRequests {
+    /// The port.
+    pub port: u16,
+    /// Answers sent; null for TFTP, where answers are transfers.
+    pub answered: Option<u64>,
+    /// Requests without an answer, by reason.
+    pub ignored: BTreeMap<String, u64>,
 }
 
 /// One listening socket.

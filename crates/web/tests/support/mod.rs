@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use store::{MachineChange, Sighting, Store};
 use web::people::{
-    ForeignServer, InterfaceStatus, LoaderLine, PeopleOptions, PeopleState, PortStatus,
-    ServerStatus,
+    ForeignServer, InterfaceStatus, LoaderLine, PeopleOptions, PeopleState, PortRequests,
+    PortStatus, ServerStatus,
 };
 
 /// An empty store in a new database below `dir`.
@@ -361,6 +361,23 @@ fn status(unassigned: UnassignedPolicy) -> ServerStatus {
             ("lease-request".to_owned(), 18),
         ]
         .into(),
+        requests: vec![
+            PortRequests {
+                port: 67,
+                answered: Some(96),
+                ignored: [("no-pxe-class".to_owned(), 412)].into(),
+            },
+            PortRequests {
+                port: 69,
+                answered: None,
+                ignored: Default::default(),
+            },
+            PortRequests {
+                port: 4011,
+                answered: Some(31),
+                ignored: [("lease-request".to_owned(), 18)].into(),
+            },
+        ],
         events_dropped: 0,
         foreign_servers: vec![
             ForeignServer {

@@ -91,7 +91,7 @@ impl Desk {
             return Ok(false);
         };
         if let Err(ignored) = shared.take(&self.buffer[..arrival.len], arrival) {
-            shared.responder.counters.count(ignored);
+            shared.responder.counters.tftp.ignored.count(ignored);
         }
         Ok(true)
     }
@@ -206,7 +206,11 @@ impl Shared {
         match table.sessions.admit(now, peer, request) {
             Admission::Start { id, ended } => {
                 for old in ended {
-                    self.responder.counters.count("tftp-pushed-out");
+                    self.responder
+                        .counters
+                        .tftp
+                        .ignored
+                        .count("tftp-pushed-out");
                     match table.places.remove(&old) {
                         Some(Place::Worker(worker, key)) => {
                             self.inboxes[worker].post(Message::End(key));

@@ -238,7 +238,12 @@ impl Transfer {
                     .transfers
                     .count(Transport::Tftp, Direction::Read, 0, ending);
             }
-            (None, _) => shared.responder.counters.count("tftp-unanswered"),
+            (None, _) => shared
+                .responder
+                .counters
+                .tftp
+                .ignored
+                .count("tftp-unanswered"),
         }
         let agreed = self.sender.agreed();
         shared.tell(&self.ask, &self.story, ended, agreed, self.started);
