@@ -19,7 +19,7 @@ use std::time::Instant;
 use tftp::admission::{Admission, SessionId, Sessions};
 use tftp::{Limits, RequestKind};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use web::transfers::Transfers;
@@ -157,17 +157,13 @@ impl Shared {
             interface: interface.name.clone(),
         };
         if ask.request.kind == RequestKind::Write && !self.drop_boxes.is_empty() {
-            self.take_upload(id, ask, started);
-            return Ok(());
+            return self.take_upload(id, ask, started);
         }
         match self.find_at_once(&ask) {
             Some(found) => self.begin(id, ask, found, started),
             // Opening a file waits as the file system does: a sleeping disk, an NFS mount.
             None => {
-                let Ok(turn) = Arc::clone(&self.look_ups).try_acquire_owned() else {
-                    self.forget(id);
-                    return Err("tftp-look-ups-full");
-                };
+                let turn = self.look_up_turn(id)?;
                 let shared = Arc::clone(self);
                 self.runtime.spawn_blocking(move || {
                     let _turn = turn;
@@ -187,12 +183,28 @@ impl Shared {
         table.places.contains_key(&id)
     }
 
-    fn take_upload(self: &Arc<Self>, id: SessionId, ask: Ask, started: Instant) {
+    /// Leave to wait for a disk, for a transfer that is forgotten when there is none.
+    fn look_up_turn(&self, id: SessionId) -> Result<OwnedSemaphorePermit, &'static str> {
+        let turn = Arc::clone(&self.look_ups).try_acquire_owned();
+        turn.map_err(|_| {
+            self.forget(id);
+            "tftp-look-ups-full"
+        })
+    }
+
+    fn take_upload(
+        self: &Arc<Self>,
+        id: SessionId,
+        ask: Ask,
+        started: Instant,
+    ) -> Result<(), &'static str> {
+        let turn = self.look_up_turn(id)?;
         let line = Arc::new(Line::default());
         let mut table = self.table.lock().expect("no panic while held");
         table.places.insert(id, Place::Task(Arc::clone(&line)));
-        let task = upload::run(Arc::clone(self), id, ask, started, line);
+        let task = upload::run(Arc::clone(self), id, ask, started, line, turn);
         self.uploads.spawn_on(task, &self.runtime);
+        Ok(())
     }
 
     /// The number of the new transfer; `None` when the request belongs to one under way.

@@ -17,7 +17,7 @@ use std::time::{Instant, SystemTime};
 use tftp::admission::SessionId;
 use tftp::{ErrorCode, ErrorPacket, Stats, Writer, writer};
 use tokio::net::UdpSocket;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use web::transfers::{Beginning, Direction, Running};
@@ -38,13 +38,14 @@ pub(super) async fn run(
     ask: Ask,
     started: Instant,
     line: Arc<Line>,
+    turn: OwnedSemaphorePermit,
 ) {
     let mac = shared.responder.neighbours.lookup(*ask.peer.ip());
     let told = Told { ask, mac, started };
     let begun = tokio::select! {
         biased;
         () = line.end.cancelled() => return,
-        begun = begin(&shared, &told) => begun,
+        begun = begin(&shared, &told, turn) => begun,
     };
     match begun {
         Ok((socket, writer)) => {
@@ -81,11 +82,19 @@ struct Refused {
 
 /// Whether it may begin at all. Nothing is made or reserved before the client has shown that it is there: its
 /// address is easily forged.
-async fn begin(shared: &Arc<Shared>, told: &Told) -> Result<(UdpSocket, Writer), Refused> {
+async fn begin(
+    shared: &Arc<Shared>,
+    told: &Told,
+    turn: OwnedSemaphorePermit,
+) -> Result<(UdpSocket, Writer), Refused> {
     let (request, ip) = (&told.ask.request, *told.ask.peer.ip());
     let announced = writer::announced(request);
     let (boxes, name) = (shared.drop_boxes.clone(), request.name.clone());
-    let checked = blocking(move || boxes.check(&name, ip, announced)).await;
+    let checked = blocking(move || {
+        let _turn = turn; // given back when the disk has answered, however long nobody waits for it any more
+        boxes.check(&name, ip, announced)
+    })
+    .await;
     let cap = checked.map_err(|refused| Refused {
         error: error_of(&refused),
         reason: refused.to_string(),
