@@ -120,14 +120,23 @@ fn start(args: &Args) -> Result<ExitCode> {
 /// The cases asked for.
 fn chosen(args: &Args) -> Result<Vec<Case>> {
     let all = cases::all();
+    let mut names = std::collections::BTreeSet::new();
     for name in &args.cases {
-        if !all.iter().any(|case| case.name.starts_with(name.as_str())) {
+        let begins = |case: &&Case| case.name.starts_with(name.as_str());
+        // A whole name is no beginning: f5_w1 is not f5_w16.
+        let exact = all.iter().find(|case| case.name == name);
+        let found: Vec<_> = match exact {
+            Some(case) => vec![case.name],
+            None => all.iter().filter(begins).map(|case| case.name).collect(),
+        };
+        if found.is_empty() {
             bail!("no case begins with '{name}': see `bench list`");
         }
+        names.extend(found);
     }
     let wanted = |case: &Case| match args.cases.is_empty() {
         true => !args.quick || case.quick,
-        false => args.cases.iter().any(|n| case.name.starts_with(n.as_str())),
+        false => names.contains(case.name),
     };
     let cases = all.into_iter().filter(wanted);
     Ok(match args.quick {
@@ -284,6 +293,20 @@ fn absolute(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cases_are_chosen_by_their_whole_name_or_its_beginning() -> Result<()> {
+        let names = |words: &str| -> Result<Vec<&str>> {
+            let args = Args::try_parse_from(format!("bench {words}").split_whitespace())?;
+            Ok(chosen(&args)?.iter().map(|case| case.name).collect())
+        };
+        assert_eq!(names("f5_w1")?, ["f5_w1"]);
+        assert_eq!(names("f5 e_small")?, ["e_small", "f5_w1", "f5_w16"]);
+        assert_eq!(names("")?.len(), cases::all().len());
+        assert!(names("--quick")?.len() < cases::all().len());
+        assert!(names("nonsense").is_err());
+        Ok(())
+    }
 
     #[test]
     fn a_run_is_called_as_a_person_calls_it() {
