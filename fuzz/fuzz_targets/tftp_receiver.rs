@@ -1,6 +1,7 @@
 //! Any sequence of datagrams and waits to a client's get: see the model.
 #![no_main]
 
+#[allow(dead_code, reason = "each target uses one of the two")]
 #[path = "../../crates/tftp/tests/common/model_incoming.rs"]
 mod model_incoming;
 

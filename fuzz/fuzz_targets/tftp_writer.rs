@@ -1,6 +1,7 @@
 //! Any write request, then any sequence of datagrams, waits and a slow disk, to the server's side: see the model.
 #![no_main]
 
+#[allow(dead_code, reason = "each target uses one of the two")]
 #[path = "../../crates/tftp/tests/common/model_incoming.rs"]
 mod model_incoming;
 
