@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let cli = cli::Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(MAY_WAIT)
         .enable_all()
         .build();
     let result = runtime
@@ -34,3 +35,7 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// Threads that may wait for disks and password hashes. Look-ups for TFTP take 64 of them at most; all together
+/// stay below the tasks that `deploy/farrier.service` allows (256).
+const MAY_WAIT: usize = 192;

@@ -55,6 +55,7 @@ impl StatusSources {
         for (reason, count) in requests.iter().flat_map(|port| &port.ignored) {
             *ignored.entry(reason.clone()).or_default() += count;
         }
+        let events = self.events.counts();
         ServerStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: self.started.into(),
@@ -63,7 +64,9 @@ impl StatusSources {
             loaders: self.files.loaders().into_iter().map(loader_line).collect(),
             ignored,
             requests,
-            events_dropped: self.events.dropped(),
+            events_dropped: events.dropped,
+            events_left_out: events.suppressed,
+            events_failed: events.failed,
             foreign_servers: self
                 .foreign
                 .snapshot()

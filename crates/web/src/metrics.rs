@@ -47,13 +47,17 @@ fn exposition(mut totals: Totals, memory: Option<CacheStats>, status: &ServerSta
         file_memory(&mut out, &memory);
     }
     requests(&mut out, &status.requests);
-    let lost = "Events lost because the queue was full.";
-    out.single(
-        "farrier_events_dropped_total",
-        "counter",
-        lost,
-        status.events_dropped,
-    );
+    let lost = "farrier_events_lost_total";
+    let help = "Events that the history lacks: the queue was full, too many of machines nobody registered, or \
+                the database failed.";
+    out.family(lost, "counter", help);
+    for (reason, count) in [
+        ("queue", status.events_dropped),
+        ("strangers", status.events_left_out),
+        ("database", status.events_failed),
+    ] {
+        out.sample(lost, &[("reason", reason)], count);
+    }
     let millis = status.started.0.max(0);
     let seconds = format!("{}.{:03}", millis / 1000, millis % 1000);
     let start = "When the server started, in seconds since the Unix epoch.";

@@ -280,7 +280,14 @@ async fn metrics_are_for_prometheus_with_a_token_and_for_no_stranger() {
             412.0,
         ),
         ("farrier_dhcp_answers_total{port=\"4011\"}".to_owned(), 31.0),
-        ("farrier_events_dropped_total".to_owned(), 0.0),
+        (
+            "farrier_events_lost_total{reason=\"queue\"}".to_owned(),
+            0.0,
+        ),
+        (
+            "farrier_events_lost_total{reason=\"strangers\"}".to_owned(),
+            7.0,
+        ),
         ("farrier_build_info{version=\"0.1.0\"}".to_owned(), 1.0),
     ] {
         assert_eq!(

@@ -99,6 +99,18 @@ pub(crate) async fn run(global: &Global) -> anyhow::Result<()> {
         outln!("{}", table(&["IGNORED", "REASON"], &rows));
     }
     outln!("events dropped: {}", text(&status, "events_dropped"));
+    for (key, why) in [
+        (
+            "events_left_out",
+            "left out: too many of machines nobody registered",
+        ),
+        ("events_failed", "not stored: the database failed"),
+    ] {
+        match number(&status, key) {
+            0 => {}
+            count => outln!("events {why}: {count}"),
+        }
+    }
     Ok(())
 }
 

@@ -131,6 +131,9 @@ impl PktInfo {
             io::ErrorKind::PermissionDenied => BindError::NotPermitted { port },
             _ => BindError::Other { port, cause },
         })?;
+        if !shared {
+            note_short_queue(&socket, port);
+        }
         Ok(PktInfo {
             socket,
             control: nix::cmsg_space!(libc::in_pktinfo),
@@ -251,6 +254,21 @@ impl Outbox {
         let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
         sendmmsg(fd, &mut self.headers, &slices, to, control, flags)?;
         Ok(())
+    }
+}
+
+/// Says what a host without the privilege gives, for its admin can change it.
+fn note_short_queue(socket: &UdpSocket, port: u16) {
+    // Linux reports twice what it was asked for.
+    let queue = SockRef::from(socket).recv_buffer_size().unwrap_or(0) / 2;
+    if queue < RECEIVE_QUEUE {
+        tracing::info!(
+            "udp/{port}: the receive queue is {} KiB, a storm of more than some {} machines at once may lose requests; \
+             'sysctl net.core.rmem_max={RECEIVE_QUEUE} net.core.wmem_max={SEND_MEMORY}' allows {} KiB",
+            queue / 1024,
+            queue / 1024,
+            RECEIVE_QUEUE / 1024,
+        );
     }
 }
 

@@ -34,6 +34,8 @@ impl Api {
             ignored: Default::default(),
             requests: Vec::new(),
             events_dropped: 0,
+            events_left_out: 0,
+            events_failed: 0,
             foreign_servers: Vec::new(),
             unassigned: Default::default(),
         });

@@ -180,6 +180,10 @@ pub struct ServerStatus {
     pub requests: Vec<PortRequests>,
     /// Events lost because the queue was full.
     pub events_dropped: u64,
+    /// Events of machines nobody registered, left out because there were too many at once.
+    pub events_left_out: u64,
+    /// Events that the database did not take.
+    pub events_failed: u64,
     /// Other DHCP and boot servers heard on the LAN.
     pub foreign_servers: Vec<ForeignServer>,
     /// What machines without an assignment get.

@@ -379,6 +379,8 @@ fn status(unassigned: UnassignedPolicy) -> ServerStatus {
             },
         ],
         events_dropped: 0,
+        events_left_out: 7,
+        events_failed: 0,
         foreign_servers: vec![
             ForeignServer {
                 address: "192.168.77.1".to_owned(),

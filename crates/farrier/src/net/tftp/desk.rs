@@ -311,7 +311,7 @@ impl Shared {
 /// Requests whose file is being looked up on the disk. Beyond, a request is dropped and its client asks again: on
 /// a disk that hangs, forged requests for names that nobody has asked for before would otherwise take
 /// every thread that may wait, and with them logins and uploads.
-const LOOK_UPS_CAP: usize = 256;
+const LOOK_UPS_CAP: usize = 64;
 
 /// Set (to anything) when segmentation offload is to be left alone: a driver that corrupts it, or to measure
 /// what it is worth.
