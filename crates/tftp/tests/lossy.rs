@@ -374,8 +374,10 @@ fn firmware_that_acknowledges_everything_causes_no_storm() {
                     length += source.0;
                 }
                 let ratio = sent as f64 / length as f64;
+                // One that acknowledges every block shows a gap no differently: it is believed at the third ACK.
+                let most = if habit == Habit::Eager { 1.6 } else { 1.3 };
                 assert!(
-                    ratio < 1.5,
+                    ratio < most,
                     "{habit:?}, window {windowsize}, {weather:?}: {ratio:.2}"
                 );
             }

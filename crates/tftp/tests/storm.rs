@@ -330,7 +330,9 @@ fn a_storm_over_a_network_that_does_everything_wrong() {
         let mut storm = Storm::new(256, 16, weather, seed);
         storm.run(None);
         let sent = storm.all_done(seed);
-        assert!(sent < 2.0, "seed {seed}: {sent:.2}");
+        // (1 + q) / (1 - q) with q = 0.15 (`lossy.rs`), and one window of 16 of the file's 24 blocks in vain until it is
+        // known how bad it is.
+        assert!(sent < 1.35 + 0.67 + 0.2, "seed {seed}: {sent:.2}");
     }
 }
 
