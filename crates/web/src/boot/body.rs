@@ -113,7 +113,7 @@ impl FileBody {
             let Some(piece) = self.file.cached(self.offset) else {
                 break;
             };
-            let mut piece = [piece];
+            let mut piece = [modest(&self.file, piece)];
             self.advance(&mut piece);
             pieces.extend(piece);
         }
@@ -126,8 +126,10 @@ impl FileBody {
         let (mut offset, end, width) = (self.offset, self.end, self.width);
         tokio::task::spawn_blocking(move || {
             let mut pieces = Vec::with_capacity(width);
-            while pieces.len() < width && offset < end {
-                let piece = file.load(offset)?;
+            // Asked again at each piece: of a burst of readers all have begun before the first one's piece is there.
+            while offset < end && (pieces.is_empty() || pieces.len() < width && !file.is_crowded())
+            {
+                let piece = modest(&file, file.load(offset)?);
                 offset += piece.len() as u64;
                 pieces.push(piece);
             }
@@ -153,6 +155,16 @@ impl FileBody {
             Some(before) if before.elapsed() > KEEPS_UP => 1,
             Some(_) => (self.width * 2).min(WIDTH_MAX),
         };
+    }
+}
+
+/// The piece; or where memory is crowded a copy of its beginning, so that a slow reader, of whom there may be two
+/// thousand, does not keep the whole of it alive.
+fn modest(file: &SharedFile, piece: Bytes) -> Bytes {
+    if piece.len() > MODEST && file.is_crowded() {
+        Bytes::copy_from_slice(&piece[..MODEST])
+    } else {
+        piece
     }
 }
 
@@ -273,6 +285,9 @@ impl Drop for Underway {
         transfer.events.emit(transfer.origin.clone(), kind);
     }
 }
+
+/// Bytes at a time for each reader where memory is crowded: 64 MiB for 2,048 connections.
+const MODEST: usize = 32 * 1024;
 
 /// Pieces in the first write.
 const WIDTH_AT_FIRST: usize = 4;
