@@ -10,7 +10,8 @@ pub(super) fn loss() -> Vec<Case> {
         let mut tftp = Tftp {
             clients: 32,
             file,
-            file_windowless: File::Quarter,
+            // The same for everybody, for here times are compared.
+            file_windowless: file,
             limit: LIMIT,
             ..Tftp::of(1428, window)
         };
@@ -58,7 +59,7 @@ pub(super) fn loss() -> Vec<Case> {
         case("f5_w1", 1, "5 % of DATA lost", 1, File::Quarter, |t| {
             t.impairments.lose_data = 50;
         }),
-        case("f5_w16", 1, "5 % of DATA lost", 16, File::Mib, |t| {
+        case("f5_w16", 1, "5 % of DATA lost", 16, File::Quarter, |t| {
             t.impairments.lose_data = 50;
         }),
         case(
@@ -77,7 +78,7 @@ pub(super) fn loss() -> Vec<Case> {
             1,
             "10 % reordered, 10 % doubled",
             16,
-            File::Mib,
+            File::Quarter,
             |t| {
                 t.impairments.reorder = 100;
                 t.impairments.duplicate = 100;
