@@ -60,7 +60,7 @@ struct Args {
     /// Replace the generated part of this Markdown file.
     #[arg(long)]
     markdown: Option<PathBuf>,
-    /// Cases to run, by name or by the beginning of it (see `bench list`); all when left out.
+    /// Cases to run, by name or by the beginning of it; all when left out. `list` lists them.
     cases: Vec<String>,
     #[command(subcommand)]
     command: Option<Action>,
@@ -68,8 +68,6 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Lists the cases.
-    List,
     /// Answers raw datagrams (the benchmark starts this itself).
     #[command(hide = true)]
     Floor {
@@ -91,17 +89,18 @@ fn main() -> ExitCode {
 
 fn start(args: &Args) -> Result<ExitCode> {
     match &args.command {
-        Some(Action::List) => {
-            for case in cases::all() {
-                println!("{:<14} {}", case.name, case.what);
-            }
-            return Ok(ExitCode::SUCCESS);
-        }
         Some(Action::Floor { floor }) => {
             floor::serve(*floor)?;
             return Ok(ExitCode::SUCCESS);
         }
         None => {}
+    }
+    // A word among the cases, for `make bench BENCH=list` has options before it.
+    if args.cases == ["list"] {
+        for case in cases::all() {
+            println!("{:<14} {}", case.name, case.what);
+        }
+        return Ok(ExitCode::SUCCESS);
     }
     let cases = chosen(args)?;
     let Some(run_dir) = sandbox::worker()? else {
@@ -218,7 +217,9 @@ fn write(args: &Args, results: &Results) -> Result<()> {
         std::fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
     }
     std::fs::write(&args.json, text).with_context(|| format!("write {}", args.json.display()))?;
-    if let Some(path) = &args.markdown {
+    if let (Some(path), true) = (&args.markdown, sandbox::stopping()) {
+        println!("{} stays as it was: not all was measured", path.display());
+    } else if let Some(path) = &args.markdown {
         let fresh = report::markdown(results, &goals, &facts);
         let old = std::fs::read_to_string(path).unwrap_or_default();
         std::fs::write(path, table::replaced(&old, "bench --markdown", &fresh))
