@@ -26,6 +26,8 @@ pub(crate) struct Timer {
     silence: Duration,
     round_trip: Option<RoundTrip>,
     interval: Duration,
+    /// The interval that ended when the timer fired last.
+    fired: Duration,
     sent: u32,
     progress: Instant,
     deadline: Instant,
@@ -66,6 +68,7 @@ impl Timer {
                 .min(idle),
             round_trip: None,
             interval: first,
+            fired: first,
             sent: 1,
             progress: now,
             deadline: now + first,
@@ -117,7 +120,7 @@ impl Timer {
     /// What the timer that just fired made go out was only a probe: the same interval again.
     pub(crate) fn again(&mut self, now: Instant) {
         self.sent -= 1;
-        self.interval /= 2;
+        self.interval = self.fired;
         self.deadline = (now + self.interval).min(self.end());
     }
 
@@ -146,6 +149,7 @@ impl Timer {
             return Fired::GiveUp;
         }
         self.sent += 1;
+        self.fired = self.interval;
         let cap = if self.sent > self.tries {
             self.late_cap
         } else {
@@ -179,4 +183,24 @@ fn all_tries(first: Duration, cap: Duration, tries: u32) -> Duration {
         interval = (interval * 2).min(cap);
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn a_probe_leaves_the_interval_as_it_was_also_where_doubling_ends() {
+        let start = Instant::now();
+        for negotiated in [10, 3_000] {
+            let interval = Duration::from_millis(negotiated);
+            // It does not double: the client said how long it waits.
+            let mut timer = Timer::new(&Limits::default(), Some(interval), start);
+            let now = start + interval;
+            assert_eq!(timer.fire(now), Fired::Resend);
+            timer.again(now);
+            assert_eq!(timer.deadline(), now + interval);
+        }
+    }
 }
