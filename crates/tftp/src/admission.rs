@@ -6,6 +6,9 @@
 //! ever pushed out by a whole [`HALF_OPEN_CAP`] of them arriving in that round trip; and if they are all forged from
 //! one network, only there.
 //!
+//! Who is proved and gets on is never pushed out. Who is proved and then says nothing keeps its place only until somebody
+//! else needs one ([`quiet`]): silence is granted for a minute, and places would soon be full of it.
+//!
 //! What is *not* forged is bounded by a rate per address ([`rate`]), for each request costs the opening of a file.
 
 use std::collections::{BTreeSet, HashMap};
@@ -14,8 +17,10 @@ use std::time::{Duration, Instant};
 
 use crate::packet::Request;
 
+pub mod quiet;
 pub mod rate;
 
+use quiet::Quiet;
 use rate::Rates;
 
 /// Transfers in all. Each has a socket and its state, some 10 KiB together, and shares the pieces of its file with
@@ -34,6 +39,11 @@ pub const HALF_OPEN_CAP: usize = 1_024;
 /// rack: each of them may begin one in the same moment. A quarter of all, so that forging one network's
 /// addresses leaves the others their room.
 pub const PER_NETWORK_HALF_OPEN_CAP: usize = 256;
+
+/// An address that has reached [`PER_CLIENT_CAP`]: while fewer than this part of its transfers are half-open, quiet ones
+/// make way before them. Beyond, the half-open ones make way for each other: who forges a machine's address cannot
+/// have the machine's own transfer end while it pauses.
+const HALF_OPEN_SHARE: usize = 4;
 
 /// How long the same request from the same port is taken for a repetition of the one being answered (iPXE
 /// repeats after 0.26 s, GRUB after 0.4 s) and joins it. After that it is taken for a client that lost
@@ -85,15 +95,34 @@ pub enum Admission {
     Start {
         /// The new transfer.
         id: SessionId,
-        /// Transfers that make way: the client's former one on the same port, the oldest half-open ones.
-        /// They are already forgotten here.
-        ended: Vec<SessionId>,
+        /// Transfers that make way. They are already forgotten here.
+        ended: Vec<Ended>,
     },
     /// The request repeats the one that this transfer answers:
     /// [`Sender::repeat_first`](crate::Sender::repeat_first).
     Join(SessionId),
     /// No answer at all.
     Refuse(Refusal),
+}
+
+/// A transfer that makes way for a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Which.
+    pub id: SessionId,
+    /// Why this one.
+    pub why: MakesWay,
+}
+
+/// Why a transfer makes way for a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MakesWay {
+    /// Its client asked for something else from the same port.
+    BeganAnew,
+    /// Its client has not proved itself, and of those it is the oldest.
+    HalfOpen,
+    /// No place is left, and it has been without progress for longest: see [`quiet`].
+    Quiet,
 }
 
 /// Why a request gets no transfer.
@@ -111,13 +140,13 @@ pub enum Refusal {
         /// The limit.
         per_second: u32,
     },
-    /// All transfers are proved and running.
+    /// All transfers are proved and get on.
     #[error("{cap} transfers are running, which is the limit")]
     Full {
         /// The limit.
         cap: usize,
     },
-    /// All transfers of this address are proved and running.
+    /// All transfers of this address are proved and get on.
     #[error("{cap} transfers of this address are running, which is the limit")]
     ClientFull {
         /// The limit.
@@ -158,6 +187,7 @@ pub struct Sessions {
     half_open: BTreeSet<SessionId>,
     /// The half-open ones of each network that has some.
     networks: HashMap<Network, BTreeSet<SessionId>>,
+    quiet: Quiet,
 }
 
 /// The part of an address that tells one network from another.
@@ -214,6 +244,7 @@ impl Sessions {
             clients: HashMap::new(),
             half_open: BTreeSet::new(),
             networks: HashMap::new(),
+            quiet: Quiet::default(),
         }
     }
 
@@ -234,8 +265,7 @@ impl Sessions {
                 return Admission::Join(session.id);
             }
             let id = session.id;
-            self.end(id);
-            ended.push(id);
+            self.make_way(id, MakesWay::BeganAnew, &mut ended);
         }
         // Where a former transfer was just ended there is room, so nothing ended is forgotten by a refusal.
         if let Err(refusal) = self.make_room(peer.ip(), &mut ended) {
@@ -254,6 +284,22 @@ impl Sessions {
         }
     }
 
+    /// A proved transfer has made no progress since `since`, which is [`quiet::QUIET_AFTER`] ago or longer.
+    pub fn quiet(&mut self, id: SessionId, since: Instant) {
+        if let Some(peer) = self.by_id.get(&id)
+            && !self.half_open.contains(&id)
+        {
+            self.quiet.insert(id, peer.ip(), since);
+        }
+    }
+
+    /// It gets on again.
+    pub fn moves(&mut self, id: SessionId) {
+        if let Some(peer) = self.by_id.get(&id) {
+            self.quiet.remove(id, peer.ip());
+        }
+    }
+
     /// The transfer has its outcome. To be called then, not after the port has dallied: a client that asks for
     /// the same file again must not join a transfer that is over.
     pub fn end(&mut self, id: SessionId) {
@@ -262,6 +308,7 @@ impl Sessions {
         };
         self.by_peer.remove(&peer);
         self.no_longer_half_open(id, peer.ip());
+        self.quiet.remove(id, peer.ip());
         if let Some(client) = self.clients.get_mut(&peer.ip()) {
             client.sessions -= 1;
             if client.sessions == 0 {
@@ -288,33 +335,55 @@ impl Sessions {
         self.half_open.len()
     }
 
-    /// Ends half-open transfers, oldest first, until one more fits.
-    fn make_room(&mut self, client: IpAddr, ended: &mut Vec<SessionId>) -> Result<(), Refusal> {
+    /// Proved transfers that have been without progress for a while.
+    #[must_use]
+    pub fn quiet_ones(&self) -> usize {
+        self.quiet.len()
+    }
+
+    /// Ends transfers that may be ended until one more fits.
+    fn make_room(&mut self, client: IpAddr, ended: &mut Vec<Ended>) -> Result<(), Refusal> {
+        let caps = &self.caps;
         if let Some(known) = self.clients.get(&client)
-            && known.sessions >= self.caps.per_client
+            && known.sessions >= caps.per_client
         {
-            let oldest = known.half_open.first().copied();
-            let oldest = oldest.ok_or(Refusal::ClientFull {
-                cap: self.caps.per_client,
+            let quiet = self.quiet.longest_of(client).map(quiet);
+            let half_open = known.half_open.first().copied().map(half_open);
+            let one = if known.half_open.len() < caps.per_client / HALF_OPEN_SHARE {
+                quiet.or(half_open)
+            } else {
+                half_open.or(quiet)
+            };
+            let (id, why) = one.ok_or(Refusal::ClientFull {
+                cap: caps.per_client,
             })?;
-            self.end(oldest);
-            ended.push(oldest);
+            self.make_way(id, why, ended);
         }
         if let Some(network) = self.networks.get(&Network::of(client))
             && network.len() >= self.caps.per_network_half_open
             && let Some(oldest) = network.first().copied()
         {
-            self.end(oldest);
-            ended.push(oldest);
+            self.make_way(oldest, MakesWay::HalfOpen, ended);
         }
-        if self.by_id.len() >= self.caps.sessions || self.half_open.len() >= self.caps.half_open {
-            let oldest = self.half_open.first().copied().ok_or(Refusal::Full {
+        let oldest = self.half_open.first().copied().map(half_open);
+        if self.half_open.len() >= self.caps.half_open
+            && let Some((id, why)) = oldest
+        {
+            self.make_way(id, why, ended);
+        } else if self.by_id.len() >= self.caps.sessions {
+            // Half-open ones are few, and among them are those who are about to prove themselves.
+            let one = self.quiet.longest().map(quiet).or(oldest);
+            let (id, why) = one.ok_or(Refusal::Full {
                 cap: self.caps.sessions,
             })?;
-            self.end(oldest);
-            ended.push(oldest);
+            self.make_way(id, why, ended);
         }
         Ok(())
+    }
+
+    fn make_way(&mut self, id: SessionId, why: MakesWay, ended: &mut Vec<Ended>) {
+        self.end(id);
+        ended.push(Ended { id, why });
     }
 
     fn insert(&mut self, now: Instant, peer: SocketAddr, request: Request) -> SessionId {
@@ -353,4 +422,12 @@ impl Sessions {
             }
         }
     }
+}
+
+fn quiet(id: SessionId) -> (SessionId, MakesWay) {
+    (id, MakesWay::Quiet)
+}
+
+fn half_open(id: SessionId) -> (SessionId, MakesWay) {
+    (id, MakesWay::HalfOpen)
 }

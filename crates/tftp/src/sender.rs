@@ -327,6 +327,15 @@ impl<S: Source> Sender<S> {
         self.unproved.is_none()
     }
 
+    /// Since when its client, which has proved itself, has not got any further. `None` for others, and while content is
+    /// missing: that is not the client's doing.
+    #[must_use]
+    pub fn without_progress_since(&self) -> Option<Instant> {
+        let expects = matches!(self.phase, Phase::Offered | Phase::Sending);
+        let its_turn = expects && self.is_proved() && self.waiting.is_none();
+        its_turn.then(|| self.timer.last_progress())
+    }
+
     /// What was agreed on.
     #[must_use]
     pub fn agreed(&self) -> &Agreed {

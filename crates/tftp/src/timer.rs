@@ -135,6 +135,11 @@ impl Timer {
         self.deadline += time;
     }
 
+    /// When the peer moved on last.
+    pub(crate) fn last_progress(&self) -> Instant {
+        self.progress
+    }
+
     /// When [`Timer::fire`] is due.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use common::{beginning, rrq};
 use proptest::prelude::*;
+use tftp::admission::quiet::QUIET_AFTER;
 use tftp::admission::rate::BURST;
-use tftp::admission::{Admission, Caps, JOIN_FOR, Refusal, SessionId, Sessions, is_client_port};
+use tftp::admission::{
+    Admission, Caps, Ended, JOIN_FOR, MakesWay, Refusal, SessionId, Sessions, is_client_port,
+};
 use tftp::{Request, parse_request};
 
 fn request(name: &str, options: &str) -> Request {
@@ -22,9 +25,16 @@ fn peer(host: u8, port: u16) -> SocketAddr {
 
 fn start(sessions: &mut Sessions, peer: SocketAddr) -> (SessionId, Vec<SessionId>) {
     match sessions.admit(beginning(), peer, &request("f", "")) {
-        Admission::Start { id, ended } => (id, ended),
+        Admission::Start { id, ended } => (id, ended.iter().map(|ended| ended.id).collect()),
         other => panic!("{peer} is not admitted: {other:?}"),
     }
+}
+
+/// One that has answered.
+fn proved(sessions: &mut Sessions, peer: SocketAddr) -> SessionId {
+    let (id, _) = start(sessions, peer);
+    sessions.proved(id);
+    id
 }
 
 const SMALL: Caps = Caps {
@@ -60,7 +70,8 @@ fn the_same_request_joins_and_any_other_begins_anew() {
         let Admission::Start { id, ended } = sessions.admit(now, peer(1, 2070), &other) else {
             panic!("not admitted");
         };
-        assert_eq!(ended, [latest]);
+        let why = MakesWay::BeganAnew;
+        assert_eq!(ended, [Ended { id: latest, why }]);
         latest = id;
     }
     // Another port is another client program.
@@ -75,7 +86,7 @@ fn a_machine_that_was_reset_does_not_join_its_old_transfer() {
     let (old, _) = start(&mut sessions, peer(1, 2070));
     sessions.proved(old);
     let again = sessions.admit(beginning() + JOIN_FOR, peer(1, 2070), &request("f", ""));
-    assert!(matches!(again, Admission::Start { ended, .. } if ended == [old]));
+    assert!(matches!(again, Admission::Start { ended, .. } if ended[0].id == old));
 }
 
 #[test]
@@ -194,6 +205,103 @@ fn running_transfers_are_never_pushed_out() {
     assert_eq!(refused, Admission::Refuse(Refusal::Full { cap: 6 }));
 }
 
+/// Clients that answered once and then never again must not keep others out.
+#[test]
+fn who_has_been_quiet_for_longest_makes_way_when_no_place_is_left() {
+    let mut sessions = Sessions::new(SMALL);
+    let later = beginning() + QUIET_AFTER;
+    let ids: Vec<_> = (1..=6)
+        .map(|host| proved(&mut sessions, peer(host, 2000)))
+        .collect();
+    // The order of silence counts, not the order of beginning. One got on again, one is over.
+    for (n, millis) in [(3, 300), (0, 200), (4, 100), (1, 50), (2, 0)] {
+        let since = later - Duration::from_millis(millis);
+        sessions.quiet(ids[n], since);
+    }
+    sessions.moves(ids[3]);
+    sessions.end(ids[4]);
+    assert_eq!(sessions.quiet_ones(), 3);
+    // There is a place.
+    let (newcomer, ended) = start(&mut sessions, peer(7, 2000));
+    assert!(ended.is_empty());
+    sessions.proved(newcomer);
+    for (host, wanted) in [(8, 0), (9, 1), (10, 2)] {
+        let admission = sessions.admit(later, peer(host, 2000), &request("f", ""));
+        let Admission::Start { id, ended } = admission else {
+            panic!("not admitted: {admission:?}");
+        };
+        let why = MakesWay::Quiet;
+        assert_eq!(
+            ended,
+            [Ended {
+                id: ids[wanted],
+                why
+            }]
+        );
+        sessions.proved(id);
+    }
+    // Those that are left get on.
+    let refused = sessions.admit(later, peer(11, 2000), &request("f", ""));
+    assert_eq!(refused, Admission::Refuse(Refusal::Full { cap: 6 }));
+    assert_eq!((sessions.len(), sessions.quiet_ones()), (6, 0));
+}
+
+/// While somebody proves himself: with all places held by quiet ones, those who ask do not push out each other.
+#[test]
+fn the_quiet_make_way_before_those_who_have_just_asked() {
+    let mut sessions = Sessions::new(SMALL);
+    for host in 1..=6 {
+        let id = proved(&mut sessions, peer(host, 2000));
+        sessions.quiet(id, beginning());
+    }
+    let asking: Vec<_> = (1..=4)
+        .map(|network| start(&mut sessions, elsewhere(network)).0)
+        .collect();
+    assert_eq!((sessions.half_open(), sessions.quiet_ones()), (4, 2));
+    // No more of the quiet than there may be half-open ones: those may all be forged.
+    assert_eq!(start(&mut sessions, elsewhere(5)).1, [asking[0]]);
+    assert_eq!(sessions.quiet_ones(), 2);
+}
+
+#[test]
+fn one_address_ends_its_own_quiet_transfers_and_nobody_elses() {
+    let caps = Caps {
+        per_client: 4,
+        ..SMALL
+    };
+    let mut sessions = Sessions::new(caps.clone());
+    let other = proved(&mut sessions, peer(1, 2000));
+    sessions.quiet(other, beginning());
+    let own: Vec<_> = (0..4)
+        .map(|port| proved(&mut sessions, peer(2, 2000 + port)))
+        .collect();
+    let refused = sessions.admit(beginning(), peer(2, 3000), &request("f", ""));
+    assert_eq!(refused, Admission::Refuse(Refusal::ClientFull { cap: 4 }));
+    sessions.quiet(own[2], beginning());
+    assert_eq!(start(&mut sessions, peer(2, 3000)).1, [own[2]]);
+
+    // Requests forged from a machine's address push out each other, not the machine's transfer that pauses.
+    let mut forged = Sessions::new(caps);
+    let paused = proved(&mut forged, peer(1, 2000));
+    forged.quiet(paused, beginning());
+    for port in 1..40 {
+        let (_, ended) = start(&mut forged, peer(1, 2000 + port));
+        assert!(!ended.contains(&paused), "after {port}");
+    }
+}
+
+#[test]
+fn only_who_is_proved_is_quiet() {
+    let mut sessions = Sessions::new(SMALL);
+    let (id, _) = start(&mut sessions, peer(1, 2000));
+    sessions.quiet(id, beginning());
+    assert_eq!(sessions.quiet_ones(), 0);
+    sessions.end(id);
+    sessions.quiet(id, beginning());
+    sessions.moves(id);
+    assert_eq!(sessions.quiet_ones(), 0);
+}
+
 #[test]
 fn ports_of_services_get_nothing() {
     let mut sessions = Sessions::default();
@@ -235,20 +343,28 @@ fn a_flood_costs_bounded_memory_and_leaves_a_real_client_its_time() {
 }
 
 proptest! {
-    /// Against a plain list of who is there: counts agree, no cap is passed, nothing proved is pushed out by others.
+    /// Against a plain list of who is there: counts agree, no cap is passed, nothing proved that gets on is pushed out by
+    /// others.
     #[test]
-    fn any_sequence(steps in prop::collection::vec((0_u8..3, 1_u8..5, 0_u16..4, 0_u8..3), 1..200)) {
+    fn any_sequence(steps in prop::collection::vec((0_u8..5, 1_u8..5, 0_u16..4, 0_u8..3), 1..200)) {
         let mut sessions = Sessions::new(SMALL);
         let mut alive: Vec<(SessionId, SocketAddr, bool)> = Vec::new();
+        let mut quiet: HashSet<SessionId> = HashSet::new();
         for (step, host, port, name) in steps {
             let peer = peer(host, 2000 + port);
             match step {
                 0 => match sessions.admit(beginning(), peer, &request(&name.to_string(), "")) {
                     Admission::Start { id, ended } => {
                         for gone in ended {
-                            let at = alive.iter().position(|(id, ..)| *id == gone);
+                            let at = alive.iter().position(|(id, ..)| *id == gone.id);
                             let (_, of, proved) = alive.remove(at.expect("it was alive"));
-                            prop_assert!(!proved || of == peer);
+                            let was_quiet = quiet.remove(&gone.id);
+                            let may_go = match gone.why {
+                                MakesWay::BeganAnew => of == peer,
+                                MakesWay::HalfOpen => !proved,
+                                MakesWay::Quiet => was_quiet,
+                            };
+                            prop_assert!(may_go);
                         }
                         prop_assert!(alive.iter().all(|(other, of, _)| *other != id && *of != peer));
                         alive.push((id, peer, false));
@@ -262,12 +378,28 @@ proptest! {
                         sessions.proved(entry.0);
                     }
                 }
-                _ => {
+                2 => {
                     if let Some((id, ..)) = alive.pop() {
+                        quiet.remove(&id);
                         sessions.end(id);
                     }
                 }
+                3 => {
+                    if let Some((id, _, proved)) = alive.get(usize::from(host)) {
+                        sessions.quiet(*id, beginning() + Duration::from_millis(port.into()));
+                        if *proved {
+                            quiet.insert(*id);
+                        }
+                    }
+                }
+                _ => {
+                    if let Some((id, ..)) = alive.get(usize::from(port)) {
+                        sessions.moves(*id);
+                        quiet.remove(id);
+                    }
+                }
             }
+            prop_assert_eq!(sessions.quiet_ones(), quiet.len());
             prop_assert_eq!(sessions.len(), alive.len());
             prop_assert_eq!(sessions.half_open(), alive.iter().filter(|(.., proved)| !proved).count());
             prop_assert!(sessions.len() <= SMALL.sessions && sessions.half_open() <= SMALL.half_open);

@@ -193,7 +193,8 @@ impl Storm {
         let request = parse_request(datagram).expect("clients ask well");
         match self.sessions.admit(self.now, self.peer(machine), &request) {
             Admission::Start { id, ended } => {
-                self.transfers.retain(|id, _| !ended.contains(id));
+                self.transfers
+                    .retain(|id, _| ended.iter().all(|ended| ended.id != *id));
                 let limits = Limits::default();
                 let sender = Sender::start(&request, file(machine), &limits, self.now);
                 self.transfers

@@ -1,15 +1,16 @@
 //! Many machines at once at the real program: while it is stopped, killed and started again, and while it is flooded.
 
 use crate::common::farrier::content;
-use crate::common::wire::{receive, udp};
-use crate::common::{Farrier, Lan, SERVER};
+use crate::common::wire::{receive, rrq, udp};
+use crate::common::{Farrier, Lan, SERVER, eventually};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};
 use std::io::IoSlice;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use tftp::admission::{PER_CLIENT_CAP, SESSIONS_CAP};
 use tftp::{Ask, Limits, OutcomeKind, Receiver};
 
 /// Where a storm stands.
@@ -167,6 +168,61 @@ fn a_flood_of_forged_requests_costs_little_and_stops_nobody() {
         !running.contains("10.96."),
         "a forged address is no transfer: {running}"
     );
+}
+
+/// Clients that answer once and then never again have all places there are: whoever asks gets one of them.
+#[test]
+fn places_that_silent_clients_hold_go_to_those_who_ask() {
+    let lan = Lan::new();
+    lan.client.ip("route add local 10.96.0.0/12 dev lo");
+    lan.server
+        .ip("route add 10.96.0.0/12 via 10.77.0.50 dev eth0");
+    let farrier = Farrier::started(&lan.server);
+    let crowd = |n: usize| Ipv4Addr::new(10, 96, 0, 1 + u8::try_from(n).expect("few"));
+    lan.client.run(|| {
+        many_descriptors();
+        let mut silent = Vec::new();
+        for n in 0..SESSIONS_CAP {
+            let socket = UdpSocket::bind((crowd(n / PER_CLIENT_CAP), 0)).expect("opened");
+            ask(&socket);
+            let (_, from) = receive(&socket, PATIENCE).expect("block 1");
+            socket.send_to(&[0, 4, 0, 1], from).expect("sent");
+            silent.push(socket);
+        }
+        // The crowd may not be quiet for long enough yet: a machine asks again.
+        for address in [crowd(0), Ipv4Addr::new(10, 77, 0, 50)] {
+            let socket = UdpSocket::bind((address, 0)).expect("opened");
+            let (block, from) = eventually(PATIENCE, "a place", || {
+                ask(&socket);
+                receive(&socket, Duration::from_millis(250))
+            });
+            assert_eq!(block[..4], [0, 3, 0, 1]);
+            socket.send_to(&[0, 4, 0, 1], from).expect("sent");
+            let (block, _) = receive(&socket, PATIENCE).expect("block 2");
+            assert_eq!(block[..4], [0, 3, 0, 2]);
+        }
+        // Of that address the first has been silent for longest, and it is told.
+        let told = eventually(PATIENCE, "an ERROR", || {
+            let (bytes, _) = receive(&silent[0], PATIENCE)?;
+            (bytes[1] == 5).then_some(bytes)
+        });
+        assert_eq!(told, b"\0\x05\0\0silent while others wait\0");
+    });
+    let ignored = &farrier.json(&["status"])["ignored"];
+    assert_eq!(ignored["tftp-quiet-pushed-out"], 2, "{ignored}");
+    farrier.log_line("the client was silent while others had no place after 512 bytes");
+}
+
+fn ask(socket: &UdpSocket) {
+    let request = rrq(FILE.as_bytes(), &[]);
+    socket.send_to(&request, (SERVER, 69)).expect("sent");
+}
+
+/// As many as this process may have.
+fn many_descriptors() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("there is one");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("allowed");
 }
 
 fn flood() {

@@ -68,6 +68,8 @@ pub(super) enum Ended {
 pub(super) enum Cut {
     /// Another request from the client's same port: it was reset, or does not count its ports on.
     NewRequest,
+    /// All places were taken, and it had been without progress for longest.
+    Quiet,
     /// The end of the server's grace.
     Stop,
 }
@@ -286,6 +288,7 @@ impl Ended {
         let outcome = match self {
             Ended::As(outcome) => outcome,
             Ended::PortClosed { .. } => return Ending::Vanished,
+            Ended::Cut { by: Cut::Quiet, .. } => return Ending::Vanished,
             Ended::Cut { .. } => return Ending::Aborted,
         };
         match outcome.kind {
@@ -308,6 +311,7 @@ impl Ended {
             Ended::Cut { by, stats } => {
                 let why = match by {
                     Cut::NewRequest => "the client began anew",
+                    Cut::Quiet => "the client was silent while others had no place",
                     Cut::Stop => "the server was stopped",
                 };
                 return Some((format!("{why} after {} bytes", stats.bytes), false));

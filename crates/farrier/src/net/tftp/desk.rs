@@ -1,6 +1,6 @@
 //! Port 69, where every transfer begins, and what the transfers share.
 
-use super::answer::{Ask, Found};
+use super::answer::{Ask, Cut, Found};
 use super::engine::{Message, Start};
 use super::inbox::Inbox;
 use super::slots::Key;
@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
-use tftp::admission::{Admission, SessionId, Sessions};
+use tftp::admission::{Admission, Ended, MakesWay, SessionId, Sessions};
 use tftp::{Limits, RequestKind};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -218,18 +218,8 @@ impl Shared {
         match table.sessions.admit(now, peer, request) {
             Admission::Start { id, ended } => {
                 for old in ended {
-                    self.responder
-                        .counters
-                        .tftp
-                        .ignored
-                        .count("tftp-pushed-out");
-                    match table.places.remove(&old) {
-                        Some(Place::Worker(worker, key)) => {
-                            self.inboxes[worker].post(Message::End(key));
-                        }
-                        Some(Place::Task(line)) => line.end.cancel(),
-                        Some(Place::Nowhere) | None => {}
-                    }
+                    let place = table.places.remove(&old.id);
+                    self.end_for_another(old, place);
                 }
                 table.places.insert(id, Place::Nowhere);
                 self.gauge(&table);
@@ -246,6 +236,20 @@ impl Shared {
                 Ok(None)
             }
             Admission::Refuse(refusal) => Err(refusal.slug()),
+        }
+    }
+
+    /// A transfer makes way; the table has forgotten it already.
+    fn end_for_another(&self, ended: Ended, place: Option<Place>) {
+        let (counter, cut) = match ended.why {
+            MakesWay::BeganAnew | MakesWay::HalfOpen => ("tftp-pushed-out", Cut::NewRequest),
+            MakesWay::Quiet => ("tftp-quiet-pushed-out", Cut::Quiet),
+        };
+        self.responder.counters.tftp.ignored.count(counter);
+        match place {
+            Some(Place::Worker(worker, key)) => self.inboxes[worker].post(Message::End(key, cut)),
+            Some(Place::Task(line)) => line.end.cancel(),
+            Some(Place::Nowhere) | None => {}
         }
     }
 
@@ -284,6 +288,15 @@ impl Shared {
         let mut table = self.table.lock().expect("no panic while held");
         table.sessions.proved(id);
         self.gauge(&table);
+    }
+
+    /// A proved transfer has made no progress since then: it may make way. `None`: it gets on again.
+    pub(super) fn quiet(&self, id: SessionId, since: Option<Instant>) {
+        let mut table = self.table.lock().expect("no panic while held");
+        match since {
+            Some(since) => table.sessions.quiet(id, since),
+            None => table.sessions.moves(id),
+        }
     }
 
     /// The transfer has its outcome.

@@ -32,8 +32,8 @@ pub(super) enum Message {
     },
     /// The client repeated its request on port 69.
     Again(Key),
-    /// The client began another transfer from the same port, or this half-open one makes way.
-    End(Key),
+    /// It makes way: its client began another from the same port, or it is half-open, or quiet.
+    End(Key, Cut),
     /// No new requests; end when the transfers under way have ended, at the latest at this time.
     Stop(Instant),
 }
@@ -182,9 +182,9 @@ impl Worker {
                         self.drive(key, Instant::now());
                     }
                 }
-                Message::End(key) => {
+                Message::End(key, by) => {
                     if let Some(transfer) = self.transfers.remove(key) {
-                        transfer.cut(Cut::NewRequest, &self.shared);
+                        transfer.cut(by, &self.shared);
                     }
                 }
                 Message::Stop(deadline) => self.stop_at(deadline),
@@ -250,7 +250,7 @@ impl Worker {
             if !transfer.alarm.rang(deadline) {
                 continue;
             }
-            let due = transfer.sender.poll_timeout();
+            let due = transfer.due();
             if due.is_some_and(|due| due <= now) {
                 transfer.sender.handle_timeout(now);
                 self.drive(key, now);
@@ -271,12 +271,13 @@ impl Worker {
         transfer.send(now, &mut self.out);
         transfer.load(key, &self.inbox, &self.shared);
         let ended = transfer.report(&self.shared);
+        transfer.tell_quiet(now, &self.shared);
         if transfer.is_over() || (ended && self.stop.is_some()) {
             self.transfers.remove(key);
             return;
         }
-        self.timers
-            .set(&mut transfer.alarm, key, transfer.sender.poll_timeout());
+        let due = transfer.due();
+        self.timers.set(&mut transfer.alarm, key, due);
         if ended {
             self.lingering.push_back(key);
             if self.lingering.len() > LINGERING_CAP

@@ -14,7 +14,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 use tftp::admission::SessionId;
-use tftp::{Batch, OutcomeKind, Sender, Source, Stats};
+use tftp::admission::quiet::QUIET_AFTER;
+use tftp::{Batch, ErrorCode, ErrorPacket, OutcomeKind, Sender, Source, Stats};
 use web::transfers::{Direction, Running};
 
 /// Memory that every send uses again.
@@ -45,6 +46,8 @@ pub(super) struct Transfer {
     started: Instant,
     /// Shown to people from when the client has proved itself.
     running: Option<Running>,
+    /// Since when it has been without progress, once the table was told so.
+    quiet: Option<Instant>,
     /// Whether something is being read for it.
     loading: bool,
     /// The piece whose successor was asked for.
@@ -95,6 +98,7 @@ impl Transfer {
             story,
             started,
             running: None,
+            quiet: None,
             loading: false,
             looked_ahead: None,
             gone: false,
@@ -215,9 +219,39 @@ impl Transfer {
         true
     }
 
-    /// Something else than its packets ends it. People are told if somebody was there to be cut off.
+    /// Tells the table when the client has been without progress for a while, and when it gets on again.
+    pub(super) fn tell_quiet(&mut self, now: Instant, shared: &Shared) {
+        if self.told {
+            return;
+        }
+        let since = self.sender.without_progress_since();
+        if self.quiet.is_some() {
+            if self.quiet != since {
+                self.quiet = None;
+                shared.quiet(self.id, None);
+            }
+        } else if since.is_some_and(|since| now >= since + QUIET_AFTER) {
+            self.quiet = since;
+            shared.quiet(self.id, since);
+        }
+    }
+
+    /// When it wants to be called.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let quiet = self.sender.without_progress_since();
+        let quiet = quiet.filter(|_| self.quiet.is_none() && !self.told);
+        let quiet = quiet.map(|since| since + QUIET_AFTER);
+        self.sender.poll_timeout().into_iter().chain(quiet).min()
+    }
+
+    /// Something else than its packets ends it. People are told if somebody was there to be cut off, and so is the
+    /// client if it does not know.
     pub(super) fn cut(mut self, by: Cut, shared: &Shared) {
         if self.running.is_some() && !self.told {
+            if matches!(by, Cut::Quiet) {
+                let error = ErrorPacket::new(ErrorCode::Undefined, "silent while others wait");
+                let _ = self.socket.send(&error.to_datagram());
+            }
             let stats = self.sender.stats();
             self.conclude(&Ended::Cut { by, stats }, shared);
         }
