@@ -1,6 +1,8 @@
 //! The physical floor: what the same packets cost when there is no file and no protocol. Each
 //! question of four octets (how many datagrams, how long) is answered with so many datagrams.
 
+pub(crate) mod http;
+
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};
@@ -8,6 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::io::IoSlice;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 
 /// Which floor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -18,16 +21,22 @@ pub(crate) enum Floor {
     Gso,
     /// A canned OFFER for each DISCOVER.
     Offer,
+    /// HTTP bodies from hot memory.
+    Write,
+    /// HTTP bodies from the file by `sendfile`.
+    Sendfile,
 }
 
-/// Answers until it is killed.
+/// Answers until it is killed; the files of HTTP lie below `root`.
 ///
 /// # Errors
 /// When the sockets fail.
-pub(crate) fn serve(floor: Floor) -> Result<()> {
+pub(crate) fn serve(floor: Floor, root: &Path) -> Result<()> {
     match floor {
         Floor::Plain | Floor::Gso => serve_datagrams(floor == Floor::Gso),
         Floor::Offer => serve_offers(),
+        Floor::Write => http::serve(root, http::Way::Write),
+        Floor::Sendfile => http::serve(root, http::Way::Sendfile),
     }
 }
 

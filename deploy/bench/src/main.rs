@@ -68,11 +68,14 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Answers raw datagrams (the benchmark starts this itself).
+    /// Answers without a protocol (the benchmark starts this itself).
     #[command(hide = true)]
     Floor {
         /// Which.
         floor: Floor,
+        /// The files of HTTP lie below it.
+        #[arg(default_value = ".")]
+        root: PathBuf,
     },
 }
 
@@ -89,8 +92,8 @@ fn main() -> ExitCode {
 
 fn start(args: &Args) -> Result<ExitCode> {
     match &args.command {
-        Some(Action::Floor { floor }) => {
-            floor::serve(*floor)?;
+        Some(Action::Floor { floor, root }) => {
+            floor::serve(*floor, root)?;
             return Ok(ExitCode::SUCCESS);
         }
         None => {}

@@ -9,6 +9,7 @@ use crate::client::{self, Load, Outcome, Want};
 use crate::client::{boot, flood};
 use crate::figures;
 use crate::files::{Content, Files, IMAGE, IMAGE_TIMES};
+use crate::floor::http::HOT;
 use crate::group::{Usage, machine_busy};
 use crate::net::{Path, Site, Station};
 use crate::results::{CaseResult, Figures, Round, Row};
@@ -401,6 +402,12 @@ impl<'a> Runner<'a> {
             File::Image => (&self.files.initrd, IMAGE_TIMES),
             file => (self.content(file), 1),
         };
+        let length = content.bytes.len();
+        // That floor repeats the beginning.
+        let unit = match kind {
+            Kind::FloorWrite => length.min(HOT),
+            _ => length,
+        };
         let load = HttpLoad {
             server: self.stations[&kind].address(Path::Veth),
             connections: http.connections,
@@ -409,8 +416,8 @@ impl<'a> Runner<'a> {
                 File::Image => IMAGE,
                 _ => content.name,
             },
-            content: &content.bytes,
-            times,
+            content: &content.bytes[..unit],
+            times: times * (length / unit),
             check,
             limit: Duration::from_secs(60),
         };

@@ -36,6 +36,10 @@ pub(crate) enum Kind {
     FloorGso,
     /// A canned OFFER.
     FloorOffer,
+    /// HTTP bodies from hot memory.
+    FloorWrite,
+    /// HTTP bodies by `sendfile`, from the file.
+    FloorSendfile,
 }
 
 /// What a server is to be ready for.
@@ -91,12 +95,25 @@ impl Kind {
             Self::FloorPlain => "floor-plain",
             Self::FloorGso => "floor-gso",
             Self::FloorOffer => "floor-offer",
+            Self::FloorWrite => "floor-write",
+            Self::FloorSendfile => "floor-sendfile",
         }
     }
 
     /// True for what is not a server but the limit of the machine.
     pub(crate) fn is_floor(self) -> bool {
-        matches!(self, Self::FloorPlain | Self::FloorGso | Self::FloorOffer)
+        self.floor().is_some()
+    }
+
+    fn floor(self) -> Option<Floor> {
+        Some(match self {
+            Self::FloorPlain => Floor::Plain,
+            Self::FloorGso => Floor::Gso,
+            Self::FloorOffer => Floor::Offer,
+            Self::FloorWrite => Floor::Write,
+            Self::FloorSendfile => Floor::Sendfile,
+            _ => return None,
+        })
     }
 
     /// True for somebody else's server.
@@ -115,9 +132,11 @@ impl Kind {
             Self::RsTftpd => below("cargo/bin/tftpd"),
             Self::AsyncTftp => below("cargo/bin/async-tftp-peer"),
             Self::Nginx => below("nginx/usr/sbin/nginx"),
-            Self::FloorPlain | Self::FloorGso | Self::FloorOffer => {
-                std::env::current_exe().context("where is this program?")?
-            }
+            Self::FloorPlain
+            | Self::FloorGso
+            | Self::FloorOffer
+            | Self::FloorWrite
+            | Self::FloorSendfile => std::env::current_exe().context("where is this program?")?,
         };
         if !path.exists() {
             bail!("{} is not there: run deploy/setup.sh bench", path.display());
@@ -278,13 +297,15 @@ fn arguments(kind: Kind, role: Role, places: &Places, dir: &Path, to: &mut Comma
                 .with_context(|| format!("write {}", config.display()))?;
             to.arg("-c").arg(config).arg("-p").arg(dir);
         }
-        Kind::FloorPlain | Kind::FloorGso | Kind::FloorOffer => {
-            let floor = match kind {
-                Kind::FloorPlain => Floor::Plain,
-                Kind::FloorGso => Floor::Gso,
-                _ => Floor::Offer,
-            };
-            to.arg("floor").arg(format!("{floor:?}").to_lowercase());
+        Kind::FloorPlain
+        | Kind::FloorGso
+        | Kind::FloorOffer
+        | Kind::FloorWrite
+        | Kind::FloorSendfile => {
+            if let Some(floor) = kind.floor() {
+                to.arg("floor").arg(format!("{floor:?}").to_lowercase());
+                to.arg(&root);
+            }
             to.env_remove(lab::sandbox::WORKER_ENV);
         }
     }

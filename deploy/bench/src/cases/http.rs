@@ -11,7 +11,12 @@ pub(super) fn http() -> Vec<Case> {
             "HTTP: {connections} connections, {requests} x {} on each",
             size(file)
         ),
-        servers: vec![Kind::Farrier, Kind::Nginx],
+        servers: vec![
+            Kind::Farrier,
+            Kind::Nginx,
+            Kind::FloorWrite,
+            Kind::FloorSendfile,
+        ],
         rounds_of_five,
         quick: QUICK.contains(&name),
         columns,
