@@ -46,9 +46,13 @@ impl TransferSocket {
 
     /// Lets the kernel cut windows into datagrams of `size` octets (generic segmentation offload): one system
     /// call and one way through the network stack for a whole window. Not for datagrams that become IP
-    /// fragments. Where it is refused, datagrams go one by one.
+    /// fragments, nor for blocks so small that the kernel would cut an OACK or an ERROR as well. Where it is refused,
+    /// datagrams go one by one.
     pub(super) fn cut_into(&mut self, size: usize) {
         const IP_AND_UDP: usize = 28;
+        if size < LEAST_CUT {
+            return;
+        }
         let mtu = nix::sys::socket::getsockopt(&self.socket, sockopt::IpMtu).unwrap_or(0);
         let fits = usize::try_from(mtu).is_ok_and(|mtu| size + IP_AND_UDP <= mtu);
         let Ok(wanted) = libc_int(size) else { return };
@@ -127,6 +131,9 @@ fn is_refusal(error: &io::Error) -> bool {
         Some(Errno::EIO | Errno::EINVAL | Errno::EMSGSIZE | Errno::EOPNOTSUPP)
     )
 }
+
+/// Octets that a datagram which is no block never has: an OACK with every option has some 130, an ERROR at most 133.
+const LEAST_CUT: usize = 256;
 
 /// Pieces of memory in one send: each datagram's header and content, and room for contents that lie across the
 /// border of two pieces of a file.
