@@ -123,8 +123,8 @@ fn loss_of_20_percent_completes_or_ends() {
         loss: 20,
         ..Weather::default()
     };
-    let completed = completed(0..800, weather);
-    assert!(completed >= 780, "{completed} of 800");
+    let completed = completed(0..1_600, weather);
+    assert!(completed >= 1_598, "{completed} of 1,600");
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn everything_at_once() {
         reorder: 20,
     };
     let completed = completed(0..700, weather);
-    assert!(completed >= 695, "{completed} of 700");
+    assert!(completed >= 699, "{completed} of 700");
 }
 
 /// What the server sent, as a multiple of the file, over some seeds.

@@ -89,6 +89,67 @@ fn spelling_order_and_repetition() {
     }
 }
 
+/// What the loaders of the world ask first, and what they want to hear: anything else and they do not boot.
+#[test]
+fn first_requests_of_known_clients() {
+    for (client, asked, expected) in [
+        ("Intel's ROM, probe", "tsize=0", "tsize=1500"),
+        ("Intel's ROM", "blksize=1456", "blksize=1456"),
+        (
+            "EDK2, probe",
+            "tsize=0 blksize=1468 windowsize=4",
+            "tsize=1500 blksize=1468 windowsize=4",
+        ),
+        (
+            "EDK2 on jumbo frames",
+            "blksize=8968 windowsize=64",
+            "blksize=1468 windowsize=16",
+        ),
+        (
+            "shim",
+            "blksize=512 windowsize=4",
+            "blksize=512 windowsize=4",
+        ),
+        ("iPXE", "blksize=1432 tsize=0", "blksize=1432 tsize=1500"),
+        (
+            "PXELINUX",
+            "tsize=0 blksize=1408",
+            "tsize=1500 blksize=1408",
+        ),
+        ("GRUB", "blksize=1024 tsize=0", "blksize=1024 tsize=1500"),
+        (
+            "U-Boot",
+            "timeout=5 tsize=0 blksize=1468 windowsize=1",
+            "timeout=5 tsize=1500 blksize=1468 windowsize=1",
+        ),
+        (
+            "Raspberry Pi 4",
+            "tsize=0 blksize=1468",
+            "tsize=1500 blksize=1468",
+        ),
+        (
+            "Windows",
+            "tsize=0 blksize=1456 windowsize=64 msftwindow=31416",
+            "tsize=1500 blksize=1456 windowsize=16",
+        ),
+        (
+            "tftp-hpa",
+            "tsize=0 utimeout=1000000 rollover=0",
+            "tsize=1500 utimeout=1000000 rollover=0",
+        ),
+        ("atftp", "multicast= blksize=1428", "blksize=1428"),
+        ("a phone", "", ""),
+    ] {
+        let (datagram, _) = answer_with("octet", asked, 1500, &Limits::default());
+        let wanted = if expected.is_empty() {
+            Vec::new()
+        } else {
+            oack(expected)
+        };
+        assert_eq!(datagram, wanted, "{client}");
+    }
+}
+
 #[test]
 fn netascii_has_no_size() {
     assert_answer("netascii", "tsize=0", "");

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
+use tftp::admission::JOIN_FOR;
 use tftp::{Limits, Outcome, Receiver, Sender, Source, parse_request};
 
 use super::beginning;
@@ -47,18 +48,33 @@ pub(super) enum Side {
 
 pub(super) type Flight = Reverse<(Instant, u64, Side, Vec<u8>)>;
 
-pub(super) struct Network {
+/// The way between both sides.
+pub struct Network {
     weather: Weather,
     random: Random,
+    /// Time that every datagram takes, and most that chance adds to it.
+    delay: Duration,
+    jitter: Duration,
+    /// When the newest datagram to each side arrives: queues keep the order, however long they are.
+    newest: [Option<Instant>; 2],
     pub(super) flights: BinaryHeap<Flight>,
     count: u64,
 }
 
 impl Network {
-    pub(super) fn new(weather: Weather, seed: u64) -> Self {
+    /// A room away.
+    pub fn new(weather: Weather, seed: u64) -> Self {
+        Self::far(weather, Duration::from_micros(200), Duration::ZERO, seed)
+    }
+
+    /// Each datagram takes `delay`, and up to `jitter` more; or longer, for it stays behind those before it.
+    pub fn far(weather: Weather, delay: Duration, jitter: Duration, seed: u64) -> Self {
         Self {
             weather,
             random: Random(seed),
+            delay,
+            jitter,
+            newest: [None; 2],
             flights: BinaryHeap::new(),
             count: 0,
         }
@@ -70,13 +86,20 @@ impl Network {
             if self.random.percent(self.weather.loss) {
                 continue;
             }
-            let mut delay = Duration::from_micros(200);
+            let mut due = now + self.delay;
+            if !self.jitter.is_zero() {
+                let most = u64::try_from(self.jitter.as_micros()).expect("short");
+                due += Duration::from_micros(self.random.below(most));
+                let newest = &mut self.newest[to as usize];
+                due = newest.map_or(due, |newest| newest.max(due));
+                *newest = Some(due);
+            }
             if self.random.percent(self.weather.reorder) {
-                delay += Duration::from_micros(self.random.below(4_000));
+                due += Duration::from_micros(self.random.below(4_000));
             }
             self.count += 1;
             self.flights
-                .push(Reverse((now + delay, self.count, to, datagram.to_vec())));
+                .push(Reverse((due, self.count, to, datagram.to_vec())));
         }
     }
 }
@@ -122,19 +145,29 @@ pub struct Exchange<C> {
     pub arrived: Duration,
 }
 
-/// Runs an exchange until both sides are closed. A request that arrives again repeats the first datagram, as
-/// admission would have it.
+/// Runs an exchange a room away.
 pub fn exchange<C: Client, S: Source + Clone>(
-    mut client: C,
+    client: C,
     source: &S,
     limits: &Limits,
     weather: Weather,
     seed: u64,
 ) -> Exchange<C> {
+    exchange_over(Network::new(weather, seed), client, source, limits)
+}
+
+/// Runs an exchange until both sides are closed. A request that arrives again repeats the first datagram, or begins anew,
+/// as admission would have it.
+pub fn exchange_over<C: Client, S: Source + Clone>(
+    mut network: Network,
+    mut client: C,
+    source: &S,
+    limits: &Limits,
+) -> Exchange<C> {
     let from = beginning();
     let mut now = from;
-    let mut network = Network::new(weather, seed);
     let mut server: Option<Sender<S>> = None;
+    let mut asked = now;
     let mut arrived = Duration::ZERO;
     let (mut received, mut datagram, mut sent_bytes) = (Vec::new(), Vec::new(), 0);
     for _ in 0..5_000_000_u64 {
@@ -179,15 +212,22 @@ pub fn exchange<C: Client, S: Source + Clone>(
                     arrived = now - from;
                 }
             }
-            (Side::Server, Some(server)) if bytes.starts_with(&[0, 1]) => server.repeat_first(),
-            (Side::Server, Some(server)) => server.handle_datagram(now, &bytes),
-            (Side::Server, none) => {
-                if let Ok(request) = parse_request(&bytes) {
-                    let started = Sender::start(&request, source.clone(), limits, now);
-                    *none = Some(started.expect("it is served"));
-                }
+            (Side::Server, Some(server))
+                if bytes.starts_with(&[0, 1])
+                    && server.outcome().is_none()
+                    && now - asked < JOIN_FOR =>
+            {
+                server.repeat_first();
             }
+            (Side::Server, server) if bytes.starts_with(&[0, 1]) => {
+                let request = parse_request(&bytes).expect("clients ask well");
+                let started = Sender::start(&request, source.clone(), limits, now);
+                *server = Some(started.expect("it is served"));
+                asked = now;
+            }
+            (Side::Server, Some(server)) => server.handle_datagram(now, &bytes),
+            (Side::Server, None) => {}
         }
     }
-    panic!("seed {seed}: no end after {:?} of virtual time", now - from);
+    panic!("no end after {:?} of virtual time", now - from);
 }
