@@ -16,4 +16,6 @@ mod tftp_hostile;
 mod tftp_published;
 mod tftp_sockets;
 mod tftp_storm;
+mod tftp_told;
 mod tftp_uploads;
+mod versions;

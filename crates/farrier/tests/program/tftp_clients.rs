@@ -24,7 +24,7 @@ impl<'a> Site<'a> {
         for size in SIZES {
             farrier.put(&format!("images/f{size}"), &pattern(size));
         }
-        farrier.put("images/text", TEXT);
+        farrier.put("images/text", &text());
         farrier.start();
         Site {
             lan,
@@ -74,8 +74,30 @@ fn read(path: &Path) -> Option<Vec<u8>> {
     std::fs::read(path).ok()
 }
 
-/// Every pair that netascii changes, also across a block's border.
-const TEXT: &[u8] = b"one\ntwo\r\nthree\rfour\n\n\r\n";
+/// Every pair that netascii changes, also across the borders of blocks.
+pub(crate) fn text() -> Vec<u8> {
+    let line = b"one\ntwo\r\nthree\rfour\n\n\r\n";
+    let text: Vec<u8> = (0..300)
+        .flat_map(|n| [&line[..], &b"12345"[..n % 6]].concat())
+        .collect();
+    let wire: Vec<u8> = text
+        .iter()
+        .flat_map(|octet| match octet {
+            b'\n' => vec![b'\r', b'\n'],
+            b'\r' => vec![b'\r', 0],
+            other => vec![*other],
+        })
+        .collect();
+    let blocks: Vec<&[u8]> = wire.chunks(512).collect();
+    for pair in [b"\r\n", b"\r\0"] {
+        let is_split = |two: &[&[u8]]| two[0].last() == Some(&pair[0]) && two[1][0] == pair[1];
+        assert!(
+            blocks.windows(2).any(is_split),
+            "no border has {pair:?} across it"
+        );
+    }
+    text
+}
 
 #[test]
 fn tftp_hpa() {
@@ -86,7 +108,7 @@ fn tftp_hpa() {
         &["-m", "octet", "SERVER", "-c", "get", "NAME", "FILE"],
     );
     let server = SERVER.to_string();
-    let text = [
+    let netascii = [
         "-m",
         "netascii",
         &server,
@@ -95,10 +117,10 @@ fn tftp_hpa() {
         "images/text",
         "FILE",
     ];
-    let output = site.client("tftp", &text);
+    let output = site.client("tftp", &netascii);
     assert_eq!(
         read(&site.here.path().join("FILE")).as_deref(),
-        Some(TEXT),
+        Some(&*text()),
         "there and back: {output:?}"
     );
     let missing = site.client(

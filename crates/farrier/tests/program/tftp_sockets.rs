@@ -213,6 +213,74 @@ fn a_transfer_that_is_begun_anew_is_told() {
     });
 }
 
+/// ROMs use port 2070 again and again: for the same file as well, as soon as it is there.
+#[test]
+fn the_same_port_fetches_file_after_file() {
+    let lan = Lan::new();
+    let _farrier = Farrier::started(&lan.server);
+    lan.client.run(|| {
+        let socket = udp(2070);
+        let mut ports = BTreeSet::new();
+        let mut before: Option<SocketAddrV4> = None;
+        for name in ["snponly.efi", "snponly.efi", "undionly.kpxe", "snponly.efi"] {
+            let request = rrq(name.as_bytes(), &[("blksize", "1024"), ("tsize", "0")]);
+            socket.send_to(&request, (SERVER, 69)).expect("sent");
+            // A late ACK of the transfer before.
+            if let Some(before) = before {
+                socket.send_to(&[0, 4, 0, 1], before).expect("sent");
+            }
+            let (oack, from) = receive(&socket, PATIENCE).expect("an OACK");
+            assert_eq!(oack[..2], [0, 6], "{name}: {}", oack.escape_ascii());
+            finish(&socket, from, 1024, &content(name));
+            ports.insert(from.port());
+            before = Some(from);
+        }
+        assert_eq!(ports.len(), 4, "each transfer has a port of its own");
+    });
+}
+
+/// protocol.md D.3: a client that repeats its request without options has rejected the offer.
+#[test]
+fn a_client_that_rejects_the_offer_gets_plain_blocks() {
+    let lan = Lan::new();
+    let _farrier = Farrier::started(&lan.server);
+    lan.client.run(|| {
+        for error in [None, Some(&b"\0\x05\0\x08no options, please\0"[..])] {
+            let socket = udp(0);
+            let offer = rrq(b"pxelinux.0", &[("blksize", "1024"), ("windowsize", "4")]);
+            socket.send_to(&offer, (SERVER, 69)).expect("sent");
+            let (oack, first) = receive(&socket, PATIENCE).expect("an OACK");
+            assert_eq!(oack[..2], [0, 6]);
+            if let Some(error) = error {
+                socket.send_to(error, first).expect("sent");
+            }
+            let plain = rrq(b"pxelinux.0", &[]);
+            socket.send_to(&plain, (SERVER, 69)).expect("sent");
+            let (block, from) = receive(&socket, PATIENCE).expect("block 1");
+            assert_eq!((&block[..4], block.len()), (&[0, 3, 0, 1][..], 516));
+            assert_ne!(from, first, "a new transfer");
+            let rest = receive_all(&socket, Duration::from_millis(100));
+            assert_eq!(rest, [], "nothing of the transfer that was rejected");
+            let expected = content("pxelinux.0");
+            assert!(expected.starts_with(&block[4..]));
+            let mut file = block[4..].to_vec();
+            for number in 1u16.. {
+                let [a, b] = number.to_be_bytes();
+                socket.send_to(&[0, 4, a, b], from).expect("sent");
+                let [a, b] = (number + 1).to_be_bytes();
+                let (data, _) = receive(&socket, PATIENCE).expect("the next block");
+                assert_eq!(data[..4], [0, 3, a, b]);
+                file.extend(&data[4..]);
+                if data.len() < 516 {
+                    socket.send_to(&[0, 4, a, b], from).expect("sent");
+                    break;
+                }
+            }
+            assert!(file == expected);
+        }
+    });
+}
+
 /// protocol.md F.5: several ROMs drop what comes from a sibling address.
 #[test]
 fn the_answer_comes_from_the_address_that_was_asked() {

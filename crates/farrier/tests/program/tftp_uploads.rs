@@ -1,6 +1,7 @@
 //! Uploads into drop boxes of the real program, from clients that people have and from ours.
 
 use crate::common::{Farrier, Lan, SERVER, eventually};
+use crate::tftp_clients::text;
 use nix::sys::signal::Signal;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
@@ -153,8 +154,8 @@ fn clients_of_debian_store_what_they_have() {
     );
     site.stores_all("curl", &["-sS", "-T", "FILE", "tftp://SERVER/NAME"]);
     // A switch sends text as netascii.
-    let text = b"hostname sw1\n!\ninterface Gi0/1\r with a bare return\n";
-    site.local("FILE", text);
+    let text = text();
+    site.local("FILE", &text);
     let output = site.client(
         "tftp",
         &[
@@ -183,6 +184,7 @@ fn our_own_client_stores_and_reads_back() {
         &["--plain"][..],
         &["--windowsize", "16"],
         &["--blksize", "512"],
+        &["--netascii"],
     ]
     .into_iter()
     .enumerate()
@@ -193,10 +195,8 @@ fn our_own_client_stores_and_reads_back() {
             let file = file.to_string_lossy();
             let output = site.put(&[&[&*file, "configs/sw1.cfg"][..], args].concat());
             assert!(output.status.success(), "{args:?} {size}: {output:?}");
-            let got = site.client(
-                ours,
-                &["tftp", "get", "SERVER", "configs/sw1.cfg", "--output", "-"],
-            );
+            let get = ["tftp", "get", "SERVER", "configs/sw1.cfg", "--output", "-"];
+            let got = site.client(ours, &[&get, args].concat());
             assert!(got.stdout == content, "{args:?} {size}: read back");
         }
     }
@@ -206,15 +206,51 @@ fn our_own_client_stores_and_reads_back() {
         "{last:?}"
     );
     let http = site.client("curl", &["-sS", "http://SERVER/configs/x"]);
-    assert!(http.stdout == pattern(SIZES[6] + 2), "by HTTP, too");
+    assert!(http.stdout == pattern(SIZES[6] + 3), "by HTTP, too");
     let socket = site.farrier.control_socket().display().to_string();
     let list = "http://localhost/api/v1/uploads?limit=1";
     let listed = site.client("curl", &["-sS", "--unix-socket", &socket, list]);
     let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("JSON");
     let newest = &listed["uploads"][0];
     assert_eq!(newest["name"], "configs/x", "{listed}");
-    assert_eq!(newest["bytes"], SIZES[6] + 2);
+    assert_eq!(newest["bytes"], SIZES[6] + 3);
     assert_eq!(newest["change"]["kind"], "first");
+}
+
+/// On a terminal both ways show how far they are.
+#[test]
+fn a_terminal_shows_progress() {
+    let lan = Lan::new();
+    let site = Site::on(&lan, BOXES);
+    site.local("big", &pattern(2_000_000));
+    let ours = env!("CARGO_BIN_EXE_farrier");
+    for way in [
+        "put SERVER big configs/big",
+        "get SERVER configs/big --null",
+    ] {
+        // Small blocks one by one: long enough for somebody to look.
+        let line = format!("{ours} tftp {way} --blksize 512 --windowsize 1");
+        let line = line.replace("SERVER", &SERVER.to_string());
+        let output = site.client("script", &["-qec", &line, "/dev/null"]);
+        let shown = said(&output);
+        assert!(output.status.success(), "{shown}");
+        let bars = shown
+            .split("\r\x1b[K")
+            .filter(|line| line.contains(" of 2.0 MB "));
+        assert!(bars.clone().count() >= 1, "{}", shown.escape_debug());
+        assert!(
+            bars.clone()
+                .all(|line| line.contains(" % ") && line.contains(" MB/s")),
+            "{shown}"
+        );
+        let last = shown.rsplit("\r\x1b[K").next().expect("some");
+        assert!(
+            last.starts_with("2000000 bytes in "),
+            "{}",
+            shown.escape_debug()
+        );
+        assert!(last.contains("block size 512, window 1, "), "{last}");
+    }
 }
 
 #[test]

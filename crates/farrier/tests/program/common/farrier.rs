@@ -138,6 +138,17 @@ impl<'a> Farrier<'a> {
         serde_json::from_str(&text).expect("--json prints JSON")
     }
 
+    /// What is at a path of the pages and the API, for the server's own admin.
+    pub(crate) fn page(&self, path: &str) -> String {
+        let mut command = Command::new("curl");
+        command.args(["-sS", "--fail", "--unix-socket"]);
+        command.arg(self.control_socket());
+        command.arg(format!("http://localhost{path}"));
+        let ran = Ran::from(command.output().expect("curl starts"));
+        assert_eq!(ran.code, Some(0), "{path}: {}", ran.stderr);
+        ran.stdout
+    }
+
     /// Applies a YAML document; what was printed.
     pub(crate) fn apply(&self, yaml: &str) -> String {
         let file = self.home.path().join("apply.yaml");
