@@ -147,4 +147,5 @@ if [ "$peers" = yes ]; then
     unpacked nginx usr/sbin/nginx
     built tftpd --version 1.0.0 tftpd
     built async-tftp-peer --path deploy/bench/peers/async-tftp
+    built servedir-peer --path deploy/bench/peers/servedir
 fi

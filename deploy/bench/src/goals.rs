@@ -180,6 +180,7 @@ fn http(look: &Look<'_>) -> Vec<Part> {
         look.x("http_64m_c64", "mb_s", nginx, AtLeast(1.0)),
         look.x("http_1m_c64", "cpu_s_gib", nginx, AtMost(0.75)),
         look.x("http_4k_c64", "cpu_us", nginx, AtMost(0.95)),
+        look.x("http_4k_c64", "cpu_us", This(Kind::ServeDir), AtMost(0.2)),
     ]
 }
 

@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     AsyncTftp,
     /// nginx with sendfile.
     Nginx,
+    /// A small main around axum and tower-http's `ServeDir`.
+    ServeDir,
     /// Raw datagrams, one send each.
     FloorPlain,
     /// Raw datagrams, segmented.
@@ -92,6 +94,7 @@ impl Kind {
             Self::RsTftpd => "rs-tftpd",
             Self::AsyncTftp => "async-tftp",
             Self::Nginx => "nginx",
+            Self::ServeDir => "servedir",
             Self::FloorPlain => "floor-plain",
             Self::FloorGso => "floor-gso",
             Self::FloorOffer => "floor-offer",
@@ -132,6 +135,7 @@ impl Kind {
             Self::RsTftpd => below("cargo/bin/tftpd"),
             Self::AsyncTftp => below("cargo/bin/async-tftp-peer"),
             Self::Nginx => below("nginx/usr/sbin/nginx"),
+            Self::ServeDir => below("cargo/bin/servedir-peer"),
             Self::FloorPlain
             | Self::FloorGso
             | Self::FloorOffer
@@ -288,7 +292,7 @@ fn arguments(kind: Kind, role: Role, places: &Places, dir: &Path, to: &mut Comma
             to.args(["-i", "0.0.0.0", "-p", "69", "-r", "-q", "-d"])
                 .arg(&root);
         }
-        Kind::AsyncTftp => {
+        Kind::AsyncTftp | Kind::ServeDir => {
             to.arg(&root);
         }
         Kind::Nginx => {

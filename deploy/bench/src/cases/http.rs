@@ -14,6 +14,7 @@ pub(super) fn http() -> Vec<Case> {
         servers: vec![
             Kind::Farrier,
             Kind::Nginx,
+            Kind::ServeDir,
             Kind::FloorWrite,
             Kind::FloorSendfile,
         ],
