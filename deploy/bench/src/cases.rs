@@ -22,8 +22,6 @@ pub(crate) struct Case {
     pub what: String,
     /// Who takes part.
     pub servers: Vec<Kind>,
-    /// Of five rounds, how many this case needs: long ones fewer.
-    pub rounds_of_five: usize,
     /// Whether it is in the quick run.
     pub quick: bool,
     /// The columns of its table.
@@ -143,18 +141,13 @@ impl Case {
         };
         match &mut self.work {
             Work::Tftp(tftp) => {
-                if tftp.clients == 1 {
-                    // Window 1 takes seconds for what a window does in one tenth.
-                    tftp.file_windowless = File::Kernel;
-                    tftp.fetches = tftp.fetches.div_ceil(2);
-                } else {
+                if tftp.clients > 1 {
                     tftp.file = less(tftp.file);
                     tftp.file_windowless = less(tftp.file_windowless);
                 }
                 tftp.limit = tftp.limit.min(Duration::from_secs(15));
             }
-            Work::Dhcp(_) | Work::Flood(..) | Work::Boot(_) => {}
-            Work::Http(http) => http.requests = http.requests.div_ceil(2),
+            Work::Dhcp(_) | Work::Http(_) | Work::Flood(..) | Work::Boot(_) => {}
         }
         self
     }
@@ -220,7 +213,6 @@ mod tests {
         assert_eq!(names.len(), cases.len());
         for case in &cases {
             assert_eq!(case.servers[0], Kind::Farrier, "{}", case.name);
-            assert!((1..=5).contains(&case.rounds_of_five), "{}", case.name);
         }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Goal {
 
 /// One condition of a goal.
 pub(crate) struct Part {
+    /// The case that decides it.
+    case: &'static str,
     what: String,
     measured: Option<f64>,
     wanted: Wanted,
@@ -190,7 +192,7 @@ struct Look<'a> {
 
 impl Look<'_> {
     /// Farrier's ratio to a peer, or to the best.
-    fn x(&self, case: &str, key: &'static str, against: Against, wanted: Wanted) -> Part {
+    fn x(&self, case: &'static str, key: &'static str, against: Against, wanted: Wanted) -> Part {
         let result = self.results.case(case);
         let highest = matches!(wanted, AtLeast(_));
         let other = match against {
@@ -204,55 +206,67 @@ impl Look<'_> {
             (This(kind), _) => kind.name().to_owned(),
         };
         Part {
-            what: format!("{case} {} x/{name}", title(case, key)),
+            case,
+            what: format!("{} x/{name}", title(case, key)),
             measured,
             wanted,
         }
     }
 
     /// A figure of one server.
-    fn of(&self, case: &str, kind: Kind, key: &'static str, wanted: Wanted) -> Part {
+    fn of(&self, case: &'static str, kind: Kind, key: &'static str, wanted: Wanted) -> Part {
         let result = self.results.case(case);
         Part {
-            what: format!("{case} {} of {}", title(case, key), kind.name()),
+            case,
+            what: format!("{} of {}", title(case, key), kind.name()),
             measured: result.and_then(|case| case.row(kind)?.median(key)),
             wanted,
         }
     }
 
     /// What it costs without segmentation, against the best peer.
-    fn no_gso(&self, case: &str) -> Part {
+    fn no_gso(&self, case: &'static str) -> Part {
         let result = self.results.case(case);
         let best = result.and_then(|case| case.best_peer("cpu_s_gib", false));
         Part {
-            what: format!("{case} CPU without GSO x/the best peer"),
+            case,
+            what: "CPU without GSO x/the best peer".to_owned(),
             measured: result.and_then(|case| case.ratio("cpu_s_gib", Kind::FarrierNoGso, best?)),
             wanted: AtMost(0.95),
         }
     }
 
     /// How far the slowest are behind.
-    fn spread(&self, case: &str) -> Part {
+    fn spread(&self, case: &'static str) -> Part {
         let row = self.results.case(case).and_then(|c| c.row(Kind::Farrier));
         Part {
-            what: format!("{case} p99 / p50"),
+            case,
+            what: "p99 / p50 of farrier".to_owned(),
             measured: row.and_then(|row| Some(row.median("p99_s")? / row.median("p50_s")?)),
             wanted: AtMost(3.0),
         }
     }
 
     /// What known hosts cost, against none.
-    fn hosts(&self, without: &str, with: &str) -> Part {
+    fn hosts(&self, without: &'static str, with: &'static str) -> Part {
         let median = |case| {
             let row = self.results.case(case)?.row(Kind::Farrier)?;
             row.median("cpu_us")
         };
         Part {
-            what: "CPU of an offer with 2,000 known hosts / with none".to_owned(),
+            case: with,
+            what: format!("CPU us/OFFER of farrier / that of {without}"),
             measured: median(with).and_then(|with| Some(with / median(without)?)),
             wanted: AtMost(1.15),
         }
     }
+}
+
+/// Whether a case decides anything: a goal, or (`h_boot32`) that Farrier is never slower.
+pub(crate) fn decided_by(case: &str) -> bool {
+    let goals = all(&Results::default());
+    let mut parts = goals.iter().flat_map(|goal| &goal.parts);
+    case == "h_boot32" || parts.any(|part| part.case == case)
 }
 
 /// What a column is called, also of a case that did not run.
@@ -295,7 +309,10 @@ impl Goal {
         let parts: Vec<Value> = self
             .parts
             .iter()
-            .map(|part| json!({"what": part.what, "measured": part.measured, "met": part.met()}))
+            .map(|part| {
+                json!({"case": part.case, "what": part.what, "measured": part.measured,
+                       "wanted": part.limit(), "met": part.met()})
+            })
             .collect();
         json!({"goal": self.number, "title": self.title, "verdict": self.verdict(), "parts": parts})
     }
@@ -310,19 +327,35 @@ impl Part {
         })
     }
 
-    /// A line for people.
-    pub(crate) fn words(&self) -> String {
-        let limit = match self.wanted {
+    fn limit(&self) -> String {
+        match self.wanted {
             AtLeast(limit) => format!(">= {}", number(limit)),
             AtMost(limit) => format!("<= {}", number(limit)),
+        }
+    }
+
+    /// Whether it is met, and how far the figure is from the limit.
+    fn verdict(&self) -> String {
+        let (Some(measured), Some(met)) = (self.measured, self.met()) else {
+            return "-".to_owned();
         };
-        let verdict = match self.met() {
-            Some(true) => "",
-            Some(false) => " MISSED",
-            None => "",
-        };
-        let measured = self.measured.map_or("not measured".into(), number);
-        format!("{}: {measured} (wanted {limit}){verdict}", self.what)
+        let word = if met { "met" } else { "MISSED" };
+        let (AtLeast(limit) | AtMost(limit)) = self.wanted;
+        match limit == 0.0 {
+            true => word.to_owned(),
+            false => format!("{word} by {:.0} %", 100.0 * (measured / limit - 1.0).abs()),
+        }
+    }
+
+    /// A row for people: case, condition, limit, figure, verdict.
+    pub(crate) fn row(&self) -> [String; 5] {
+        [
+            self.case.to_owned(),
+            self.what.clone(),
+            self.limit(),
+            self.measured.map_or("not measured".into(), number),
+            self.verdict(),
+        ]
     }
 }
 
@@ -357,10 +390,39 @@ mod tests {
     }
 
     #[test]
+    fn a_part_says_how_far_it_is_from_its_limit() {
+        let verdict = |measured, wanted| {
+            let part = Part {
+                case: "x",
+                what: String::new(),
+                measured,
+                wanted,
+            };
+            part.verdict()
+        };
+        assert_eq!(verdict(Some(0.63), AtMost(0.7)), "met by 10 %");
+        assert_eq!(verdict(Some(6.0), AtLeast(8.0)), "MISSED by 25 %");
+        assert_eq!(verdict(Some(0.0), AtMost(0.0)), "met");
+        assert_eq!(verdict(Some(1.0), AtMost(0.0)), "MISSED");
+        assert_eq!(verdict(None, AtMost(0.0)), "-");
+    }
+
+    #[test]
+    fn what_a_goal_is_about_decides() {
+        assert!(decided_by("http_64m_c1") && decided_by("dhcp_k1") && decided_by("h_boot32"));
+        assert!(!decided_by("http_64m_c16"));
+    }
+
+    #[test]
     fn every_part_names_a_column_of_a_case() {
         for part in all(&Results::default()).iter().flat_map(|g| &g.parts) {
             // Keys have underlines between letters; headings never.
-            let words = part.what.split_whitespace().skip(1);
+            assert!(
+                cases::all().iter().any(|c| c.name == part.case),
+                "{}",
+                part.case
+            );
+            let words = part.what.split_whitespace().take(2);
             for word in words {
                 assert!(!word.contains('_'), "{}", part.what);
             }

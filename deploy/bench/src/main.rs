@@ -14,6 +14,7 @@ mod net;
 mod report;
 mod results;
 mod runner;
+mod schedule;
 mod servers;
 
 use anyhow::{Context, Result, bail};
@@ -45,7 +46,7 @@ struct Args {
     /// Where logs are kept.
     #[arg(long, default_value = ".lab/logs/bench")]
     logs: PathBuf,
-    /// Rounds of a short case; long ones take fewer.
+    /// Rounds of a case that a goal is about, at least; others have fewer, and short ones more.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// One round of the cases that the goals are about.
@@ -205,7 +206,7 @@ fn only(args: &Args) -> Result<Vec<Kind>> {
 fn write(args: &Args, results: &Results) -> Result<()> {
     let goals = goals::all(results);
     print!("{}", report::text(results, &goals));
-    let facts = facts(args, results);
+    let facts = facts(results);
     println!("\n{}", facts.lines.join("\n"));
     println!("every figure: {}", args.json.display());
     let all = json!({
@@ -231,7 +232,7 @@ fn write(args: &Args, results: &Results) -> Result<()> {
     Ok(())
 }
 
-fn facts(args: &Args, results: &Results) -> Facts {
+fn facts(results: &Results) -> Facts {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpus = read("/proc/cpuinfo");
     let model = cpus
@@ -254,10 +255,7 @@ fn facts(args: &Args, results: &Results) -> Facts {
                 commit.unwrap_or_default().trim(),
                 day.unwrap_or_default().trim()
             ),
-            format!(
-                "rounds of short cases: {}, fewer of long ones; medians, and medians of each round's ratio",
-                if args.quick { 1 } else { args.rounds }
-            ),
+            "medians, and medians of each round's own ratio; how many rounds stands with each figure".into(),
             format!(
                 "{} cases in {:.0} minutes",
                 results.cases.len(),

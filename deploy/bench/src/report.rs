@@ -18,7 +18,7 @@ pub(crate) struct Facts {
 pub(crate) fn text(results: &Results, goals: &[Goal]) -> String {
     let mut out = String::new();
     for case in &results.cases {
-        let heading = format!("{}: {}", case.name, case.what);
+        let heading = format!("{}: {} ({:.0} s)", case.name, case.what, case.seconds);
         let _ = writeln!(out, "\n{}", wrapped(&heading, WIDTH));
         out += &table(case).text();
         for note in notes(case) {
@@ -29,22 +29,29 @@ pub(crate) fn text(results: &Results, goals: &[Goal]) -> String {
         return out;
     }
     let _ = writeln!(out, "\nGoals (x/peer: Farrier divided by the peer):");
+    out += &goals_table(goals, "").text();
+    out
+}
+
+/// Each goal with its verdict, and below it its conditions.
+fn goals_table(goals: &[Goal], bold: &str) -> Table {
+    let heading = ["goal and its conditions", "wanted", "measured", "verdict"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for goal in goals {
-        let _ = writeln!(
-            out,
-            "  {:>2} {:<12} {}",
-            goal.number,
-            goal.verdict(),
-            goal.title
-        );
+        let title = format!("{bold}{:>2} {}{bold}", goal.number, goal.title);
+        rows.push(vec![title, String::new(), String::new(), goal.verdict()]);
         // What nobody measured needs no lines.
-        if goal.is_measured() {
-            for part in &goal.parts {
-                let _ = writeln!(out, "       {}", part.words());
-            }
+        for part in goal.parts.iter().filter(|_| goal.is_measured()) {
+            let [case, what, wanted, measured, verdict] = part.row();
+            rows.push(vec![
+                format!("   {case}: {what}"),
+                wanted,
+                measured,
+                verdict,
+            ]);
         }
     }
-    out
+    Table(rows)
 }
 
 /// The form of `docs/PERFORMANCE.md`.
@@ -54,24 +61,8 @@ pub(crate) fn markdown(results: &Results, goals: &[Goal], facts: &Facts) -> Stri
     for line in &facts.lines {
         let _ = writeln!(out, "- {line}");
     }
-    let _ = writeln!(
-        out,
-        "\n### Goals\n\n| # | goal | | measured |\n| --- | --- | --- | --- |"
-    );
-    for goal in goals {
-        let parts: Vec<String> = match goal.is_measured() {
-            true => goal.parts.iter().map(|part| part.words()).collect(),
-            false => Vec::new(),
-        };
-        let _ = writeln!(
-            out,
-            "| {} | {} | {} | {} |",
-            goal.number,
-            goal.title,
-            goal.verdict(),
-            parts.join("<br>")
-        );
-    }
+    let _ = writeln!(out, "\n### Goals\n");
+    out += &goals_table(goals, "**").markdown();
     let _ = writeln!(out, "\n### Cases");
     for case in &results.cases {
         let _ = writeln!(out, "\n**{}**: {}\n", case.name, case.what);
@@ -114,6 +105,7 @@ fn table(case: &CaseResult) -> Table {
             heading.push("x".to_owned());
         }
     }
+    heading.push("rounds".to_owned());
     let rows = case.rows.iter().map(|row| {
         let mut cells = vec![name(row)];
         for column in case.columns {
@@ -126,6 +118,7 @@ fn table(case: &CaseResult) -> Table {
                 cells.push(ratio.map_or("-".into(), number));
             }
         }
+        cells.push(row.rounds.len().to_string());
         cells
     });
     Table(std::iter::once(heading).chain(rows).collect())
@@ -164,10 +157,10 @@ mod tests {
             lines,
             [
                 "",
-                "x: a test",
-                "  server   MB/s     x",
-                "  farrier  30.0     -",
-                "  dnsmasq  20.0  1.50"
+                "x: a test (1 s)",
+                "  server   MB/s     x  rounds",
+                "  farrier  30.0     -       1",
+                "  dnsmasq  20.0  1.50       1"
             ]
         );
     }

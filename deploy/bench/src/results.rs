@@ -73,6 +73,11 @@ impl Row {
             .collect()
     }
 
+    /// How long its turns took together.
+    pub(crate) fn spent(&self) -> Duration {
+        self.rounds.iter().map(|round| round.wall).sum()
+    }
+
     /// The median of one column.
     pub(crate) fn median(&self, key: &str) -> Option<f64> {
         let values: Vec<f64> = self.values(key).into_iter().map(|(_, v)| v).collect();

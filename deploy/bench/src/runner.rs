@@ -10,9 +10,11 @@ use crate::client::{boot, flood};
 use crate::figures;
 use crate::files::{Content, Files, IMAGE, IMAGE_TIMES};
 use crate::floor::http::HOT;
+use crate::goals;
 use crate::group::{Usage, machine_busy};
 use crate::net::{Path, Site, Station};
 use crate::results::{CaseResult, Figures, Round, Row};
+use crate::schedule::{Schedule, Worth};
 use crate::servers::{Kind, Places, Role, Server};
 use anyhow::{Context, Result, bail};
 use lab::sandbox::stopping;
@@ -27,7 +29,7 @@ pub(crate) struct Runner<'a> {
     places: &'a Places,
     files: &'a Files,
     stations: BTreeMap<Kind, Station>,
-    /// Of five; what `--rounds` says.
+    /// What `--rounds` says.
     rounds: usize,
     only: Vec<Kind>,
     /// Who counts the processor time, once there is a server.
@@ -83,30 +85,50 @@ impl<'a> Runner<'a> {
             }
             rows.push(row);
         }
-        let rounds = (case.rounds_of_five * self.rounds).div_ceil(5);
-        for number in 0..rounds {
+        let worth = match goals::decided_by(case.name) {
+            true => Worth::Goal,
+            false => Worth::Table,
+        };
+        let schedule = Schedule::new(worth, self.rounds);
+        let (started, mut number) = (Instant::now(), 0);
+        while schedule.goes_on(number, started.elapsed()) {
             // Nobody is always the first.
-            let first = number % servers.len().max(1);
+            let first = usize::from(number > 0).min(servers.len());
             servers.rotate_left(first);
+            let patient = |row: &Row| row.kind == Kind::Farrier || schedule.takes_part(row.spent());
+            // Alone there is nothing to compare.
+            let many = servers
+                .iter()
+                .filter(|(row, _)| patient(&rows[*row]))
+                .count();
+            if many <= 1 && number > 0 {
+                break;
+            }
             for (row, server) in &mut servers {
                 if stopping() {
                     bail!("interrupted");
                 }
+                if !patient(&rows[*row]) {
+                    continue;
+                }
                 match self.round(case, server, number) {
                     Ok(round) => {
-                        progress(case, number, rounds, server.kind, &round);
+                        progress(case, number, server.kind, &round);
                         rows[*row].rounds.push(round);
                     }
                     Err(error) => rows[*row].note = Some(format!("{error:#}")),
                 }
             }
+            number += 1;
         }
+        let seconds = began.elapsed().as_secs_f64();
+        eprintln!("  {} took {seconds:.0} s", case.name);
         Ok(CaseResult {
             name: case.name.into(),
             what: case.what.clone(),
             columns: case.columns,
             rows,
-            seconds: began.elapsed().as_secs_f64(),
+            seconds,
         })
     }
 
@@ -419,7 +441,7 @@ impl<'a> Runner<'a> {
             content: &content.bytes[..unit],
             times: times * (length / unit),
             check,
-            limit: Duration::from_secs(60),
+            limit: Duration::from_secs(120),
         };
         self.site.run(|| http::run(&load))
     }
@@ -493,7 +515,7 @@ fn own_cpu() -> Result<Duration> {
     Ok(micros(usage.user_time()) + micros(usage.system_time()))
 }
 
-fn progress(case: &Case, number: usize, rounds: usize, kind: Kind, round: &Round) {
+fn progress(case: &Case, number: usize, kind: Kind, round: &Round) {
     let figures: Vec<String> = case
         .columns
         .iter()
@@ -506,7 +528,7 @@ fn progress(case: &Case, number: usize, rounds: usize, kind: Kind, round: &Round
         })
         .collect();
     eprintln!(
-        "  {} {}/{rounds} {:<14} {}",
+        "  {} {} {:<14} {}",
         case.name,
         number + 1,
         kind.name(),

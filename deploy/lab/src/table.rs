@@ -10,9 +10,7 @@ impl Table {
     /// The terminal's form: columns below each other, the first to the left, figures to the
     /// right.
     pub fn text(&self) -> String {
-        let columns = self.0.first().map_or(0, Vec::len);
-        let width = |n: usize| self.0.iter().map(|line| line[n].chars().count()).max();
-        let widths: Vec<usize> = (0..columns).map(|n| width(n).unwrap_or(0)).collect();
+        let widths = self.widths();
         let mut out = String::new();
         for line in &self.0 {
             let mut cells = line.iter().zip(&widths);
@@ -27,16 +25,33 @@ impl Table {
         out
     }
 
-    /// The same in Markdown.
+    /// The same in Markdown, which a person can read as it is, too.
     pub fn markdown(&self) -> String {
+        let widths = self.widths();
         let mut out = String::new();
         for (n, line) in self.0.iter().enumerate() {
-            let _ = writeln!(out, "| {} |", line.join(" | "));
+            let mut cells = line.iter().zip(&widths);
+            if let Some((name, width)) = cells.next() {
+                let _ = write!(out, "| {name:<width$} |");
+            }
+            for (cell, width) in cells {
+                let _ = write!(out, " {cell:>width$} |");
+            }
+            out.push('\n');
             if n == 0 {
-                let _ = writeln!(out, "|{}", " --- |".repeat(line.len()));
+                let _ = write!(out, "| --- |");
+                out += &" ---: |".repeat(line.len().saturating_sub(1));
+                out.push('\n');
             }
         }
         out
+    }
+
+    /// The longest cell of each column.
+    fn widths(&self) -> Vec<usize> {
+        let columns = self.0.first().map_or(0, Vec::len);
+        let width = |n: usize| self.0.iter().map(|line| line[n].chars().count()).max();
+        (0..columns).map(|n| width(n).unwrap_or(0)).collect()
     }
 }
 
@@ -114,7 +129,7 @@ mod tests {
         assert_eq!(table.text(), "  server     s\n  a       12.5\n");
         assert_eq!(
             table.markdown(),
-            "| server | s |\n| --- | --- |\n| a | 12.5 |\n"
+            "| server |    s |\n| --- | ---: |\n| a      | 12.5 |\n"
         );
     }
 

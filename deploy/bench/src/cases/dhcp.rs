@@ -6,11 +6,10 @@ use crate::client::dhcp::Pace;
 use crate::servers::Kind;
 
 pub(super) fn dhcp() -> Vec<Case> {
-    let case = |name, rounds_of_five, what: String, asks, pace, known| Case {
+    let case = |name, what: String, asks, pace, known| Case {
         name,
         what: format!("proxyDHCP: UEFI x64 machines ask, {what}"),
         servers: vec![Kind::Farrier, Kind::Dnsmasq, Kind::FloorOffer],
-        rounds_of_five,
         quick: QUICK.contains(&name),
         columns: DHCP,
         work: Work::Dhcp(Dhcp { asks, pace, known }),
@@ -19,19 +18,11 @@ pub(super) fn dhcp() -> Vec<Case> {
     let known = |pace: &str| format!("{pace}, all of 2,000 that the server knows");
     let open = "5,000 a second, answered or not";
     vec![
-        case("dhcp_k1", 5, "one at a time".into(), 2000, one, 0),
-        case("dhcp_k1_hosts", 5, known("one at a time"), 2000, one, 2000),
-        case(
-            "dhcp_k16",
-            5,
-            "16 at once".into(),
-            6000,
-            Pace::AtOnce(16),
-            0,
-        ),
+        case("dhcp_k1", "one at a time".into(), 2000, one, 0),
+        case("dhcp_k1_hosts", known("one at a time"), 2000, one, 2000),
+        case("dhcp_k16", "16 at once".into(), 6000, Pace::AtOnce(16), 0),
         case(
             "dhcp_k16_hosts",
-            3,
             known("16 at once"),
             2000,
             Pace::AtOnce(16),
@@ -39,16 +30,14 @@ pub(super) fn dhcp() -> Vec<Case> {
         ),
         case(
             "dhcp_k128",
-            3,
             "128 at once".into(),
             6000,
             Pace::AtOnce(128),
             0,
         ),
-        case("dhcp_open", 5, open.into(), 5000, Pace::EachSecond(5000), 0),
+        case("dhcp_open", open.into(), 5000, Pace::EachSecond(5000), 0),
         case(
             "dhcp_open_hosts",
-            3,
             known(open),
             2000,
             Pace::EachSecond(5000),
@@ -64,7 +53,6 @@ pub(super) fn boot() -> Case {
                TFTP 1 MiB (window 4), 4 MiB and 16 MiB (window 1)"
             .into(),
         servers: vec![Kind::Farrier, Kind::Dnsmasq],
-        rounds_of_five: 3,
         quick: true,
         columns: BOOT,
         work: Work::Boot(32),

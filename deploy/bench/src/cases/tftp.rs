@@ -9,11 +9,11 @@ use crate::servers::Kind;
 use std::time::Duration;
 
 pub(super) fn one_client() -> Vec<Case> {
-    let one = |name, rounds_of_five, blksize, window, gro, fetches, file| {
+    let one = |name, blksize, window, gro, fetches, file| {
         let mut work = Tftp {
             fetches,
             file,
-            file_windowless: File::Ramdisk,
+            file_windowless: File::Kernel,
             ..Tftp::of(blksize, window)
         };
         work.gro = gro;
@@ -25,7 +25,6 @@ pub(super) fn one_client() -> Vec<Case> {
                 if gro { ", GRO client" } else { "" }
             ),
             servers: with_floors(window, &EVERYBODY),
-            rounds_of_five,
             quick: QUICK.contains(&name),
             columns: BULK,
             work: Work::Tftp(work),
@@ -33,20 +32,20 @@ pub(super) fn one_client() -> Vec<Case> {
     };
     let (mib, ramdisk, initrd) = (File::Mib, File::Ramdisk, File::Initrd);
     vec![
-        one("b512w1", 3, 512, 1, false, 16, mib),
-        one("b1428w1", 5, 1428, 1, false, 2, ramdisk),
-        one("b1468w1", 3, 1468, 1, false, 2, ramdisk),
-        one("c_w4", 5, 1428, 4, false, 2, initrd),
-        one("c_w16", 5, 1428, 16, false, 3, initrd),
-        one("c_w64", 5, 1428, 64, false, 4, initrd),
-        one("c_w64g", 3, 1428, 64, true, 6, initrd),
-        one("b1468w16", 2, 1468, 16, false, 3, initrd),
-        one("b1468w64", 2, 1468, 64, false, 4, initrd),
+        one("b512w1", 512, 1, false, 8, mib),
+        one("b1428w1", 1428, 1, false, 1, ramdisk),
+        one("b1468w1", 1468, 1, false, 1, ramdisk),
+        one("c_w4", 1428, 4, false, 1, initrd),
+        one("c_w16", 1428, 16, false, 1, initrd),
+        one("c_w64", 1428, 64, false, 2, initrd),
+        one("c_w64g", 1428, 64, true, 3, initrd),
+        one("b1468w16", 1468, 16, false, 1, initrd),
+        one("b1468w64", 1468, 64, false, 2, initrd),
     ]
 }
 
 pub(super) fn storms() -> Vec<Case> {
-    let storm = |name, rounds_of_five, clients, window, gro, file, file_windowless| Case {
+    let storm = |name, clients, window, gro, file, file_windowless| Case {
         name,
         what: format!(
             "storm of {clients} clients, {} each, block size 1428, window {window}{}",
@@ -54,7 +53,6 @@ pub(super) fn storms() -> Vec<Case> {
             if gro { ", GRO clients" } else { "" }
         ),
         servers: with_floors(window, &EVERYBODY),
-        rounds_of_five,
         quick: QUICK.contains(&name),
         columns: STORM,
         work: Work::Tftp(Tftp {
@@ -67,13 +65,13 @@ pub(super) fn storms() -> Vec<Case> {
     };
     let (kernel, mib, quarter) = (File::Kernel, File::Mib, File::Quarter);
     vec![
-        storm("d64s_w1", 2, 64, 1, false, mib, mib),
-        storm("d64s_w16", 2, 64, 16, false, kernel, mib),
-        storm("d256s_w1", 3, 256, 1, false, mib, mib),
-        storm("d256s_w16", 2, 256, 16, false, kernel, mib),
-        storm("d256s_w16g", 3, 256, 16, true, kernel, mib),
-        storm("d1000s_w1", 1, 1000, 1, false, quarter, quarter),
-        storm("d1000s_w16", 1, 1000, 16, false, mib, quarter),
+        storm("d64s_w1", 64, 1, false, mib, mib),
+        storm("d64s_w16", 64, 16, false, kernel, mib),
+        storm("d256s_w1", 256, 1, false, mib, mib),
+        storm("d256s_w16", 256, 16, false, kernel, mib),
+        storm("d256s_w16g", 256, 16, true, kernel, mib),
+        storm("d1000s_w1", 1000, 1, false, quarter, quarter),
+        storm("d1000s_w16", 1000, 16, false, mib, quarter),
     ]
 }
 
@@ -82,7 +80,6 @@ pub(super) fn small_files() -> Case {
         name: "e_small",
         what: "many small files: 256 clients x 20 x 4 KiB, block size 1428".into(),
         servers: EVERYBODY.to_vec(),
-        rounds_of_five: 3,
         quick: true,
         columns: SMALL,
         work: Work::Tftp(Tftp {
@@ -100,7 +97,6 @@ pub(super) fn memory() -> Case {
         name: "m256",
         what: "memory of a storm: 256 clients, 1 MiB each, window 16, GRO clients".into(),
         servers: EVERYBODY.to_vec(),
-        rounds_of_five: 1,
         quick: true,
         columns: MEMORY,
         work: Work::Tftp(Tftp {
@@ -121,16 +117,14 @@ pub(super) fn software_path() -> Vec<Case> {
         Case {
             name,
             what: format!(
-                "a path without offloads: one client, 2 x 64 MiB, block size 1428, window {window}"
+                "a path without offloads: one client, 64 MiB, block size 1428, window {window}"
             ),
             servers,
-            rounds_of_five: 3,
             quick: QUICK.contains(&name),
             columns: BULK,
             work: Work::Tftp(Tftp {
-                fetches: 2,
                 file: File::Initrd,
-                file_windowless: File::Ramdisk,
+                file_windowless: File::Kernel,
                 path: Path::Software,
                 ..Tftp::of(1428, window)
             }),
@@ -148,7 +142,6 @@ pub(super) fn flood() -> Case {
                 .into(),
         // tftpd-hpa would fork for each of them, and async-tftp hold a file for each.
         servers: vec![Kind::Farrier, Kind::Dnsmasq, Kind::Atftpd, Kind::RsTftpd],
-        rounds_of_five: 1,
         quick: false,
         columns: FLOOD,
         work: Work::Flood(100_000, 5000),
