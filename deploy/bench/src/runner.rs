@@ -3,7 +3,7 @@
 
 use crate::cases::{Case, Dhcp, File, Http, Tftp, Work};
 use crate::client::dhcp::{self, DhcpLoad, DhcpOutcome};
-use crate::client::http::{self, HttpLoad, HttpOutcome};
+use crate::client::http::{self, Check, HttpLoad, HttpOutcome};
 use crate::client::session::Ask;
 use crate::client::{self, Load, Outcome, Want};
 use crate::client::{boot, flood};
@@ -167,7 +167,7 @@ impl<'a> Runner<'a> {
                     requests: 1,
                     ..*http
                 };
-                let outcome = self.http(kind, &warm, true)?;
+                let outcome = self.http(kind, &warm, Check::All)?;
                 if let Some(failure) = outcome.first_failure {
                     bail!("does not serve the file: {failure}");
                 }
@@ -232,7 +232,7 @@ impl<'a> Runner<'a> {
         };
         loop {
             server.check()?;
-            let failure = match self.http(server.kind, &knock, true) {
+            let failure = match self.http(server.kind, &knock, Check::All) {
                 Ok(outcome) => outcome.first_failure,
                 Err(error) => Some(format!("{error:#}")),
             };
@@ -269,7 +269,7 @@ impl<'a> Runner<'a> {
     fn round_once(&self, case: &Case, server: &Server, number: usize) -> Result<Round> {
         let began = Instant::now();
         let (busy, own, cpu) = (machine_busy()?, own_cpu()?, server.group.cpu()?);
-        let mut figures = self.work(&case.work, server, cpu)?;
+        let mut figures = self.work(&case.work, server, number, cpu)?;
         let cpu = server.group.cpu()? - cpu;
         let others = (machine_busy()? - busy).saturating_sub(own_cpu()? - own + cpu);
         let wall = began.elapsed();
@@ -289,8 +289,14 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// Does it once; `before` is what the server had cost until then.
-    fn work(&self, work: &Work, server: &Server, before: Duration) -> Result<Figures> {
+    /// Does it once, in round `number`; `before` is what the server had cost until then.
+    fn work(
+        &self,
+        work: &Work,
+        server: &Server,
+        number: usize,
+        before: Duration,
+    ) -> Result<Figures> {
         let base = server.group.usage();
         let kind = server.kind;
         let cost = |settle| -> Result<Duration> {
@@ -307,7 +313,10 @@ impl<'a> Runner<'a> {
                 figures::tftp(tftp, &outcome, cost(SETTLE)?, base, peak)
             }
             Work::Dhcp(dhcp) => figures::dhcp(&self.dhcp(kind, dhcp)?, cost(SETTLE_JOURNAL)?),
-            Work::Http(http) => figures::http(&self.http(kind, http, false)?, cost(SETTLE)?),
+            Work::Http(http) => {
+                let sample = Check::Sample(number as u64);
+                figures::http(&self.http(kind, http, sample)?, cost(SETTLE)?)
+            }
             Work::Flood(requests, rate) => {
                 let real = Load {
                     limit: Duration::from_secs(10),
@@ -419,7 +428,7 @@ impl<'a> Runner<'a> {
         self.site.run(|| dhcp::run(&load))
     }
 
-    fn http(&self, kind: Kind, http: &Http, check: bool) -> Result<HttpOutcome> {
+    fn http(&self, kind: Kind, http: &Http, check: Check) -> Result<HttpOutcome> {
         let (content, times) = match http.file {
             File::Image => (&self.files.initrd, IMAGE_TIMES),
             file => (self.content(file), 1),

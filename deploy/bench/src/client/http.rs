@@ -1,8 +1,9 @@
 //! An HTTP load: keep-alive connections that ask for the same file again and again.
 //!
-//! The first response of each connection can be compared with what it must be; the bodies of a
-//! measured run are thrown away in the kernel, or the client would cost more than any server.
+//! Bodies are compared with what they must be: whole in the warm-up, by a sample while measured.
+//! The rest is thrown away in the kernel, or the client would cost more than any server.
 
+use crate::files::Mix;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -27,15 +28,39 @@ pub(crate) struct HttpLoad<'a> {
     pub content: &'a [u8],
     /// How often `content` stands in the file.
     pub times: usize,
-    /// Compare every byte.
-    pub check: bool,
+    /// What is compared.
+    pub check: Check,
     /// After this long, what is not done has failed.
     pub limit: Duration,
+}
+
+/// Which stretches of bodies are compared. A stretch is a whole body, or 64 MiB of a longer one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Check {
+    /// Every one.
+    All,
+    /// One in 32, and at least one; the seed says which.
+    Sample(u64),
+}
+
+impl Check {
+    /// Says for the n-th of `all` stretches whether it is compared.
+    fn picks(self, n: usize, all: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Sample(seed) => {
+                let every = all.clamp(1, SAMPLE);
+                n % every == Mix(seed).next() as usize % every
+            }
+        }
+    }
 }
 
 /// What came of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HttpOutcome {
+    /// Stretches that have begun.
+    stretches: usize,
     /// From the first request to the last byte.
     pub wall: Duration,
     /// Of every completed request.
@@ -76,6 +101,7 @@ pub(crate) fn run(load: &HttpLoad<'_>) -> Result<HttpOutcome> {
             began: Instant::now(),
             head: Vec::new(),
             body: None,
+            compared: false,
         }));
     }
     let began = Instant::now();
@@ -121,6 +147,18 @@ pub(crate) fn run(load: &HttpLoad<'_>) -> Result<HttpOutcome> {
     Ok(outcome)
 }
 
+impl HttpLoad<'_> {
+    /// Octets of a body.
+    fn total(&self) -> usize {
+        self.content.len() * self.times
+    }
+
+    /// Stretches of all bodies.
+    fn stretches(&self) -> usize {
+        self.connections * self.requests * self.total().div_ceil(STRETCH)
+    }
+}
+
 struct Connection {
     stream: TcpStream,
     left: usize,
@@ -128,6 +166,8 @@ struct Connection {
     head: Vec<u8>,
     /// Once the head is complete: octets of the body that have come.
     body: Option<usize>,
+    /// Whether this stretch is compared.
+    compared: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -155,12 +195,12 @@ impl Connection {
         buffer: &mut [u8],
         outcome: &mut HttpOutcome,
     ) -> Result<State> {
-        let total = load.content.len() * load.times;
+        let total = load.total();
         for _ in 0..16 {
-            let discard = self.body.is_some() && !load.check;
-            let most = match self.body {
-                Some(came) => (total - came).min(if discard { 4 << 20 } else { buffer.len() }),
-                None => 4096,
+            // A stretch ends where the next may be treated otherwise.
+            let (discard, most) = match self.body {
+                Some(came) => (!self.compared, STRETCH - came % STRETCH),
+                None => (false, HEAD),
             };
             let length = match self.receive(buffer, most, discard) {
                 Ok(0) => bail!("the server closed the connection"),
@@ -168,7 +208,8 @@ impl Connection {
                 Err(Errno::EAGAIN) => return Ok(State::More),
                 Err(error) => return Err(error).context("receive"),
             };
-            let came = match self.body {
+            let before = self.body;
+            let came = match before {
                 Some(came) => {
                     if !discard {
                         compare(load.content, came, &buffer[..length])?;
@@ -185,6 +226,10 @@ impl Connection {
                     self.head.len() - end
                 }
             };
+            if before.is_none() || (came < total && came % STRETCH == 0) {
+                self.compared = load.check.picks(outcome.stretches, load.stretches());
+                outcome.stretches += 1;
+            }
             self.body = Some(came);
             if came > total {
                 bail!("{came} octets of a body of {total}");
@@ -207,13 +252,12 @@ impl Connection {
     fn receive(&self, buffer: &mut [u8], most: usize, discard: bool) -> nix::Result<usize> {
         let fd = self.stream.as_raw_fd();
         let flags = MsgFlags::MSG_DONTWAIT;
-        match discard {
-            true => {
-                let most = most.min(buffer.len());
-                recv(fd, &mut buffer[..most], flags | MsgFlags::MSG_TRUNC)
-            }
-            false => recv(fd, &mut buffer[..most], flags),
-        }
+        let most = most.min(buffer.len());
+        let flags = match discard {
+            true => flags | MsgFlags::MSG_TRUNC,
+            false => flags,
+        };
+        recv(fd, &mut buffer[..most], flags)
     }
 }
 
@@ -253,6 +297,13 @@ fn compare(content: &[u8], offset: usize, came: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// A longer body is compared in pieces of this.
+const STRETCH: usize = 64 << 20;
+/// Of so many stretches one is compared.
+const SAMPLE: usize = 32;
+/// As much as is read with the head and compared always: all of a small file.
+const HEAD: usize = 8 << 10;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,22 +328,23 @@ mod tests {
         assert!(check_head(b"HTTP/1.1 200 OK\r\n\r\n", 9).is_err());
     }
 
-    /// Reads one response of a real socket, whose body comes in two pieces.
-    fn answered(body: &'static [u8], check: bool) -> Result<State> {
+    /// Reads one response of a real socket: the first of 64, of which `check` may leave it out.
+    fn answered(body: &[u8], check: Check) -> Result<State> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let stream = TcpStream::connect(listener.local_addr()?)?;
         let (mut server, _) = listener.accept()?;
+        let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 32768\r\n\r\n".to_vec();
+        answer.extend_from_slice(body);
         let thread = std::thread::spawn(move || {
             let _ = server.read(&mut [0u8; 512]);
-            let _ = server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n");
-            let _ = server.write_all(body);
+            let _ = server.write_all(&answer);
         });
         let load = HttpLoad {
             server: Ipv4Addr::LOCALHOST,
-            connections: 1,
+            connections: 64,
             requests: 1,
             name: "x",
-            content: b"abcd",
+            content: &BODY[..1 << 14],
             times: 2,
             check,
             limit: Duration::from_secs(9),
@@ -303,20 +355,49 @@ mod tests {
             began: Instant::now(),
             head: Vec::new(),
             body: None,
+            compared: false,
         };
         connection.ask("GET /x\r\n\r\n")?;
         thread.join().expect("answered");
         let mut outcome = HttpOutcome::default();
-        let state = connection.readable(&load, "", &mut [0; 4096], &mut outcome)?;
-        assert_eq!(outcome.bytes, 8);
+        let state = connection.readable(&load, "", &mut [0; 1 << 16], &mut outcome)?;
+        assert_eq!((outcome.bytes, outcome.stretches), (1 << 15, 1));
         Ok(state)
     }
 
+    static BODY: [u8; 1 << 15] = [7; 1 << 15];
+
     #[test]
-    fn a_whole_body_ends_the_request_and_a_wrong_or_short_one_fails_it() {
-        assert!(matches!(answered(b"abcdabcd", true), Ok(State::Over)));
-        assert!(matches!(answered(b"abcdabcd", false), Ok(State::Over)));
-        assert!(answered(b"abcdabcX", true).is_err());
-        assert!(answered(b"abcd", true).is_err(), "closed too early");
+    fn a_whole_body_ends_the_request_and_a_short_one_fails_it() {
+        assert!(matches!(answered(&BODY, Check::All), Ok(State::Over)));
+        assert!(answered(&BODY[1..], Check::All).is_err());
+    }
+
+    #[test]
+    fn wrong_octets_fail_what_is_compared_and_the_first_ones_always() {
+        let wrong = |at: usize| {
+            let mut body = BODY;
+            body[at] = 8;
+            body
+        };
+        let seed = |picked| (0..999).find(|seed| Check::Sample(*seed).picks(0, 64) == picked);
+        let [picked, other] = [true, false].map(|p| Check::Sample(seed(p).expect("one in 32")));
+        let last = BODY.len() - 1;
+        assert!(answered(&wrong(last), Check::All).is_err());
+        assert!(answered(&wrong(last), picked).is_err());
+        assert!(answered(&wrong(last), other).is_ok());
+        assert!(answered(&wrong(0), other).is_err());
+    }
+
+    #[test]
+    fn a_sample_is_one_in_32_and_never_none() {
+        for seed in 0..99 {
+            let picked = |all| {
+                (0..all)
+                    .filter(|n| Check::Sample(seed).picks(*n, all))
+                    .count()
+            };
+            assert_eq!([1, 2, 31, 32, 64, 320].map(picked), [1, 1, 1, 1, 2, 10]);
+        }
     }
 }
