@@ -17,7 +17,7 @@ tftp:
     - {prefix: configs, networks: [0.0.0.0/0], readable: true, quota: 16 MiB, max_file: 4 MiB}
     - {prefix: once, networks: [0.0.0.0/0], overwrite: never}
     - {prefix: small, networks: [0.0.0.0/0], quota: 100000, overwrite: replace}
-    - {prefix: theirs, networks: [203.0.113.0/24]}
+    - {prefix: theirs, networks: [203.0.113.0/24], readable: true}
 ";
 
 fn pattern(len: usize) -> Vec<u8> {
@@ -215,6 +215,56 @@ fn our_own_client_stores_and_reads_back() {
     assert_eq!(newest["name"], "configs/x", "{listed}");
     assert_eq!(newest["bytes"], SIZES[6] + 3);
     assert_eq!(newest["change"]["kind"], "first");
+}
+
+/// Read back: only where that was asked for, only by whom it is for, and never by the names that we keep versions under.
+#[test]
+fn what_was_stored_is_for_those_who_may_read_it() {
+    let lan = Lan::new();
+    let site = Site::on(&lan, BOXES);
+    site.local("f", b"first");
+    for name in ["configs/f", "once/f", "small/f"] {
+        assert!(site.put(&["f", name]).status.success(), "{name}");
+    }
+    site.local("f", b"second");
+    assert!(site.put(&["f", "configs/f"]).status.success());
+    // Somebody of its network stored it.
+    site.farrier.put("uploads/theirs/f", b"theirs");
+    let versions = site
+        .farrier
+        .data()
+        .join("uploads/configs/.farrier/uploads/f");
+    let version = visible(&versions)
+        .into_iter()
+        .find(|name| name.ends_with('Z'))
+        .expect("a version");
+    let ours = env!("CARGO_BIN_EXE_farrier");
+    for (name, content) in [
+        ("configs/f", Some(&b"second"[..])),
+        ("CONFIGS/F", None),
+        ("once/f", None),
+        ("small/f", None),
+        ("theirs/f", None),
+        ("uploads/once/f", None),
+        (&format!("configs/.farrier/uploads/f/{version}"), None),
+    ] {
+        let got = site.client(ours, &["tftp", "get", "SERVER", name, "--output", "-"]);
+        let url = format!("http://SERVER/{name}");
+        let http = site.client("curl", &["-sS", "--fail", &url]);
+        match content {
+            Some(content) => assert!(got.stdout == content && http.stdout == content, "{name}"),
+            None => {
+                assert!(
+                    !got.status.success() && got.stdout.is_empty(),
+                    "{name}: {got:?}"
+                );
+                assert!(
+                    !http.status.success() && http.stdout.is_empty(),
+                    "{name}: {http:?}"
+                );
+            }
+        }
+    }
 }
 
 /// On a terminal both ways show how far they are.

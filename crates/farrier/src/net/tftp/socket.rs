@@ -141,3 +141,36 @@ const SLICES: usize = 2 * MAX_SEGMENTS + 8;
 
 /// Datagrams in one segmented send: what every kernel that has it takes (`UDP_MAX_SEGMENTS`).
 pub(super) const MAX_SEGMENTS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::sockopt::ip_mtu_discover;
+
+    #[test]
+    fn a_router_may_cut_what_does_not_fit() {
+        let peer = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 2070);
+        let transfer = TransferSocket::open(Ipv4Addr::LOCALHOST, peer).expect("loopback");
+        let discovery = ip_mtu_discover(&transfer.socket).expect("known");
+        assert_eq!(discovery, Ipv4PathMtuDiscovery::DONT);
+    }
+
+    /// The kernel cuts whatever is longer than a block, and an OACK may be longer than a small one.
+    #[test]
+    fn only_blocks_are_cut() {
+        let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback");
+        let Ok(SocketAddr::V4(peer)) = client.local_addr() else {
+            panic!("no address");
+        };
+        let mut buffer = [0; 2000];
+        for (blksize, cuts) in [(8, false), (200, false), (512, true), (1468, true)] {
+            let mut transfer = TransferSocket::open(Ipv4Addr::LOCALHOST, peer).expect("loopback");
+            transfer.cut_into(blksize + 4);
+            assert_eq!(transfer.cuts(), cuts, "{blksize}");
+            let offer = [b'o'; 250];
+            transfer.send(&offer).expect("sent");
+            let (came, _) = client.recv_from(&mut buffer).expect("it came");
+            assert_eq!(came, offer.len(), "{blksize}");
+        }
+    }
+}

@@ -12,6 +12,7 @@ use super::upload_places::{Lingering, UploadPlace};
 use bootfiles::dropbox::{Device, NotTaken, Stored, Upload};
 use bootplan::{EventKind, MacAddr, TransferStats, Transport};
 use std::io;
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tftp::admission::SessionId;
@@ -184,7 +185,7 @@ impl Task {
                 .poll_timeout()
                 .map(tokio::time::Instant::from_std);
             tokio::select! {
-                result = self.socket.recv(&mut buffer) => self.receive(result, &buffer),
+                result = next_of(&self.socket, self.told.ask.peer, &mut buffer) => self.receive(result, &buffer),
                 done = finished(&mut self.disk) => self.disk_done(done),
                 () = sleep_until(deadline) => self.writer.handle_timeout(Instant::now()),
                 () = line.again.notified() => self.writer.repeat_first(),
@@ -461,6 +462,16 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(NotTaken::Failed(io::Error::other(error))))
 }
 
+/// The next datagram of `peer`. What a stranger sent before the socket was connected is still in its queue.
+async fn next_of(socket: &UdpSocket, peer: SocketAddrV4, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match socket.recv_from(buffer).await? {
+            (len, from) if from == peer.into() => return Ok(len),
+            _ => {}
+        }
+    }
+}
+
 async fn finished(disk: &mut Disk) -> Result<Done, NotTaken> {
     let Disk::Busy(job) = disk else {
         return std::future::pending().await;
@@ -492,3 +503,33 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
 
 /// Bytes that the disk is given at once; as much again may gather while it works, and a window of 64 KiB more.
 const BATCH: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, SocketAddr, UdpSocket as Plain};
+
+    fn loopback() -> (Plain, SocketAddrV4) {
+        let socket = Plain::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback");
+        match socket.local_addr().expect("bound") {
+            SocketAddr::V4(address) => (socket, address),
+            SocketAddr::V6(address) => panic!("{address}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_strangers_sent_before_the_socket_was_connected_is_not_the_clients() {
+        let ((port, address), (client, peer), (stranger, _)) = (loopback(), loopback(), loopback());
+        stranger.send_to(b"\0\x05\0\0", address).expect("sent");
+        port.connect(peer).expect("connected");
+        stranger
+            .send_to(b"late", address)
+            .expect("sent, and refused by the kernel");
+        client.send_to(b"\0\x03\0\x01x", address).expect("sent");
+        port.set_nonblocking(true).expect("set");
+        let port = UdpSocket::from_std(port).expect("watched");
+        let mut buffer = [0; 100];
+        let came = next_of(&port, peer, &mut buffer).await.expect("it came");
+        assert_eq!(buffer[..came], *b"\0\x03\0\x01x");
+    }
+}
