@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use common::network::Random;
-use common::{beginning, model, model_incoming, model_request, rrq, wrq};
+use common::{beginning, model, model_incoming, model_put, model_request, rrq, wrq};
 
 /// What the models of servers read: a request, then `steps`.
 fn input(request: &[u8], steps: &[u8]) -> Vec<u8> {
@@ -111,6 +111,28 @@ fn any_server_gives_what_came_in_order_or_an_end() {
     }
 }
 
+/// The same for a client's `put`.
+#[test]
+fn any_server_is_given_right_octets_and_an_end() {
+    let mut ends: HashMap<&str, u32> = HashMap::new();
+    for seed in 0..3_000 {
+        let mut random = Random(seed);
+        let polite = 60 + random.below(41);
+        let mut data = vec![random.next().to_le_bytes()[0], 0];
+        data.extend((0..random.below(500)).map(|_| {
+            let any = random.next().to_le_bytes()[0];
+            // An ACK of the block, the next one, or the window; a short wait.
+            let right = [13, 13, 37, 133, 2, 5][usize::from(any) % 6];
+            if random.percent(polite) { right } else { any }
+        }));
+        let end = model_put::run(&data, beginning());
+        *ends.entry(end.expect("it begins").slug()).or_default() += 1;
+    }
+    for end in ["completed", "timed_out", "aborted"] {
+        assert!(ends.get(end).is_some_and(|count| *count > 200), "{ends:?}");
+    }
+}
+
 #[test]
 fn octets_of_any_kind_do_no_harm() {
     for seed in 0..4_000 {
@@ -125,6 +147,7 @@ fn octets_of_any_kind_do_no_harm() {
         let upload = input(&wrq("f", "octet", options), &octets);
         model_incoming::run_writer(&upload, beginning());
         model_incoming::run_receiver(&octets, beginning());
+        model_put::run(&octets, beginning());
         model_request::run(&octets);
     }
 }
@@ -153,6 +176,7 @@ fn the_kept_corpora() {
         "tftp_sender",
         "tftp_writer",
         "tftp_receiver",
+        "tftp_put",
     ] {
         for (path, octets) in seeds(target) {
             println!("{}", path.display());
@@ -160,7 +184,8 @@ fn the_kept_corpora() {
                 "tftp_request" => model_request::run(&octets),
                 "tftp_sender" => model::run(&octets, beginning()).is_some(),
                 "tftp_writer" => model_incoming::run_writer(&octets, beginning()).is_some(),
-                _ => model_incoming::run_receiver(&octets, beginning()).is_some(),
+                "tftp_receiver" => model_incoming::run_receiver(&octets, beginning()).is_some(),
+                _ => model_put::run(&octets, beginning()).is_some(),
             };
             let (all, some) = ran.entry(target).or_default();
             *all += 1;

@@ -1,0 +1,13 @@
+//! Any sequence of datagrams and waits to a client's put: see the model.
+#![no_main]
+
+#[path = "../../crates/tftp/tests/common/model_put.rs"]
+mod model_put;
+
+use std::time::Instant;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    model_put::run(data, Instant::now());
+});
