@@ -1,6 +1,6 @@
 //! Tables for people: on the terminal and as Markdown.
 
-use crate::goals::Goal;
+use crate::goals::{self, Goal};
 use crate::results::{CaseResult, Results, Row};
 use crate::servers::Kind;
 use lab::table::{Table, number, wrapped};
@@ -35,20 +35,18 @@ pub(crate) fn text(results: &Results, goals: &[Goal]) -> String {
 
 /// Each goal with its verdict, and below it its conditions.
 fn goals_table(goals: &[Goal], bold: &str) -> Table {
-    let heading = ["goal and its conditions", "wanted", "measured", "verdict"];
-    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    let mut rows = vec![goals::HEADING.map(str::to_owned).to_vec()];
     for goal in goals {
         let title = format!("{bold}{:>2} {}{bold}", goal.number, goal.title);
-        rows.push(vec![title, String::new(), String::new(), goal.verdict()]);
+        let mut row = vec![String::new(); goals::HEADING.len()];
+        row[0] = title;
+        row[goals::HEADING.len() - 1] = goal.verdict();
+        rows.push(row);
         // What nobody measured needs no lines.
         for part in goal.parts.iter().filter(|_| goal.is_measured()) {
-            let [case, what, wanted, measured, verdict] = part.row();
-            rows.push(vec![
-                format!("   {case}: {what}"),
-                wanted,
-                measured,
-                verdict,
-            ]);
+            let mut row = part.row().to_vec();
+            row[0].insert_str(0, "   ");
+            rows.push(row);
         }
     }
     Table(rows)

@@ -67,7 +67,7 @@ pub(crate) struct Results {
 
 impl Row {
     /// The values of one column with their rounds.
-    fn values(&self, key: &str) -> Vec<(usize, f64)> {
+    pub(crate) fn values(&self, key: &str) -> Vec<(usize, f64)> {
         let all = self.rounds.iter();
         all.filter_map(|r| Some((r.number, *r.figures.get(key)?)))
             .collect()
@@ -93,8 +93,15 @@ impl CaseResult {
 
     /// The median of the rounds' own ratios, `ours` over `theirs`.
     pub(crate) fn ratio(&self, key: &str, ours: Kind, theirs: Kind) -> Option<f64> {
-        let (ours, theirs) = (self.row(ours)?, self.row(theirs)?);
-        stats::ratio(&ours.values(key), &theirs.values(key))
+        stats::median(&self.ratios(key, ours, theirs))
+    }
+
+    /// These ratios, of the rounds in which both took part.
+    pub(crate) fn ratios(&self, key: &str, ours: Kind, theirs: Kind) -> Vec<f64> {
+        match (self.row(ours), self.row(theirs)) {
+            (Some(ours), Some(theirs)) => stats::ratios(&ours.values(key), &theirs.values(key)),
+            _ => Vec::new(),
+        }
     }
 
     /// The peer with the best median of a column among those that failed nothing; of several

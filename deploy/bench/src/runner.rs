@@ -173,9 +173,11 @@ impl<'a> Runner<'a> {
                 }
             }
             Work::Tftp(tftp) => {
+                // In large windows where they can be had: it is about the content.
                 let warm = Tftp {
                     clients: 1,
                     fetches: 1,
+                    window: 64,
                     impairments: Default::default(),
                     ..tftp.clone()
                 };

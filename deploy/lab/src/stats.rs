@@ -24,14 +24,16 @@ pub fn percentile(values: &[f64], share: f64) -> Option<f64> {
 /// The median of each round's own ratio: both sides of one ratio ran seconds apart, so what the
 /// neighbours did in that minute falls out. Pairs are `(round, value)`.
 pub fn ratio(ours: &[(usize, f64)], theirs: &[(usize, f64)]) -> Option<f64> {
-    let ratios: Vec<f64> = ours
-        .iter()
-        .filter_map(|(round, value)| {
-            let (_, other) = theirs.iter().find(|(r, _)| r == round)?;
-            Some(value / other)
-        })
-        .collect();
-    median(&ratios)
+    median(&ratios(ours, theirs))
+}
+
+/// The ratios themselves.
+pub fn ratios(ours: &[(usize, f64)], theirs: &[(usize, f64)]) -> Vec<f64> {
+    let paired = |(round, value): &(usize, f64)| {
+        let (_, other) = theirs.iter().find(|(r, _)| r == round)?;
+        Some(value / other)
+    };
+    ours.iter().filter_map(paired).collect()
 }
 
 #[cfg(test)]
