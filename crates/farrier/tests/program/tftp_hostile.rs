@@ -3,7 +3,7 @@
 
 use crate::common::farrier::content;
 use crate::common::wire::{receive, receive_all, rrq, tftp_file, udp};
-use crate::common::{Farrier, Lan, SERVER};
+use crate::common::{Farrier, Lan, SERVER, eventually};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -262,6 +262,33 @@ fn before_the_first_acknowledgement_little_is_sent() {
         );
         alive();
     });
+}
+
+/// No machine, and no rack of them, asks so often; who does is not answered, and everybody else is.
+#[test]
+fn an_address_that_asks_too_fast_is_not_answered() {
+    let lan = Lan::new();
+    let farrier = Farrier::started(&lan.server);
+    lan.client.ip("addr add 10.77.0.51/24 dev eth0");
+    let ignored = lan.client.run(|| {
+        let other = std::net::UdpSocket::bind((Ipv4Addr::new(10, 77, 0, 51), 0)).expect("bound");
+        let socket = udp(0);
+        let request = rrq(b"snponly.efi", &[("tsize", "0")]);
+        for _ in 0..20_000 {
+            socket.send_to(&request, (SERVER, 69)).expect("sent");
+        }
+        // What is in the queue comes first, and when that is full its request is lost.
+        let (oack, _) = eventually(PATIENCE, "the other one's OACK", || {
+            other.send_to(&request, (SERVER, 69)).expect("sent");
+            receive(&other, Duration::from_millis(200))
+        });
+        assert_eq!(oack[..2], [0, 6]);
+        let heard = receive_all(&socket, Duration::from_millis(300));
+        assert!((1..=3).contains(&heard.len()), "{} answers", heard.len());
+        farrier.json(&["status"])["ignored"].clone()
+    });
+    let too_fast = ignored["client_rate"].as_u64().unwrap_or_default();
+    assert!(too_fast > 1_000, "{ignored}");
 }
 
 /// protocol.md F.5, RFC 1123 section 4.2.3.1.

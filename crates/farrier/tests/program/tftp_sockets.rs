@@ -281,6 +281,37 @@ fn a_client_that_rejects_the_offer_gets_plain_blocks() {
     });
 }
 
+/// reliability.md R10: a tunnel comes up, a switch is changed. What was sent in one piece for the kernel to cut does not
+/// fit any more.
+#[test]
+fn a_way_that_becomes_narrower_in_the_middle_is_survived() {
+    let lan = Lan::new();
+    let _farrier = Farrier::started(&lan.server);
+    for windowsize in [1, 16] {
+        for (mtu, at) in [(1500, 1), (1400, 5), (600, 9)] {
+            let get = Ask {
+                blksize: Some(1468),
+                windowsize: Some(windowsize),
+                ..Ask::plain("images/test/linux")
+            };
+            let mut sent = 0;
+            let (bytes, outcome) = lan.client.run(|| {
+                tftp_get(SERVER, get, || {
+                    sent += 1;
+                    if sent == at {
+                        let line = format!("link set eth0 mtu {mtu}");
+                        lan.server.ip(&line);
+                        lan.client.ip(&line);
+                    }
+                })
+            });
+            assert_eq!(outcome.kind, OutcomeKind::Completed, "{windowsize}, {mtu}");
+            assert!(bytes == content("linux"), "{windowsize}, {mtu}");
+            assert!(sent > at, "it was over before");
+        }
+    }
+}
+
 /// protocol.md F.5: several ROMs drop what comes from a sibling address.
 #[test]
 fn the_answer_comes_from_the_address_that_was_asked() {
