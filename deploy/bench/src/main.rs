@@ -18,7 +18,7 @@ mod schedule;
 mod servers;
 
 use anyhow::{Context, Result, bail};
-use cases::{Case, File, Work};
+use cases::{Case, Work};
 use clap::{Parser, Subcommand};
 use files::Files;
 use floor::Floor;
@@ -29,6 +29,8 @@ use results::Results;
 use runner::Runner;
 use serde_json::json;
 use servers::{Kind, Places};
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -52,6 +54,9 @@ struct Args {
     /// One round of the cases that the goals are about.
     #[arg(long)]
     quick: bool,
+    /// Processors wait awake meanwhile: a virtual one that sleeps takes long to wake.
+    #[arg(long)]
+    awake: bool,
     /// Only these servers (names as in the tables).
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -151,6 +156,7 @@ fn chosen(args: &Args) -> Result<Vec<Case>> {
 fn measure(args: &Args, cases: &[Case], run_dir: &Path) -> Result<()> {
     // As perf figures are taken: neighbours at normal priority matter less. Children inherit it.
     let _ = rustix::process::setpriority_process(None, -10);
+    let _awake = args.awake.then(stay_awake).transpose()?;
     let root = run_dir.join("files");
     // Everything of the servers lies on it, so that a disk plays no part.
     nix::mount::mount(
@@ -172,7 +178,7 @@ fn measure(args: &Args, cases: &[Case], run_dir: &Path) -> Result<()> {
     };
     let files = Files::make();
     files.put(&places.root)?;
-    let image = |case: &Case| matches!(&case.work, Work::Http(h) if h.file == File::Image);
+    let image = |case: &Case| matches!(&case.work, Work::Http(h) if h.file == cases::File::Image);
     if cases.iter().any(image) {
         files.put_image(&places.root)?;
     }
@@ -192,6 +198,19 @@ fn measure(args: &Args, cases: &[Case], run_dir: &Path) -> Result<()> {
     results.counted_by = runner.counted_by;
     write(args, &results)
 }
+
+/// Has idle processors poll instead of sleep, until the file is closed.
+fn stay_awake() -> Result<File> {
+    let open = || -> std::io::Result<File> {
+        let mut file = File::options().write(true).open(AWAKE)?;
+        // The longest wake-up that is borne, in microseconds.
+        file.write_all(&0i32.to_ne_bytes())?;
+        Ok(file)
+    };
+    open().with_context(|| format!("write {AWAKE}"))
+}
+
+const AWAKE: &str = "/dev/cpu_dma_latency";
 
 fn only(args: &Args) -> Result<Vec<Kind>> {
     let all: Vec<Kind> = cases::all().into_iter().flat_map(|c| c.servers).collect();

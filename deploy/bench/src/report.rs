@@ -37,7 +37,7 @@ pub(crate) fn text(results: &Results, goals: &[Goal]) -> String {
 fn goals_table(goals: &[Goal], bold: &str) -> Table {
     let mut rows = vec![goals::HEADING.map(str::to_owned).to_vec()];
     for goal in goals {
-        let title = format!("{bold}{:>2} {}{bold}", goal.number, goal.title);
+        let title = format!("{bold}{} {}{bold}", goal.number, goal.title);
         let mut row = vec![String::new(); goals::HEADING.len()];
         row[0] = title;
         row[goals::HEADING.len() - 1] = goal.verdict();
