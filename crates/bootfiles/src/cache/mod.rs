@@ -56,9 +56,9 @@ pub struct CacheStats {
     pub in_hands: u64,
     /// Files kept open, those being served included.
     pub files: u64,
-    /// Questions answered from memory since the start.
+    /// Pieces that a reader found in memory since the start.
     pub hits: u64,
-    /// Pieces read from the disk since the start.
+    /// Pieces read from the disk for a reader since the start.
     pub misses: u64,
 }
 

@@ -73,6 +73,30 @@ fn what_was_loaded_is_in_memory_for_everybody_who_has_that_version() {
 }
 
 #[test]
+fn each_piece_that_a_reader_takes_is_one_hit_or_one_miss() {
+    let (dir, cache) = (Dir::new(), FileCache::new(DEFAULT_BUDGET));
+    dir.put("a", &pattern(3 * PIECE));
+    let file = dir.open(&cache, "a");
+    let counted = || (cache.stats().hits, cache.stats().misses);
+    // Somebody alone who reads ahead finds nothing in memory that he did not bring there.
+    file.load(0).expect("readable");
+    for piece in 1..3 {
+        assert!(!file.is_cached(piece * PIECE));
+        file.load_ahead(piece * PIECE).expect("readable");
+        assert!(file.is_cached(piece * PIECE));
+        file.load_ahead(piece * PIECE).expect("there");
+        assert!(file.cached(piece * PIECE).is_some());
+    }
+    assert_eq!(counted(), (0, 3));
+    // Whoever comes later does.
+    for piece in 0..3 {
+        file.load_ahead(piece * PIECE).expect("there");
+        assert!(file.cached(piece * PIECE).is_some());
+    }
+    assert_eq!(counted(), (3, 3));
+}
+
+#[test]
 fn a_file_replaced_by_renaming_is_read_to_its_end_as_it_was() {
     let (dir, cache) = (Dir::new(), FileCache::new(DEFAULT_BUDGET));
     let (old, new) = (pattern(3 * PIECE), vec![9; 2 * PIECE as usize]);

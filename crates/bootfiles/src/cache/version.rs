@@ -46,6 +46,8 @@ struct Piece {
     bytes: Bytes,
     /// Asked for since the pool last looked.
     used: bool,
+    /// Read ahead of a reader who has not come for it yet: counted already, as a miss.
+    ahead: bool,
 }
 
 impl SharedFile {
@@ -75,9 +77,31 @@ impl SharedFile {
         let Some((index, within)) = self.place(offset) else {
             return Some(Bytes::new());
         };
-        let found = self.version.lock().hit(index)?;
-        self.version.pool.hits.fetch_add(1, Relaxed);
+        let found = self.version.hit(&mut self.version.lock(), index)?;
         Some(found.slice(within..))
+    }
+
+    /// Whether something is in memory from `offset` on, without a reader who would be counted.
+    pub fn is_cached(&self, offset: u64) -> bool {
+        self.place(offset)
+            .is_none_or(|(index, _)| self.version.lock().kept.contains_key(&index))
+    }
+
+    /// Reads the piece at `offset` for a reader who will come for it, unless it is in memory.
+    ///
+    /// # Errors
+    /// As [`SharedFile::load`].
+    pub fn load_ahead(&self, offset: u64) -> io::Result<()> {
+        if self.is_cached(offset) {
+            return Ok(());
+        }
+        self.load(offset)?;
+        if let Some((index, _)) = self.place(offset)
+            && let Some(piece) = self.version.lock().kept.get_mut(&index)
+        {
+            piece.ahead = true;
+        }
+        Ok(())
     }
 
     /// The same, read from the disk if need be, and then in memory for the others. Those who want
@@ -93,7 +117,7 @@ impl SharedFile {
         let version = &*self.version;
         let mut pieces = version.lock();
         loop {
-            if let Some(found) = pieces.hit(index) {
+            if let Some(found) = version.hit(&mut pieces, index) {
                 return Ok(found.slice(within..));
             }
             if pieces.loading.insert(index) {
@@ -156,7 +180,11 @@ impl Version {
     }
 
     pub(super) fn keep(&self, index: u64, bytes: Bytes) {
-        let piece = Piece { bytes, used: false };
+        let piece = Piece {
+            bytes,
+            used: false,
+            ahead: false,
+        };
         self.lock().kept.insert(index, piece);
     }
 
@@ -189,6 +217,16 @@ impl Version {
         Ok(self.pool.share(bytes, begin))
     }
 
+    /// A piece for a reader, and counted.
+    fn hit(&self, pieces: &mut Pieces, index: u64) -> Option<Bytes> {
+        let piece = pieces.kept.get_mut(&index)?;
+        piece.used = true;
+        if !std::mem::take(&mut piece.ahead) {
+            self.pool.hits.fetch_add(1, Relaxed);
+        }
+        Some(piece.bytes.clone())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Pieces> {
         self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -200,14 +238,6 @@ impl Drop for Version {
         let kept = &pieces.unwrap_or_else(PoisonError::into_inner).kept;
         let bytes = kept.values().map(|piece| piece.bytes.len() as u64).sum();
         self.pool.subtract(bytes, kept.len() as u64);
-    }
-}
-
-impl Pieces {
-    fn hit(&mut self, index: u64) -> Option<Bytes> {
-        let piece = self.kept.get_mut(&index)?;
-        piece.used = true;
-        Some(piece.bytes.clone())
     }
 }
 

@@ -228,6 +228,34 @@ impl DropBox {
     }
 }
 
+impl NotTaken {
+    /// Every [`NotTaken::slug`].
+    pub const SLUGS: [&str; 7] = [
+        "upload-not-here",
+        "upload-bad-name",
+        "upload-exists",
+        "upload-too-large",
+        "upload-quota",
+        "upload-disk-full",
+        "upload-failed",
+    ];
+
+    /// One of few words, for counting.
+    #[must_use]
+    pub fn slug(&self) -> &'static str {
+        let at = match self {
+            NotTaken::NotHere => 0,
+            NotTaken::Name(_) => 1,
+            NotTaken::Exists => 2,
+            NotTaken::TooLarge { .. } => 3,
+            NotTaken::Quota { .. } => 4,
+            NotTaken::DiskFull => 5,
+            NotTaken::Failed(_) => 6,
+        };
+        NotTaken::SLUGS[at]
+    }
+}
+
 impl From<io::Error> for NotTaken {
     fn from(error: io::Error) -> Self {
         match error.kind() {

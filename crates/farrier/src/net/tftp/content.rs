@@ -72,7 +72,7 @@ impl Content {
         let piece = content.piece.borrow();
         let next = piece.offset + piece.bytes.len() as u64;
         let wanted = !piece.bytes.is_empty() && next < content.file.len();
-        (wanted && content.file.cached(next).is_none()).then_some(next)
+        (wanted && !content.file.is_cached(next)).then_some(next)
     }
 
     /// Where the piece begins that is being sent.

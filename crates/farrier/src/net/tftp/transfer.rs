@@ -178,7 +178,9 @@ impl Transfer {
             self.looked_ahead = Some(position);
             if let (Some(next), Some(file)) = (content.ahead(), content.shared().cloned()) {
                 // An error comes up again when the piece is needed.
-                shared.runtime.spawn_blocking(move || drop(file.load(next)));
+                shared
+                    .runtime
+                    .spawn_blocking(move || drop(file.load_ahead(next)));
             }
         }
     }

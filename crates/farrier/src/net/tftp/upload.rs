@@ -66,7 +66,12 @@ pub(super) async fn run(
             };
             task.run(&line).await;
         }
-        Err(Refused { error, reason }) => {
+        Err(Refused {
+            error,
+            reason,
+            slug,
+        }) => {
+            shared.transfers.refuse(Transport::Tftp, slug);
             if let Ok(socket) = TransferSocket::open(told.ask.local, told.ask.peer) {
                 drop(socket.send(&error.to_datagram()));
             }
@@ -78,7 +83,10 @@ pub(super) async fn run(
 
 struct Refused {
     error: ErrorPacket,
+    /// For people.
     reason: String,
+    /// For counting.
+    slug: &'static str,
 }
 
 /// Whether it may begin at all. Nothing is made or reserved before the client has shown that it is there: its
@@ -99,10 +107,15 @@ async fn begin(
     let cap = checked.map_err(|refused| Refused {
         error: error_of(&refused),
         reason: refused.to_string(),
+        slug: refused.slug(),
     })?;
     let writer = Writer::start(request, cap, &shared.limits, Instant::now());
     let writer = writer.map_err(|error| Refused {
         reason: error.text.clone(),
+        slug: match error.code {
+            ErrorCode::DiskFull => "upload-too-large",
+            _ => "bad-mode",
+        },
         error,
     })?;
     let socket = TransferSocket::open(told.ask.local, told.ask.peer);
@@ -110,6 +123,7 @@ async fn begin(
     let socket = socket.map_err(|error| Refused {
         reason: format!("no socket for it: {error}"),
         error: ErrorPacket::new(ErrorCode::Undefined, "the server has no room now"),
+        slug: "uploads-full",
     })?;
     Ok((socket, writer))
 }
@@ -247,6 +261,7 @@ impl Task {
                 self.running = Some(self.told.show(&self.shared));
             }
             Err(full) => {
+                self.shared.transfers.refuse(Transport::Tftp, full.slug());
                 let text = full.to_string();
                 let error = ErrorPacket::new(ErrorCode::Undefined, &text);
                 self.writer.fail(Instant::now(), error, &text);
@@ -319,6 +334,9 @@ impl Task {
                 self.writer.committed(now);
             }
             Err(refused) => {
+                self.shared
+                    .transfers
+                    .refuse(Transport::Tftp, refused.slug());
                 if let NotTaken::Failed(error) = &refused {
                     tracing::error!(peer = %self.told.ask.peer, %error, "an upload could not be written");
                 }

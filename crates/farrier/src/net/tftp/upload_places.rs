@@ -41,6 +41,16 @@ pub(super) enum NoPlace {
     ClientFull,
 }
 
+impl NoPlace {
+    /// For counting.
+    pub(super) fn slug(&self) -> &'static str {
+        match self {
+            NoPlace::Full => "uploads-full",
+            NoPlace::ClientFull => "uploads-of-address-full",
+        }
+    }
+}
+
 impl UploadPlaces {
     /// A place for an upload of a client that has answered.
     ///
