@@ -137,7 +137,7 @@ pub enum EventKind {
         bytes: u64,
         /// From request to last byte acknowledged or written, in milliseconds.
         millis: u64,
-        /// How the way to the client was; TFTP only.
+        /// How the way to the client was; by HTTP only of files that take a while.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         transfer: Option<TransferStats>,
     },
@@ -158,7 +158,7 @@ pub enum EventKind {
         /// From request to end, in milliseconds; 0 for a request that was refused at once.
         #[serde(default)]
         millis: u64,
-        /// How the way to the client was, when a TFTP transfer had begun.
+        /// How the way to the client was, when a transfer had begun.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         transfer: Option<TransferStats>,
     },

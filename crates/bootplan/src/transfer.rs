@@ -1,13 +1,14 @@
-//! What a TFTP transfer says about the way to its client: options agreed, repeats, round trip.
+//! What a transfer says about the way to its client: options agreed, repeats, round trip.
 
 use serde::{Deserialize, Serialize};
 
-/// Numbers of one TFTP transfer, kept with its event.
+/// Numbers of one transfer, kept with its event. By HTTP, where they are the kernel's, its blocks and datagrams are
+/// TCP's segments, as far as the kernel had sent them when it had taken the last byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransferStats {
-    /// Block size agreed on, in bytes.
+    /// Block size agreed on, in bytes; of TCP the most content in one segment.
     pub blksize: u16,
-    /// Window agreed on, in blocks.
+    /// Window agreed on, in blocks; 0 of TCP, whose window changes all the time.
     pub windowsize: u16,
     /// Windows sent the first time.
     pub windows: u64,
@@ -45,10 +46,10 @@ impl TransferStats {
 
     /// What is sent at once and waited for.
     pub fn unit(&self) -> &'static str {
-        if self.windowsize > 1 {
-            "windows"
-        } else {
-            "blocks"
+        match self.windowsize {
+            0 => "segments",
+            1 => "blocks",
+            _ => "windows",
         }
     }
 }
@@ -87,6 +88,10 @@ mod tests {
         assert_eq!(
             said(1, 100, 3, 1 << 17).as_deref(),
             Some("3 of 100 blocks repeated: look at the cable or the MTU")
+        );
+        assert_eq!(
+            said(0, 1000, 50, 1 << 20).as_deref(),
+            Some("50 of 1000 segments repeated: look at the cable or the MTU")
         );
         assert_eq!(
             said(16, 1, 5, 0).as_deref(),

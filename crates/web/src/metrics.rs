@@ -7,6 +7,7 @@ use crate::people::{Actor, PeopleState, PortRequests, ServerStatus};
 use crate::transfers::{Direction, Ending, Flow, Totals};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use bootfiles::dropbox::NotTaken;
 use bootfiles::{CacheStats, FileCache};
 use bootplan::Transport;
 use http::header;
@@ -33,13 +34,17 @@ fn exposition(mut totals: Totals, memory: Option<CacheStats>, status: &ServerSta
             totals.ended.entry(key).or_default();
         }
     }
-    for (transport, reason) in [
-        (Transport::Tftp, "bad-name"),
-        (Transport::Tftp, "not-found"),
-        (Transport::Tftp, "write-off"),
-        (Transport::Http, "not-found"),
-    ] {
-        totals.refused.entry((transport, reason)).or_default();
+    totals
+        .refused
+        .entry((Transport::Http, "not-found"))
+        .or_default();
+    let uploads = ["uploads-full", "uploads-of-address-full"];
+    for reason in ["bad-name", "not-found", "write-off"]
+        .iter()
+        .chain(&uploads)
+        .chain(&NotTaken::SLUGS)
+    {
+        totals.refused.entry((Transport::Tftp, reason)).or_default();
     }
     let mut out = Exposition::default();
     transfers(&mut out, &totals);
@@ -127,22 +132,28 @@ fn transfers(out: &mut Exposition, totals: &Totals) {
     let active: u64 = totals.flows.values().map(|flow| flow.active).sum();
     let now = "Transfers under way now.";
     out.single("farrier_transfers_active", "gauge", now, active);
-    let tftp = |number: fn(&Flow) -> u64| -> u64 {
+    let sum = |of: Transport, number: fn(&Flow) -> u64| -> u64 {
         let flows = totals.flows.iter();
-        let flows = flows.filter(|((transport, _), _)| *transport == Transport::Tftp);
+        let flows = flows.filter(|((transport, _), _)| *transport == of);
         flows.map(|(_, flow)| number(flow)).sum()
     };
     out.single(
         "farrier_tftp_retransmits_total",
         "counter",
         "TFTP datagrams sent again.",
-        tftp(|flow| flow.retransmits),
+        sum(Transport::Tftp, |flow| flow.retransmits),
     );
     out.single(
         "farrier_tftp_windows_repeated_total",
         "counter",
         "TFTP windows sent again.",
-        tftp(|flow| flow.windows_repeated),
+        sum(Transport::Tftp, |flow| flow.windows_repeated),
+    );
+    out.single(
+        "farrier_http_retransmits_total",
+        "counter",
+        "TCP segments sent again to machines, of files that take a while.",
+        sum(Transport::Http, |flow| flow.retransmits),
     );
 }
 

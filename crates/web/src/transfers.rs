@@ -4,6 +4,7 @@
 //! Between its begin and its end a transfer costs a few relaxed atomic stores and no lock, so
 //! that it may say how far it is after every acknowledgement.
 
+use crate::listen::Span;
 use bootplan::{MacAddr, Timestamp, Transport};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -62,6 +63,8 @@ pub enum Ending {
     Aborted,
     /// The client fell silent, or its end was closed without a word.
     Vanished,
+    /// We ended it: the client was too slow, or the server was stopped.
+    Cut,
     /// Something on our side failed: a disk, a file changed while it was served, a full quota.
     Failed,
 }
@@ -101,7 +104,9 @@ pub struct TransferView {
     pub total: Option<u64>,
     /// Windows sent again so far (TFTP).
     pub windows_repeated: u64,
-    /// The smoothed round trip as last measured (TFTP).
+    /// Datagrams (TFTP) or segments (HTTP) sent again so far.
+    pub retransmits: u64,
+    /// The smoothed round trip as last measured.
     pub round_trip: Option<Duration>,
 }
 
@@ -125,15 +130,20 @@ pub struct Flow {
     pub active: u64,
     /// Content bytes acknowledged or taken.
     pub bytes: u64,
-    /// Datagrams sent again.
+    /// Datagrams sent again; by HTTP segments, of what was long enough to be listed.
     pub retransmits: u64,
-    /// Windows sent again.
+    /// Windows sent again (TFTP).
     pub windows_repeated: u64,
 }
 
 impl Transfers {
     /// Puts a transfer into the list.
     pub fn begin(&self, beginning: Beginning) -> Running {
+        self.begin_on(None, beginning)
+    }
+
+    /// The same for a transfer whose repeats and round trip the kernel knows: nobody needs to say them.
+    pub fn begin_on(&self, span: Option<Span>, beginning: Beginning) -> Running {
         let live = Arc::new(Live {
             beginning,
             started: SystemTime::now().into(),
@@ -142,6 +152,7 @@ impl Transfers {
             windows_repeated: AtomicU64::new(0),
             retransmits: AtomicU64::new(0),
             round_trip_micros: AtomicU64::new(UNKNOWN),
+            span,
         });
         let mut table = self.table();
         let id = table.next;
@@ -233,8 +244,7 @@ impl Running {
 
     /// The smoothed round trip as just measured.
     pub fn round_trip(&self, smoothed: Duration) {
-        let micros = u64::try_from(smoothed.as_micros()).unwrap_or(UNKNOWN);
-        self.live.round_trip_micros.store(micros, Relaxed);
+        self.live.round_trip(smoothed);
     }
 
     /// Takes the transfer out of the list and counts it.
@@ -293,16 +303,18 @@ impl Ending {
             Ending::SizeProbe => "size_probe",
             Ending::Aborted => "aborted",
             Ending::Vanished => "vanished",
+            Ending::Cut => "cut",
             Ending::Failed => "failed",
         }
     }
 
     /// Every way to end.
-    pub const ALL: [Ending; 5] = [
+    pub const ALL: [Ending; 6] = [
         Ending::Completed,
         Ending::SizeProbe,
         Ending::Aborted,
         Ending::Vanished,
+        Ending::Cut,
         Ending::Failed,
     ];
 }
@@ -325,6 +337,8 @@ struct Live {
     retransmits: AtomicU64,
     /// [`UNKNOWN`] before the first measurement.
     round_trip_micros: AtomicU64,
+    /// Where the numbers above come from if nobody says them.
+    span: Option<Span>,
 }
 
 impl Live {
@@ -332,13 +346,31 @@ impl Live {
         (self.beginning.transport, self.beginning.direction)
     }
 
+    /// Asks the kernel.
+    fn measure(&self) {
+        let Some(figures) = self.span.as_ref().and_then(Span::figures) else {
+            return;
+        };
+        self.retransmits.store(figures.retransmits, Relaxed);
+        if let Some(smoothed) = figures.round_trip {
+            self.round_trip(smoothed);
+        }
+    }
+
+    fn round_trip(&self, smoothed: Duration) {
+        let micros = u64::try_from(smoothed.as_micros()).unwrap_or(UNKNOWN);
+        self.round_trip_micros.store(micros, Relaxed);
+    }
+
     fn add_to(&self, flow: &mut Flow) {
+        self.measure();
         flow.bytes += self.bytes.load(Relaxed);
         flow.retransmits += self.retransmits.load(Relaxed);
         flow.windows_repeated += self.windows_repeated.load(Relaxed);
     }
 
     fn view(&self, id: u64) -> TransferView {
+        self.measure();
         let micros = self.round_trip_micros.load(Relaxed);
         TransferView {
             id,
@@ -352,6 +384,7 @@ impl Live {
             bytes: self.bytes.load(Relaxed),
             total: self.beginning.total,
             windows_repeated: self.windows_repeated.load(Relaxed),
+            retransmits: self.retransmits.load(Relaxed),
             round_trip: (micros != UNKNOWN).then(|| Duration::from_micros(micros)),
         }
     }

@@ -54,11 +54,11 @@ async fn transfers_are_listed_while_they_run() {
         {"id": 0, "direction": "read", "transport": "tftp", "ip": "192.168.77.100",
             "mac": support::mac(0), "machine": "forge-01", "path": "images/debian-12/initrd.gz",
             "started": null, "bytes": 10_000_000, "bytes_per_second": null, "total": 41_120_334, "windows_repeated": 3,
-            "round_trip_micros": 420},
+            "retransmits": 48, "round_trip_micros": 420},
         {"id": 1, "direction": "write", "transport": "tftp", "ip": "192.168.77.100",
             "mac": null, "machine": null, "path": "images/debian-12/initrd.gz",
             "started": null, "bytes": 0, "bytes_per_second": null, "total": 41_120_334, "windows_repeated": 0,
-            "round_trip_micros": null},
+            "retransmits": 0, "round_trip_micros": null},
     ]);
     assert_eq!(Value::Array(listed), expected);
     first.finish(Ending::Completed);
@@ -66,7 +66,7 @@ async fn transfers_are_listed_while_they_run() {
     assert!(list().await.is_empty());
     let totals = |direction, completed: u64, failed: u64, bytes: u64, again: (u64, u64)| {
         json!({"transport": "tftp", "direction": direction, "completed": completed,
-            "size_probes": 0, "aborted": 0, "vanished": 0, "failed": failed, "bytes": bytes,
+            "size_probes": 0, "aborted": 0, "vanished": 0, "cut": 0, "failed": failed, "bytes": bytes,
             "windows_repeated": again.0, "retransmits": again.1})
     };
     assert_eq!(
@@ -266,7 +266,12 @@ async fn metrics_are_for_prometheus_with_a_token_and_for_no_stranger() {
             "farrier_requests_refused_total{transport=\"http\",reason=\"not-found\"}".to_owned(),
             0.0,
         ),
+        (
+            "farrier_requests_refused_total{transport=\"tftp\",reason=\"upload-quota\"}".to_owned(),
+            0.0,
+        ),
         ("farrier_tftp_retransmits_total".to_owned(), 16.0),
+        ("farrier_http_retransmits_total".to_owned(), 0.0),
         ("farrier_tftp_windows_repeated_total".to_owned(), 2.0),
         (
             "farrier_transfers_total{transport=\"http\",direction=\"read\",outcome=\"vanished\"}"

@@ -144,7 +144,11 @@ fn transfer(t: &Value) -> Vec<String> {
             (_, None) => done,
         },
         format!("{}/s", size(number(t, "bytes_per_second"))),
-        text(t, "windows_repeated"),
+        match t["round_trip_micros"].as_u64() {
+            Some(micros) => format!("{:.1} ms", micros as f64 / 1e3),
+            None => String::new(),
+        },
+        text(t, "retransmits"),
     ]
 }
 
@@ -155,6 +159,7 @@ fn total(t: &Value) -> Vec<String> {
         (number(t, "completed") + number(t, "size_probes")).to_string(),
         text(t, "aborted"),
         text(t, "vanished"),
+        text(t, "cut"),
         text(t, "failed"),
         size(number(t, "bytes")),
         text(t, "retransmits"),
@@ -178,22 +183,24 @@ fn section(list: &Value, headings: &[&str], row: impl Fn(&Value) -> Vec<String>)
 
 /// More are no list that anybody reads; `--json` has them all.
 const SHOWN: usize = 20;
-const TRANSFER: [&str; 6] = [
+const TRANSFER: [&str; 7] = [
     "UNDER WAY",
     "DEVICE",
     "FILE",
     "DONE",
     "RATE",
-    "WINDOWS REPEATED",
+    "ROUND TRIP",
+    "REPEATED",
 ];
-const TOTAL: [&str; 7] = [
+const TOTAL: [&str; 8] = [
     "TRANSFERS",
     "COMPLETED",
     "STOPPED BY CLIENT",
     "CLIENT SILENT",
+    "CUT OFF",
     "FAILED HERE",
     "AMOUNT",
-    "DATAGRAMS REPEATED",
+    "REPEATED",
 ];
 
 #[cfg(test)]
@@ -207,26 +214,27 @@ mod tests {
             json!({"id": 1, "direction": "read", "transport": "tftp", "ip": "10.0.0.7",
                 "mac": "52:54:00:00:00:07", "machine": "rack1-u7", "path": "images/initrd.gz",
                 "bytes": 10_000_000, "bytes_per_second": 3_100_000, "total": 41_120_334,
-                "windows_repeated": 3}),
+                "windows_repeated": 3, "retransmits": 40, "round_trip_micros": 412}),
             json!({"id": 2, "direction": "write", "transport": "tftp", "ip": "10.0.0.8",
                 "mac": null, "machine": null, "path": "configs/sw1", "bytes": 512,
-                "bytes_per_second": 0, "total": null, "windows_repeated": 0}),
+                "bytes_per_second": 0, "total": null, "windows_repeated": 0,
+                "retransmits": 0, "round_trip_micros": null}),
         ];
         let rows: Vec<_> = rows.iter().map(transfer).collect();
         let sums = [
             json!({"direction": "read", "transport": "tftp", "completed": 812, "size_probes": 40,
-            "aborted": 2, "vanished": 1, "failed": 0, "bytes": 17_000_000_000_u64,
+            "aborted": 2, "vanished": 1, "cut": 3, "failed": 0, "bytes": 17_000_000_000_u64,
             "retransmits": 9}),
         ];
         let sums: Vec<_> = sums.iter().map(total).collect();
         let shown = table(&TRANSFER, &rows) + "\n" + &table(&TOTAL, &sums);
         insta::assert_snapshot!(shown, @r"
-        UNDER WAY   DEVICE    FILE              DONE                       RATE      WINDOWS REPEATED
-        tftp read   rack1-u7  images/initrd.gz  10.0 MB of 41.1 MB (24 %)  3.1 MB/s  3
-        tftp write  10.0.0.8  configs/sw1       512 B                      0 B/s     0
+        UNDER WAY   DEVICE    FILE              DONE                       RATE      ROUND TRIP  REPEATED
+        tftp read   rack1-u7  images/initrd.gz  10.0 MB of 41.1 MB (24 %)  3.1 MB/s  0.4 ms      40
+        tftp write  10.0.0.8  configs/sw1       512 B                      0 B/s                 0
 
-        TRANSFERS  COMPLETED  STOPPED BY CLIENT  CLIENT SILENT  FAILED HERE  AMOUNT    DATAGRAMS REPEATED
-        tftp read  852        2                  1              0            17.00 GB  9
+        TRANSFERS  COMPLETED  STOPPED BY CLIENT  CLIENT SILENT  CUT OFF  FAILED HERE  AMOUNT    REPEATED
+        tftp read  852        2                  1              3        0            17.00 GB  9
         ");
     }
 }

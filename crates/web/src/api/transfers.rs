@@ -35,13 +35,15 @@ pub(super) struct TransferTotals {
     aborted: u64,
     /// The client fell silent.
     vanished: u64,
+    /// The server ended it: the client was too slow, or the server was stopped.
+    cut: u64,
     /// Something on the server's side failed.
     failed: u64,
     /// Content bytes, with those of the transfers under way.
     bytes: u64,
-    /// Datagrams sent again.
+    /// Datagrams sent again; by HTTP the TCP segments of files that take a while.
     retransmits: u64,
-    /// Windows sent again.
+    /// Windows sent again (TFTP).
     windows_repeated: u64,
 }
 
@@ -77,6 +79,8 @@ pub(super) struct RunningTransfer {
     total: Option<u64>,
     /// Windows sent again so far (TFTP).
     windows_repeated: u64,
+    /// Datagrams (TFTP) or TCP segments (HTTP) sent again so far.
+    retransmits: u64,
     /// The smoothed round trip in microseconds; `null` before it was measured.
     round_trip_micros: Option<u64>,
 }
@@ -98,6 +102,7 @@ impl RunningTransfer {
             bytes: view.bytes,
             total: view.total,
             windows_repeated: view.windows_repeated,
+            retransmits: view.retransmits,
             round_trip_micros: view.round_trip.and_then(micros),
         }
     }
@@ -114,6 +119,7 @@ impl TransferTotals {
                 size_probes: ended(Ending::SizeProbe),
                 aborted: ended(Ending::Aborted),
                 vanished: ended(Ending::Vanished),
+                cut: ended(Ending::Cut),
                 failed: ended(Ending::Failed),
                 bytes: flow.bytes,
                 retransmits: flow.retransmits,

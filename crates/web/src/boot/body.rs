@@ -1,33 +1,17 @@
 //! A file on its way out: a few pieces in hand however big it is, and one event at its end.
 
-use crate::listen::{Pieces, Taken};
-use crate::transfers::{Beginning, Direction, Ending, Running, Transfers};
+use super::underway::{Transfer, Underway};
+use crate::listen::Pieces;
 use axum::BoxError;
-use bootfiles::{PIECE, SharedFile};
-use bootplan::{EventKind, Origin, Transport};
+use bootfiles::SharedFile;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use store::journal::EventSink;
 use tokio::task::JoinHandle;
-
-/// Who fetches what: for the list of transfers under way and for the event at the end.
-pub(super) struct Transfer {
-    pub(super) events: EventSink,
-    pub(super) transfers: Transfers,
-    pub(super) peer: Option<SocketAddr>,
-    pub(super) origin: Origin,
-    pub(super) path: String,
-    pub(super) started: Instant,
-    /// False for parts out of the middle of a file: they end quietly.
-    pub(super) report: bool,
-}
 
 /// The part of a file from `start` over `length` octets: out of the shared memory of files, and
 /// where that has nothing, from the disk, ahead of the client.
@@ -46,17 +30,6 @@ pub(super) struct FileBody {
     reading: Option<JoinHandle<io::Result<Vec<Bytes>>>>,
     failed: bool,
     underway: Arc<Underway>,
-}
-
-/// A transfer that has begun. It is over when neither the body nor what was handed out of it is
-/// left.
-struct Underway {
-    transfer: Transfer,
-    length: u64,
-    taken: AtomicU64,
-    failed: OnceLock<String>,
-    /// Its place in the list, if it is long enough to be seen there.
-    running: Option<Running>,
 }
 
 impl FileBody {
@@ -97,7 +70,7 @@ impl FileBody {
         let mut pieces = result.map_err(io::Error::other).flatten()?;
         self.advance(&mut pieces);
         // Whoever reads from the disk will have to do so again.
-        if self.remaining() > 0 && self.file.cached(self.offset).is_none() {
+        if self.remaining() > 0 && !self.file.is_cached(self.offset) {
             self.adapt();
             if self.width > 1 {
                 self.reading = Some(self.read());
@@ -199,90 +172,6 @@ impl Body for FileBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.remaining())
-    }
-}
-
-impl Taken for Underway {
-    fn taken(&self, octets: usize) {
-        let before = self.taken.fetch_add(octets as u64, Relaxed);
-        if let Some(running) = &self.running {
-            running.advance(before + octets as u64);
-        }
-    }
-}
-
-impl Underway {
-    fn begin(transfer: Transfer, length: u64) -> Underway {
-        let seen = length > PIECE && transfer.report;
-        let running = transfer.peer.filter(|_| seen).map(|peer| {
-            transfer.transfers.begin(Beginning {
-                direction: Direction::Read,
-                transport: Transport::Http,
-                peer,
-                mac: transfer.origin.mac,
-                path: transfer.path.clone(),
-                total: Some(length),
-            })
-        });
-        Underway {
-            transfer,
-            length,
-            taken: AtomicU64::new(0),
-            failed: OnceLock::new(),
-            running,
-        }
-    }
-
-    fn fail(&self, error: &io::Error) {
-        // A body fails but once.
-        let _ = self.failed.set(format!("the file cannot be read: {error}"));
-    }
-}
-
-impl Drop for Underway {
-    fn drop(&mut self) {
-        let (taken, failed) = (*self.taken.get_mut(), self.failed.take());
-        let ending = match &failed {
-            Some(_) => Ending::Failed,
-            None if taken == self.length => Ending::Completed,
-            None => Ending::Vanished,
-        };
-        let transfer = &mut self.transfer;
-        if let Some(running) = self.running.take() {
-            running.finish(ending);
-        } else {
-            let ending = transfer.report.then_some(ending);
-            let (http, read) = (Transport::Http, Direction::Read);
-            transfer.transfers.count(http, read, taken, ending);
-        }
-        if !transfer.report {
-            return;
-        }
-        let millis = transfer.started.elapsed().as_millis();
-        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
-        let path = std::mem::take(&mut transfer.path);
-        let kind = if ending == Ending::Completed {
-            EventKind::FileServed {
-                transport: Transport::Http,
-                path,
-                bytes: taken,
-                millis,
-                transfer: None,
-            }
-        } else {
-            let length = self.length;
-            let gone = || format!("the client went away after {taken} of {length} bytes");
-            EventKind::FileFailed {
-                transport: Transport::Http,
-                path,
-                reason: failed.unwrap_or_else(gone),
-                normal: false,
-                bytes: taken,
-                millis,
-                transfer: None,
-            }
-        };
-        transfer.events.emit(transfer.origin.clone(), kind);
     }
 }
 

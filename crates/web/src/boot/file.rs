@@ -1,9 +1,10 @@
 //! An existing file as an answer: whole, in part, or not at all.
 
 use super::Exchange;
-use super::body::{FileBody, Transfer};
+use super::body::FileBody;
 use super::conditions::{self, Answer};
 use super::respond::{Response, refusal, set, whole};
+use super::underway::Transfer;
 use crate::listen::Outgoing;
 use bootfiles::SharedFile;
 use bootplan::MacAddr;
@@ -64,6 +65,7 @@ impl Exchange {
                 events: self.state.events.clone(),
                 transfers: self.state.transfers.clone(),
                 peer: self.peer.remote,
+                line: self.line.clone(),
                 origin: self.origin(mac),
                 path: name,
                 started: self.started,

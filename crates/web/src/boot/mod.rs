@@ -12,8 +12,9 @@ mod request;
 mod respond;
 #[cfg(test)]
 mod tests;
+mod underway;
 
-use crate::listen::{Handler, Outgoing, Peer};
+use crate::listen::{Handler, Line, Outgoing, Peer};
 use crate::transfers::Transfers;
 use bootfiles::{Asker, BootFiles, Found, Rendered};
 use bootplan::{BootPath, Catalog, Endpoint, EventKind, MacAddr, Origin, Transport};
@@ -57,7 +58,12 @@ impl From<BootState> for BootPlane {
 }
 
 impl Handler for BootPlane {
-    async fn handle(self, request: Request<Incoming>, peer: Peer) -> http::Response<Outgoing> {
+    async fn handle(
+        self,
+        request: Request<Incoming>,
+        peer: Peer,
+        line: &Arc<Line>,
+    ) -> http::Response<Outgoing> {
         let (request, _) = request.into_parts();
         if request.method != Method::GET && request.method != Method::HEAD {
             let mut response = refusal(
@@ -74,6 +80,7 @@ impl Handler for BootPlane {
         let local = peer.local.and_then(|a| ipv4(a.ip()));
         let exchange = Exchange {
             peer,
+            line: Arc::clone(line),
             ip: peer.remote.and_then(|a| ipv4(a.ip())),
             server: Endpoint {
                 ip: local.unwrap_or(Ipv4Addr::LOCALHOST),
@@ -101,6 +108,7 @@ impl Handler for BootPlane {
 struct Exchange {
     state: Arc<BootState>,
     peer: Peer,
+    line: Arc<Line>,
     ip: Option<Ipv4Addr>,
     server: Endpoint,
     started: Instant,

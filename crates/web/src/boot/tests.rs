@@ -20,6 +20,8 @@ use store::journal::{EventSink, Report, Reports};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+mod endings;
+
 const MAC: MacAddr = MacAddr([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
 
 struct Plane {
@@ -36,7 +38,11 @@ impl Plane {
         Plane::with_memory(DEFAULT_BUDGET).await
     }
 
-    async fn with_memory(budget: u64) -> Plane {
+    async fn with_memory(memory: u64) -> Plane {
+        Plane::with(memory, Budget::boot_plane()).await
+    }
+
+    async fn with(memory: u64, budget: Budget) -> Plane {
         let dir = tempfile::tempdir().expect("a directory");
         let (loaders, images) = (dir.path().join("loaders"), dir.path().join("images"));
         fs::create_dir_all(&loaders).expect("made");
@@ -46,7 +52,7 @@ impl Plane {
         fs::write(loaders.join("f0"), b"").expect("written");
         fs::write(images.join("debian-12/linux"), pattern(300_000)).expect("written");
         fs::write(dir.path().join("s"), b"a secret").expect("written");
-        let cache = FileCache::new(budget);
+        let cache = FileCache::new(memory);
         let files = BootFiles::open(&[loaders], &images).expect("opened");
         let files = files.with_cache(cache.clone());
         let transfers = Transfers::default();
@@ -61,7 +67,7 @@ impl Plane {
             ui_port: 8080,
         };
         Plane {
-            served: Served::start(BootPlane::from(state), Budget::boot_plane()).await,
+            served: Served::start(BootPlane::from(state), budget).await,
             reports,
             transfers,
             cache,
@@ -102,12 +108,16 @@ impl Plane {
     }
 
     async fn next_event(&mut self) -> (Option<MacAddr>, EventKind) {
-        loop {
-            let next = tokio::time::timeout(Duration::from_secs(10), self.reports.next());
-            match next.await.expect("an event in time").expect("open") {
-                Report::Event(origin, kind) => return (origin.mac, kind),
-                Report::Facts(_) => {}
-            }
+        next_event(&mut self.reports).await
+    }
+}
+
+async fn next_event(reports: &mut Reports) -> (Option<MacAddr>, EventKind) {
+    loop {
+        let next = tokio::time::timeout(Duration::from_secs(10), reports.next());
+        match next.await.expect("an event in time").expect("open") {
+            Report::Event(origin, kind) => return (origin.mac, kind),
+            Report::Facts(_) => {}
         }
     }
 }

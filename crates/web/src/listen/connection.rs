@@ -1,5 +1,6 @@
 //! One connection from accept to close.
 
+use super::line::Cut;
 use super::registry::Seat;
 use super::stream::{Meter, Overdue, Phase, Stream};
 use super::{Budget, Handler, Outgoing, Peer, Pieces};
@@ -86,6 +87,7 @@ pub(super) async fn run(
             tracing::debug!(remote = ?peer.remote, %error, "connection ended early");
         }
         End::Overdue(reason) => {
+            meter.line().cut(Cut::Overdue(reason));
             tracing::debug!(remote = ?peer.remote, %reason, "connection cut");
         }
     }
@@ -107,7 +109,7 @@ async fn serve(
     if agent.is_some_and(|agent| agent.as_bytes().starts_with(b"GRUB")) {
         meter.set_grub();
     }
-    let response = handler.handle(request, peer).await;
+    let response = handler.handle(request, peer, meter.line()).await;
     meter.enter(Phase::Sending);
     let rest = Arc::new(Rest {
         meter,

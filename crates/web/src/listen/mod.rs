@@ -8,6 +8,7 @@
 //! so that a flood on the boot network never takes the people's pages along.
 
 mod connection;
+mod line;
 mod outgoing;
 mod registry;
 mod stream;
@@ -19,11 +20,13 @@ mod tests;
 use axum::Router;
 use http::{Request, Response};
 use hyper::body::Incoming;
+pub use line::{Cut, Figures, Line, Span};
 pub use outgoing::{Outgoing, Pieces, Taken};
 use registry::Registry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+pub use stream::Overdue;
 use stream::Stream;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
@@ -42,16 +45,22 @@ pub struct Peer {
 
 /// Whoever answers the requests of a listener; cloned for each of them.
 pub trait Handler: Clone + Send + 'static {
-    /// The answer to one request.
+    /// The answer to one request, which came by this line.
     fn handle(
         self,
         request: Request<Incoming>,
         peer: Peer,
+        line: &Arc<Line>,
     ) -> impl Future<Output = Response<Outgoing>> + Send;
 }
 
 impl Handler for Router {
-    async fn handle(self, mut request: Request<Incoming>, peer: Peer) -> Response<Outgoing> {
+    async fn handle(
+        self,
+        mut request: Request<Incoming>,
+        peer: Peer,
+        _: &Arc<Line>,
+    ) -> Response<Outgoing> {
         request.extensions_mut().insert(peer);
         let Ok(response) = self.oneshot(request).await;
         response.map(Outgoing::Routed)
@@ -184,6 +193,7 @@ pub async fn serve(
             left = connections.len(),
             "cutting connections that outlasted the drain limit"
         );
+        registry.cut_all(Cut::Stopped);
         connections.shutdown().await;
     }
 }

@@ -1,6 +1,7 @@
 //! Who holds a connection: a bounded table in which the longest silent one gives way.
 
 use super::Budget;
+use super::line::Cut;
 use super::stream::{Meter, Phase};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -68,6 +69,13 @@ impl Registry {
     /// Ends one silent connection, whosever it is.
     pub(super) fn evict_silent(&self) {
         self.lock().evict();
+    }
+
+    /// What is still there will be ended because of this.
+    pub(super) fn cut_all(&self, why: Cut) {
+        for (_, meter) in self.lock().seats.values() {
+            meter.line().cut(why);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {

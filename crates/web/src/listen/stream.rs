@@ -2,6 +2,7 @@
 //! whether it lets us wait.
 
 use super::Budget;
+use super::line::Line;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -31,6 +32,7 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Meter {
     state: Mutex<State>,
+    line: Arc<Line>,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,13 @@ impl Meter {
                 grub: false,
                 abort: None,
             }),
+            line: Arc::default(),
         }
+    }
+
+    /// What is told of the connection outside of the listener.
+    pub(super) fn line(&self) -> &Arc<Line> {
+        &self.line
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -200,15 +208,20 @@ impl Meter {
 
 /// Why a connection was cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Overdue {
+pub enum Overdue {
+    /// No request was begun.
     #[error("nothing was sent")]
     Silent,
+    /// A request was begun, and its header not ended.
     #[error("the request header took too long")]
     Header,
+    /// The answer was not begun in time.
     #[error("the request took too long")]
     Request,
+    /// Between two requests.
     #[error("no further request came")]
     Idle,
+    /// The client lets us wait to send.
     #[error("the client takes the response too slowly")]
     SlowReader,
 }
@@ -249,12 +262,27 @@ impl Stream {
         self.linger_zero();
     }
 
+    /// Before each write.
+    fn attend(&self) {
+        if let (Inner::Tcp(stream), Some(meter)) = (&self.inner, &self.meter) {
+            meter.line.attend(stream);
+        }
+    }
+
     fn linger_zero(&self) {
         if let Inner::Tcp(stream) = &self.inner
             && let Err(error) =
                 socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO))
         {
             tracing::debug!(%error, "cannot set SO_LINGER");
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Some(meter) = &self.meter {
+            meter.line.close();
         }
     }
 }
@@ -283,6 +311,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.attend();
         let result = match &mut self.inner {
             Inner::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Inner::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
@@ -298,6 +327,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.attend();
         let result = match &mut self.inner {
             Inner::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Inner::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),

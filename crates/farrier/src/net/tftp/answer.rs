@@ -288,8 +288,13 @@ impl Ended {
         let outcome = match self {
             Ended::As(outcome) => outcome,
             Ended::PortClosed { .. } => return Ending::Vanished,
-            Ended::Cut { by: Cut::Quiet, .. } => return Ending::Vanished,
-            Ended::Cut { .. } => return Ending::Aborted,
+            Ended::Cut { by, .. } => {
+                return match by {
+                    Cut::Quiet => Ending::Vanished,
+                    Cut::NewRequest => Ending::Aborted,
+                    Cut::Stop => Ending::Cut,
+                };
+            }
         };
         match outcome.kind {
             OutcomeKind::Completed => Ending::Completed,

@@ -20,7 +20,7 @@ pub(crate) struct Line {
     pub(crate) why: String,
     /// Size, duration and rate.
     pub(crate) extra: String,
-    /// How a TFTP transfer went over the wire: options agreed on, round trip, repeats.
+    /// How a transfer went over the wire: options agreed on, round trip, repeats.
     pub(crate) details: String,
     /// Quiet: what firmware does in every healthy boot.
     pub(crate) quiet: bool,
@@ -330,7 +330,10 @@ fn details(transfer: &Option<TransferStats>) -> String {
     let Some(stats) = transfer else {
         return String::new();
     };
-    let mut said = format!("block size {}, window {}", stats.blksize, stats.windowsize);
+    let mut said = match stats.windowsize {
+        0 => format!("segment size {}", stats.blksize),
+        window => format!("block size {}, window {window}", stats.blksize),
+    };
     if let Some(micros) = stats.round_trip_micros {
         said += &format!(", round trip {:.1} ms", micros as f64 / 1e3);
     }

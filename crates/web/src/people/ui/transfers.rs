@@ -51,11 +51,13 @@ pub(crate) struct Sum {
     pub(crate) aborted: u64,
     /// How many the client left without a word.
     pub(crate) vanished: u64,
+    /// How many we ended: the client was too slow, or the server was stopped.
+    pub(crate) cut: u64,
     /// How many we could not go on with.
     pub(crate) failed: u64,
     /// What went over the wire.
     pub(crate) bytes: String,
-    /// Datagrams sent again.
+    /// Datagrams or segments sent again.
     pub(crate) repeated: u64,
 }
 
@@ -100,10 +102,14 @@ impl Row {
         let round_trip = view
             .round_trip
             .map(|time| format!("round trip {:.1} ms", time.as_secs_f64() * 1e3));
-        let repeated = match view.windows_repeated {
+        let (count, what) = match view.transport {
+            Transport::Tftp => (view.windows_repeated, "window"),
+            Transport::Http => (view.retransmits, "segment"),
+        };
+        let repeated = match count {
             0 => None,
-            1 => Some("1 window repeated".to_owned()),
-            n => Some(format!("{n} windows repeated")),
+            1 => Some(format!("1 {what} repeated")),
+            n => Some(format!("{n} {what}s repeated")),
         };
         Row {
             id: view.id,
@@ -150,6 +156,7 @@ pub(crate) fn sums(state: &PeopleState) -> Vec<Sum> {
             completed: ended(Ending::Completed) + ended(Ending::SizeProbe),
             aborted: ended(Ending::Aborted),
             vanished: ended(Ending::Vanished),
+            cut: ended(Ending::Cut),
             failed: ended(Ending::Failed),
             bytes: size(flow.bytes),
             repeated: flow.retransmits,
