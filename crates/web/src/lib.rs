@@ -6,5 +6,6 @@ pub mod boot;
 pub mod listen;
 mod metrics;
 pub mod people;
+mod search;
 pub mod transfers;
 mod uploads;

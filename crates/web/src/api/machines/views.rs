@@ -1,8 +1,7 @@
 //! Machines as the API shows and takes them, and which of them are meant.
 
 use bootplan::{
-    Facts, LoaderKind, MacAddr, MachineId, MachineState, Platform, ProfileName, SystemUuid,
-    Timestamp,
+    Facts, LoaderKind, MacAddr, MachineId, MachineState, ProfileName, SystemUuid, Timestamp,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -71,7 +70,7 @@ impl From<MachineRecord> for MachineView {
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::api) struct Filter {
-    /// Words that must all occur in name, MAC, UUID, serial, label, product or profile.
+    /// Words that must all occur in name, state, MAC, UUID, serial, label, platform, maker, product or profile.
     pub(super) q: String,
     /// `discovered` or `registered`.
     #[schema(value_type = Option<String>)]
@@ -88,25 +87,7 @@ impl Filter {
         if !state || self.profile.as_deref().is_some_and(|name| name != profile) {
             return false;
         }
-        let mut text = format!("{}\n{profile}", machine.name);
-        for mac in &machine.macs {
-            text.push_str(&format!("\n{mac}\n{}", mac.dashed()));
-        }
-        if let Some(uuid) = machine.uuid {
-            text.push_str(&format!("\n{uuid}"));
-        }
-        let facts = &machine.facts;
-        let said = [&machine.serial, &facts.manufacturer, &facts.product];
-        for said in said.into_iter().flatten() {
-            text.push_str(&format!("\n{said}"));
-        }
-        for (key, value) in &machine.labels {
-            text.push_str(&format!("\n{key}={value}"));
-        }
-        let platform = facts.platform.map_or("", Platform::slug);
-        let text = format!("{text}\n{platform}").to_lowercase();
-        let words = self.q.to_lowercase();
-        words.split_whitespace().all(|word| text.contains(word))
+        crate::search::matches(machine, &self.q)
     }
 }
 
