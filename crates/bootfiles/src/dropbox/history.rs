@@ -66,6 +66,16 @@ pub struct Cursor {
     name: RelPath,
 }
 
+/// The uploads of one name. Their names were read, which is one directory; a record is read when it is asked for,
+/// for thousands of versions of one name are usual after a year.
+#[derive(Clone, Debug)]
+pub struct Versions<'a> {
+    drop_box: &'a DropBox,
+    path: RelPath,
+    /// Newest first.
+    all: Vec<Version>,
+}
+
 /// A page of uploads, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct History {
@@ -113,36 +123,43 @@ impl DropBoxes {
     /// # Errors
     /// A directory that cannot be read.
     pub fn versions(&self, name: &RelPath, limit: usize) -> io::Result<Vec<Stored>> {
+        let versions = self.of_name(name)?;
+        Ok(versions.map_or_else(Vec::new, |versions| {
+            versions.older_than(None).take(limit).collect()
+        }))
+    }
+
+    /// What there is of one name; `None` when no box has that name.
+    ///
+    /// # Errors
+    /// A directory that cannot be read.
+    pub fn of_name(&self, name: &RelPath) -> io::Result<Option<Versions<'_>>> {
         let Some((drop_box, path)) = self.find(name) else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
-        let versions = versions_of(&drop_box.settings().directory, &path)?;
-        let read = |version| drop_box.read(&path, version);
-        Ok(versions.into_iter().filter_map(read).take(limit).collect())
+        let all = versions_of(&drop_box.settings().directory, &path)?;
+        Ok(Some(Versions {
+            drop_box,
+            path,
+            all,
+        }))
     }
 
     /// For each of these uploads the one before it of the same name, if there is one. Looks into each name's directory
-    /// once: thousands of versions of one name are usual after a year.
+    /// once.
     ///
     /// # Errors
     /// A directory that cannot be read.
     pub fn before(&self, uploads: &[Stored]) -> io::Result<Vec<Option<Stored>>> {
-        let mut known: HashMap<&RelPath, Vec<Version>> = HashMap::new();
+        let mut known = HashMap::new();
         let mut all = Vec::with_capacity(uploads.len());
         for stored in uploads {
-            let Some((drop_box, path)) = self.find(&stored.name) else {
-                all.push(None);
-                continue;
-            };
             let versions = match known.entry(&stored.name) {
                 Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => {
-                    entry.insert(versions_of(&drop_box.settings().directory, &path)?)
-                }
+                Entry::Vacant(entry) => entry.insert(self.of_name(&stored.name)?),
             };
-            let older = versions.partition_point(|version| *version >= stored.version);
-            let older = versions[older..].iter();
-            all.push(older.cloned().find_map(|v| drop_box.read(&path, v)));
+            let before = versions.as_ref();
+            all.push(before.and_then(|versions| versions.older_than(Some(&stored.version)).next()));
         }
         Ok(all)
     }
@@ -157,6 +174,27 @@ impl DropBoxes {
         };
         let place = format!("{UPLOADS}/{path}/{version}");
         drop_box.tree()?.file(&place)
+    }
+}
+
+impl Versions<'_> {
+    /// How many there are; of some the record may be missing.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// One of them, if it is there.
+    #[must_use]
+    pub fn get(&self, version: &Version) -> Option<Stored> {
+        self.drop_box.read(&self.path, version.clone())
+    }
+
+    /// Those older than `before` (all, if that is not given), newest first; each is read when it is its turn.
+    pub fn older_than(&self, before: Option<&Version>) -> impl Iterator<Item = Stored> {
+        let start = before.map_or(0, |before| self.all.partition_point(|v| v >= before));
+        let versions = self.all[start..].iter().cloned();
+        versions.filter_map(|version| self.drop_box.read(&self.path, version))
     }
 }
 

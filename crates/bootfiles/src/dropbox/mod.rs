@@ -16,7 +16,7 @@ mod ledger;
 mod tree;
 mod upload;
 
-pub use history::{Cursor, Device, History, Record, Stored, Version};
+pub use history::{Cursor, Device, History, Record, Stored, Version, Versions};
 pub use upload::Upload;
 
 use crate::networks::Networks;

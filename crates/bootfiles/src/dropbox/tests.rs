@@ -442,6 +442,15 @@ fn each_upload_knows_the_one_before_it() {
     assert_eq!(before, [Some(middle.clone()), Some(oldest.clone()), None]);
     let newest = std::slice::from_ref(newest);
     assert_eq!(boxes.versions(&newest[0].name, 1).expect("read"), newest);
+    // A page of them, with what is left.
+    let of_name = boxes
+        .of_name(&newest[0].name)
+        .expect("read")
+        .expect("a box");
+    assert_eq!(of_name.count(), 3);
+    assert_eq!(of_name.get(&middle.version).as_ref(), Some(middle));
+    let older: Vec<Stored> = of_name.older_than(Some(&newest[0].version)).collect();
+    assert_eq!(older, [middle.clone(), oldest.clone()]);
     // Of two names at once, and one that no box has.
     all.extend(boxes.versions(&path("configs/lab/sw2"), 9).expect("read"));
     all[0].name = path("elsewhere/x");

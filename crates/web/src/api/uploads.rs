@@ -31,6 +31,9 @@ pub(super) struct UploadsQuery {
 pub(super) struct NameQuery {
     /// With the drop box's prefix.
     name: String,
+    /// `older` of the page before.
+    #[serde(default)]
+    before: Option<String>,
     /// At most this many, 1 to 500; left out: 500.
     #[serde(default)]
     limit: Option<usize>,
@@ -64,6 +67,8 @@ pub(super) struct Uploads {
 pub(super) struct Versions {
     /// Newest first.
     uploads: Vec<UploadView>,
+    /// For `before`, when there are older ones.
+    older: Option<String>,
 }
 
 /// One upload.
@@ -85,7 +90,7 @@ pub(super) struct UploadView {
     bytes: u64,
     /// SHA-256 of the content, in hexadecimal.
     sha256: String,
-    /// Against the upload before of that name.
+    /// Against the upload before of that name, without a look into either; see `/uploads/diff`.
     change: Change,
 }
 
@@ -146,9 +151,11 @@ pub(super) async fn list_versions(
     Query(query): Query<NameQuery>,
 ) -> Answer<Json<Versions>> {
     let limit = query.limit.unwrap_or(MOST).clamp(1, MOST);
-    let listed = uploads::versions(&state, name(&query.name)?, limit).await?;
+    let (name, before) = (name(&query.name)?, version(query.before.as_deref())?);
+    let (listed, older) = uploads::versions(&state, name, before, limit).await?;
     Ok(Json(Versions {
         uploads: views(&state, listed),
+        older: older.map(|version| version.to_string()),
     }))
 }
 
@@ -161,7 +168,7 @@ pub(super) async fn get_difference(
     Query(query): Query<VersionQuery>,
 ) -> Answer<Json<Difference>> {
     let (name, version) = (name(&query.name)?, query.version()?);
-    let shown = uploads::show(&state, name, version).await?;
+    let shown = uploads::show(&state, name, version, None, 0).await?;
     let lines: Vec<String> = shown
         .comparison
         .lines
@@ -236,9 +243,13 @@ fn name(text: &str) -> Answer<RelPath> {
 
 impl VersionQuery {
     fn version(&self) -> Answer<Option<Version>> {
-        let version = self.version.as_deref().map(str::parse).transpose();
-        version.map_err(|()| bad("version: there is no such"))
+        version(self.version.as_deref())
     }
+}
+
+fn version(text: Option<&str>) -> Answer<Option<Version>> {
+    let version = text.map(str::parse).transpose();
+    version.map_err(|()| bad("there is no such version"))
 }
 
 fn bad(detail: &str) -> Problem {

@@ -6,7 +6,7 @@ use bootfiles::dropbox::{DropBoxes, Stored};
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 use std::io::{self, Read};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use utoipa::ToSchema;
 
 /// What an upload changed, in short.
@@ -24,7 +24,7 @@ pub(crate) enum Change {
         /// Lines that are not there any more.
         removed: usize,
     },
-    /// Not text, or too much of it: only that it is another content is known.
+    /// Another content, of which nothing more is known: it is not text, too much of it, or was not looked at.
     Other {
         /// Bytes before.
         before: u64,
@@ -51,30 +51,14 @@ pub(crate) struct DiffLine {
     pub(crate) text: String,
 }
 
-/// In short, for lists: small texts only, and only until `until`.
-pub(super) fn change(
-    boxes: &DropBoxes,
-    stored: &Stored,
-    before: Option<&Stored>,
-    until: Instant,
-) -> Change {
-    let Some(before) = before else {
-        return Change::First;
-    };
-    let other = Change::Other {
-        before: before.record.bytes,
-    };
-    if before.record.sha256 == stored.record.sha256 {
-        return Change::Same;
-    }
-    let largest = before.record.bytes.max(stored.record.bytes);
-    if largest > LIST_CAP || Instant::now() >= until {
-        return other;
-    }
-    // One that was removed just now is no reason to show no list.
-    match (text(boxes, before), text(boxes, stored)) {
-        (Ok(Some(old)), Ok(Some(new))) => count(&diff(&old, &new)),
-        _ => other,
+/// In short, for lists: as far as the records tell.
+pub(super) fn change(stored: &Stored, before: Option<&Stored>) -> Change {
+    match before {
+        None => Change::First,
+        Some(before) if before.record.sha256 == stored.record.sha256 => Change::Same,
+        Some(before) => Change::Other {
+            before: before.record.bytes,
+        },
     }
 }
 
@@ -89,14 +73,9 @@ pub(super) fn compare(
         lines: Vec::new(),
         why_not,
     };
-    let Some(before) = before else {
-        return Ok(plain(Change::First, ""));
-    };
-    if before.record.sha256 == stored.record.sha256 {
-        return Ok(plain(Change::Same, ""));
-    }
-    let other = Change::Other {
-        before: before.record.bytes,
+    let other = change(stored, before);
+    let (Some(before), Change::Other { .. }) = (before, other) else {
+        return Ok(plain(other, ""));
     };
     if before.record.bytes.max(stored.record.bytes) > SHOW_CAP {
         return Ok(plain(other, "it is too large to be compared here"));
@@ -175,9 +154,7 @@ fn text(boxes: &DropBoxes, stored: &Stored) -> io::Result<Option<String>> {
     Ok((!binary).then(|| String::from_utf8_lossy(&octets).into_owned()))
 }
 
-/// Texts up to this length are compared for a list.
-const LIST_CAP: u64 = 64 << 10;
-/// And up to this one for the page of one upload: configurations of the largest switches have some 500 KiB.
+/// Texts up to this length are compared: configurations of the largest switches have some 500 KiB.
 const SHOW_CAP: u64 = 1 << 20;
 /// Lines of a difference that are shown.
 const LINES_CAP: usize = 5_000;

@@ -8,12 +8,11 @@ pub(crate) use compare::{Change, Comparison, DiffLine};
 use crate::people::PeopleState;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use bootfiles::dropbox::{Cursor, DropBoxes, Stored, Version};
+use bootfiles::dropbox::{self, Cursor, DropBoxes, Stored, Version};
 use bootplan::RelPath;
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use std::io;
-use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
 
 /// Why an upload cannot be shown.
@@ -43,12 +42,24 @@ pub(crate) struct Page {
     pub(crate) older: Option<Cursor>,
 }
 
-/// One name with all its uploads, newest first, and the difference that one of them made.
+/// Uploads of one name, newest first.
+pub(crate) struct Versions {
+    /// The uploads.
+    pub(crate) uploads: Vec<Stored>,
+    /// Older than this there are more.
+    pub(crate) older: Option<Version>,
+}
+
+/// One upload, the difference that it made, and others of its name.
 pub(crate) struct Shown {
-    /// Every upload of that name.
-    pub(crate) versions: Vec<Stored>,
-    /// Which of them is shown.
-    pub(crate) at: usize,
+    /// The one.
+    pub(crate) stored: Stored,
+    /// Whether its name means this one.
+    pub(crate) is_newest: bool,
+    /// How many of that name there are.
+    pub(crate) count: usize,
+    /// A page of them.
+    pub(crate) versions: Versions,
     /// Against the one before.
     pub(crate) comparison: Comparison,
 }
@@ -69,49 +80,69 @@ pub(crate) async fn list(
     .await
 }
 
-/// The newest uploads of a name.
+/// The newest uploads of a name; only those older than `before` if that is given.
 pub(crate) async fn versions(
     state: &PeopleState,
     name: RelPath,
+    before: Option<Version>,
     limit: usize,
-) -> Result<Vec<Listed>, UploadError> {
+) -> Result<(Vec<Listed>, Option<Version>), UploadError> {
     blocking(state, move |boxes| {
-        let versions = boxes.versions(&name, limit)?;
-        if versions.is_empty() {
-            return Err(UploadError::NotFound(name.to_string()));
+        let absent = || UploadError::NotFound(name.to_string());
+        let of_name = boxes.of_name(&name)?.ok_or_else(absent)?;
+        let page = page(&of_name, before.as_ref(), limit);
+        if page.uploads.is_empty() && before.is_none() {
+            return Err(absent());
         }
-        listed(&boxes, versions)
+        Ok((listed(&boxes, page.uploads)?, page.older))
     })
     .await
 }
 
 fn listed(boxes: &DropBoxes, uploads: Vec<Stored>) -> Result<Vec<Listed>, UploadError> {
-    let until = Instant::now() + LIST_BUDGET;
     let before = boxes.before(&uploads)?;
     let pairs = uploads.into_iter().zip(before);
     let listed = pairs.map(|(stored, before)| Listed {
-        change: compare::change(boxes, &stored, before.as_ref(), until),
+        change: compare::change(&stored, before.as_ref()),
         stored,
     });
     Ok(listed.collect())
 }
 
-/// One name, and what one of its uploads (the newest, if none is named) changed.
+fn page(of_name: &dropbox::Versions, before: Option<&Version>, limit: usize) -> Versions {
+    let mut rest = of_name.older_than(before);
+    let uploads: Vec<Stored> = rest.by_ref().take(limit).collect();
+    let last = uploads.last().map(|stored| stored.version.clone());
+    Versions {
+        older: last.filter(|_| rest.next().is_some()),
+        uploads,
+    }
+}
+
+/// One upload (the newest of its name, if no version is given), what it changed, and of all of its name those older
+/// than `before`, at most `limit`.
 pub(crate) async fn show(
     state: &PeopleState,
     name: RelPath,
     version: Option<Version>,
+    before: Option<Version>,
+    limit: usize,
 ) -> Result<Shown, UploadError> {
     blocking(state, move |boxes| {
-        let versions = boxes.versions(&name, usize::MAX)?;
-        let wanted = |stored: &Stored| version.as_ref().is_none_or(|v| stored.version == *v);
-        let at = versions.iter().position(wanted);
-        let at = at.ok_or_else(|| UploadError::NotFound(name.to_string()))?;
-        let comparison = compare::compare(&boxes, &versions[at], versions.get(at + 1))?;
+        let absent = || UploadError::NotFound(name.to_string());
+        let of_name = boxes.of_name(&name)?.ok_or_else(absent)?;
+        let newest = of_name.older_than(None).next().ok_or_else(absent)?;
+        let stored = match version {
+            Some(version) => of_name.get(&version).ok_or_else(absent)?,
+            None => newest.clone(),
+        };
+        let one_before = of_name.older_than(Some(&stored.version)).next();
         Ok(Shown {
-            versions,
-            at,
-            comparison,
+            comparison: compare::compare(&boxes, &stored, one_before.as_ref())?,
+            is_newest: stored.version == newest.version,
+            count: of_name.count(),
+            versions: page(&of_name, before.as_ref(), limit),
+            stored,
         })
     })
     .await
@@ -186,8 +217,6 @@ async fn blocking<T: Send + 'static>(
 }
 
 const PIECE: usize = 64 << 10;
-/// For all differences of one list together: a page must not wait for them.
-const LIST_BUDGET: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {

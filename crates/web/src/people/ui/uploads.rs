@@ -34,11 +34,13 @@ struct UploadPage {
     diff: Vec<uploads::DiffLine>,
     why_not: &'static str,
     versions: Vec<Row>,
-    more: usize,
+    count: usize,
+    paged: bool,
+    /// The address of the page with older versions.
+    older: Option<String>,
 }
 
 /// One upload.
-#[derive(Clone)]
 struct Row {
     name: String,
     version: String,
@@ -73,6 +75,7 @@ pub(crate) struct Page {
 pub(crate) struct One {
     name: String,
     version: Option<String>,
+    before: Option<String>,
 }
 
 /// `GET /uploads`
@@ -96,34 +99,40 @@ pub(crate) async fn list(
     })
 }
 
-/// `GET /uploads/file`: one upload and all others of its name.
+/// `GET /uploads/file`: one upload and others of its name, those older than `before`.
 pub(crate) async fn show(
     State(state): State<PeopleState>,
     visit: Visit,
     Query(query): Query<One>,
 ) -> PageResult {
     let (name, version) = query.parse()?;
-    let shown = uploads::show(&state, name.clone(), version).await?;
+    let before = parse_version(query.before.as_deref())?;
+    let paged = before.is_some();
+    let shown = uploads::show(&state, name.clone(), version, before, VERSIONS).await?;
     let catalog = state.store.catalog();
-    let count = shown.versions.len();
-    let mut versions: Vec<Row> = shown
-        .versions
-        .into_iter()
-        .take(VERSIONS.max(shown.at + 1))
-        .map(|stored| Row::new(stored, &catalog))
-        .collect();
-    versions[shown.at].here = true;
-    let row = versions[shown.at].clone();
+    let row = Row::new(shown.stored, &catalog);
+    let older = shown.versions.older.map(|version| {
+        let before = form_encode(version.as_str());
+        format!("{}&before={before}", row.href)
+    });
+    let versions = shown.versions.uploads.into_iter();
+    let versions = versions.map(|stored| Row::new(stored, &catalog));
+    let versions = versions.map(|other| Row {
+        here: other.version == row.version,
+        ..other
+    });
     page(&UploadPage {
         frame: visit.frame(&state, "uploads"),
         name: printable(name.as_str()),
-        row,
-        is_newest: shown.at == 0,
+        is_newest: shown.is_newest,
         change: shown.comparison.change,
         diff: shown.comparison.lines,
         why_not: shown.comparison.why_not,
-        more: count - versions.len(),
-        versions,
+        count: shown.count,
+        paged,
+        older,
+        versions: versions.collect(),
+        row,
     })
 }
 
@@ -140,9 +149,13 @@ pub(crate) async fn content(
 impl One {
     fn parse(&self) -> Result<(RelPath, Option<Version>), PageError> {
         let name = self.name.parse().map_err(|_| not_understood())?;
-        let version = self.version.as_deref().map(str::parse).transpose();
-        Ok((name, version.map_err(|()| not_understood())?))
+        Ok((name, parse_version(self.version.as_deref())?))
     }
+}
+
+fn parse_version(text: Option<&str>) -> Result<Option<Version>, PageError> {
+    let version = text.map(str::parse).transpose();
+    version.map_err(|()| not_understood())
 }
 
 /// Of the page of one upload.
@@ -235,5 +248,5 @@ impl BoxLine {
 }
 
 const PAGE: usize = 50;
-/// Versions listed beside one of them; all are in the API.
+/// Versions on one page.
 const VERSIONS: usize = 100;
