@@ -378,9 +378,11 @@ impl Part {
         };
         let word = if met { "met" } else { "MISSED" };
         let (AtLeast(limit) | AtMost(limit)) = self.wanted;
-        match limit == 0.0 {
-            true => word.to_owned(),
-            false => format!("{word} by {:.0} %", 100.0 * (measured / limit - 1.0).abs()),
+        let far = 100.0 * (measured / limit - 1.0).abs();
+        match far {
+            _ if limit == 0.0 || far == 0.0 => word.to_owned(),
+            _ if far < 1.0 => format!("{word} by {far:.1} %"),
+            _ => format!("{word} by {far:.0} %"),
         }
     }
 
@@ -440,6 +442,8 @@ mod tests {
         };
         assert_eq!(verdict(Some(0.63), AtMost(0.7)), "met by 10 %");
         assert_eq!(verdict(Some(6.0), AtLeast(8.0)), "MISSED by 25 %");
+        assert_eq!(verdict(Some(1.0), AtMost(1.0)), "met");
+        assert_eq!(verdict(Some(1.002), AtMost(1.0)), "MISSED by 0.2 %");
         assert_eq!(verdict(Some(0.0), AtMost(0.0)), "met");
         assert_eq!(verdict(Some(1.0), AtMost(0.0)), "MISSED");
         assert_eq!(verdict(None, AtMost(0.0)), "-");
