@@ -243,6 +243,44 @@ fn a_receiver_notices_a_wrong_length_and_a_refusal() {
     assert_eq!(receiver.poll_timeout(), None);
 }
 
+/// The server repeats what was not acknowledged: the ACK of the OACK, or the last one, was lost.
+#[test]
+fn a_receiver_acknowledges_again_what_comes_again() {
+    let now = common::beginning();
+    let ask = tftp::Ask {
+        blksize: Some(8),
+        ..tftp::Ask::plain("f")
+    };
+    let mut receiver = Receiver::start(ask, &Limits::default(), now);
+    let mut answer = |now, datagram: &[u8]| {
+        let (mut received, mut out) = (Vec::new(), Vec::new());
+        while receiver.poll_timeout().is_some_and(|due| due <= now) {
+            receiver.handle_timeout(now);
+        }
+        receiver.handle_datagram(now, datagram, &mut received);
+        receiver.poll_transmit(&mut out).then_some(out)
+    };
+    let offer = common::oack("blksize=8");
+    let last = common::block(1, b"end");
+    answer(now, &[]);
+    assert_eq!(answer(now, &offer), Some(ack(0)));
+    assert_eq!(answer(now, &offer), Some(ack(0)));
+    assert_eq!(answer(now, &last), Some(ack(1)));
+    let second = Duration::from_secs(1);
+    for after in [1, 3] {
+        assert_eq!(
+            answer(now + second * after, &last),
+            Some(ack(1)),
+            "{after} s"
+        );
+    }
+    assert_eq!(
+        answer(now + second * 4, &last),
+        None,
+        "its port is given back"
+    );
+}
+
 /// netascii with the window going back and forth: the same block is the same octets each time.
 #[test]
 fn netascii_blocks_can_be_sent_again() {

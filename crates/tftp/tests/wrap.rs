@@ -5,9 +5,9 @@ mod common;
 use bytes::Bytes;
 use common::network::{Weather, exchange};
 use common::upload::{Disk, upload};
-use common::{Pattern, Served, ack, beginning, data, rrq};
+use common::{Pattern, Served, ack, beginning, block, data, rrq, wrq};
 use tftp::options::Rollover;
-use tftp::{Ask, Limits, Mode, OutcomeKind, Put, Receiver};
+use tftp::{Ask, Limits, Mode, OutcomeKind, Put, Receiver, Writer, parse_request};
 
 const BAD: Weather = Weather {
     loss: 3,
@@ -118,5 +118,37 @@ fn windows_with_gaps_wrap_either_way() {
         let outcome = served.sender.outcome().expect("it is over");
         assert_eq!(outcome.kind, OutcomeKind::Completed, "{option}");
         assert_eq!(outcome.stats.blocks, BLOCKS + 1, "{option}");
+    }
+}
+
+/// The same where the client writes: tftp-hpa may ask for either.
+#[test]
+fn what_is_written_is_counted_either_way() {
+    for (option, rollover) in [
+        ("rollover=0", Rollover::Zero),
+        ("rollover=1", Rollover::One),
+    ] {
+        let request = wrq("f", "octet", &format!("blksize=8 windowsize=4 {option}"));
+        let request = parse_request(&request).expect("a request");
+        let now = beginning();
+        let writer = Writer::start(&request, u64::MAX, &Limits::default(), now);
+        let mut writer = writer.expect("it is taken");
+        let (mut received, mut out) = (Vec::new(), Vec::new());
+        assert!(writer.poll_transmit(&mut out), "the OACK");
+        for number in 1..=BLOCKS {
+            let datagram = block(rollover.wire(number), &number.to_be_bytes());
+            writer.handle_datagram(now, &datagram, &mut received);
+            let is_answered = writer.poll_transmit(&mut out);
+            assert_eq!(is_answered, number % 4 == 0, "{option}: block {number}");
+            if is_answered {
+                assert_eq!(out, ack(rollover.wire(number)), "{option}: block {number}");
+            }
+        }
+        writer.handle_datagram(now, &block(rollover.wire(BLOCKS + 1), b""), &mut received);
+        writer.committed(now);
+        assert!(writer.poll_transmit(&mut out));
+        assert_eq!(out, ack(rollover.wire(BLOCKS + 1)), "{option}");
+        let sent: Vec<u8> = (1..=BLOCKS).flat_map(u64::to_be_bytes).collect();
+        assert!(received == sent, "{option}");
     }
 }

@@ -231,6 +231,17 @@ fn more_than_allowed_is_refused_at_once_when_announced_and_else_when_it_comes() 
 }
 
 #[test]
+fn exactly_what_is_allowed_is_taken() {
+    for options in ["tsize=515", "tsize=0", ""] {
+        let mut written = Written::with(&wrq("x", "octet", options), 515);
+        written.transmit();
+        assert_eq!(written.handle(&block(1, &FULL)), [ack(1)], "{options}");
+        assert!(written.handle(&block(2, b"end")).is_empty(), "{options}");
+        assert!(written.writer.needs_commit(), "{options}");
+    }
+}
+
+#[test]
 fn a_length_other_than_announced_is_no_upload() {
     let mut written = Written::start("tsize=100");
     written.transmit();
