@@ -295,6 +295,14 @@ impl<S: Source> Sender<S> {
         }
     }
 
+    /// Whether [`Sender::poll_timeout`] is the end of a pause in the middle of a window, which may be a fraction of a
+    /// millisecond: rounded up, it costs the client that time for each piece.
+    #[must_use]
+    pub fn is_pausing(&self) -> bool {
+        let resume = self.pace.resume();
+        resume.is_some() && resume == self.poll_timeout()
+    }
+
     /// How it ended; `None` while it goes on. There before [`Sender::is_closed`]: the port still dallies.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {

@@ -9,13 +9,15 @@ use super::content::Content;
 use super::desk::{Desk, Shared};
 use super::inbox::Inbox;
 use super::slots::{Key, Slots};
-use super::timers::Timers;
+use super::timers::{Precision, Timers};
 use super::transfer::{Outgoing, Transfer};
 use bytes::Bytes;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tftp::admission::SessionId;
@@ -100,7 +102,7 @@ impl Worker {
         self.inbox.claim();
         let mut events = [EpollEvent::empty(); 256];
         while !self.is_done(Instant::now()) {
-            let count = match self.epoll.wait(&mut events, self.patience()) {
+            let count = match self.wait(&mut events) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => 0,
                 Err(error) => {
@@ -132,15 +134,26 @@ impl Worker {
         self.stop.is_some_and(over)
     }
 
-    fn patience(&self) -> EpollTimeout {
+    /// Waits for events, until the next transfer wants to be called.
+    fn wait(&self, events: &mut [EpollEvent]) -> Result<usize, Errno> {
         let now = Instant::now();
         let end = self.stop.map(|end| end.saturating_duration_since(now));
-        let Some(wait) = self.timers.wait(now).into_iter().chain(end).min() else {
-            return EpollTimeout::NONE;
+        let end = end.map(|wait| (wait, Precision::Coarse));
+        let timeout = match self.timers.wait(now).into_iter().chain(end).min() {
+            None => EpollTimeout::NONE,
+            // epoll counts in milliseconds (but for a call that came with Linux 5.11), others do not.
+            Some((wait, Precision::Fine)) if !wait.is_zero() => {
+                let mut ready = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
+                ppoll(&mut ready, Some(wait.into()), None)?;
+                EpollTimeout::ZERO
+            }
+            // Rounded up, or the last millisecond would be spent asking whether it is time yet.
+            Some((wait, _)) => {
+                let millis = (wait + Duration::from_micros(999)).as_millis();
+                EpollTimeout::try_from(millis).unwrap_or(EpollTimeout::MAX)
+            }
         };
-        // Rounded up, or the last millisecond would be spent asking whether it is time yet.
-        let millis = (wait + Duration::from_micros(999)).as_millis();
-        EpollTimeout::try_from(millis).unwrap_or(EpollTimeout::MAX)
+        self.epoll.wait(events, timeout)
     }
 
     fn receive_requests(&mut self) {
@@ -251,7 +264,7 @@ impl Worker {
                 continue;
             }
             let due = transfer.due();
-            if due.is_some_and(|due| due <= now) {
+            if due.is_some_and(|(due, _)| due <= now) {
                 transfer.sender.handle_timeout(now);
                 self.drive(key, now);
                 if let Some(transfer) = self.transfers.get_mut(key) {

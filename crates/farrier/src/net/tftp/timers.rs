@@ -11,7 +11,16 @@ use std::time::{Duration, Instant};
 /// Deadlines of one worker's transfers.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    heap: BinaryHeap<Reverse<(Instant, Key)>>,
+    heap: BinaryHeap<Reverse<(Instant, Key, Precision)>>,
+}
+
+/// How exactly a deadline is to be met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Precision {
+    /// To the microsecond.
+    Fine,
+    /// A millisecond late is early enough.
+    Coarse,
 }
 
 /// A transfer's side of it: when its earliest entry comes up.
@@ -22,27 +31,30 @@ pub(super) struct Alarm {
 
 impl Timers {
     /// Makes sure that `key` comes up at `deadline` or earlier.
-    pub(super) fn set(&mut self, alarm: &mut Alarm, key: Key, deadline: Option<Instant>) {
-        let Some(deadline) = deadline else { return };
+    pub(super) fn set(&mut self, alarm: &mut Alarm, key: Key, due: Option<(Instant, Precision)>) {
+        let Some((deadline, precision)) = due else {
+            return;
+        };
         if alarm.set_for.is_none_or(|set| deadline < set) {
             alarm.set_for = Some(deadline);
-            self.heap.push(Reverse((deadline, key)));
+            self.heap.push(Reverse((deadline, key, precision)));
         }
     }
 
     /// The next one that has come up; the caller tells its alarm with [`Alarm::rang`].
     pub(super) fn pop(&mut self, now: Instant) -> Option<(Instant, Key)> {
-        let Reverse((deadline, _)) = self.heap.peek()?;
+        let Reverse((deadline, ..)) = self.heap.peek()?;
         if *deadline > now {
             return None;
         }
-        self.heap.pop().map(|Reverse(entry)| entry)
+        let Reverse((deadline, key, _)) = self.heap.pop()?;
+        Some((deadline, key))
     }
 
     /// How long until the next one comes up.
-    pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
-        let Reverse((deadline, _)) = self.heap.peek()?;
-        Some(deadline.saturating_duration_since(now))
+    pub(super) fn wait(&self, now: Instant) -> Option<(Duration, Precision)> {
+        let Reverse((deadline, _, precision)) = self.heap.peek()?;
+        Some((deadline.saturating_duration_since(now), *precision))
     }
 }
 
@@ -59,6 +71,7 @@ impl Alarm {
 
 #[cfg(test)]
 mod tests {
+    use super::Precision::{Coarse, Fine};
     use super::*;
 
     #[test]
@@ -67,19 +80,19 @@ mod tests {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
         let key = Key::from_bits(7);
-        timers.set(&mut alarm, key, Some(at(1000)));
-        timers.set(&mut alarm, key, Some(at(20)));
-        timers.set(&mut alarm, key, Some(at(500)));
+        timers.set(&mut alarm, key, Some((at(1000), Coarse)));
+        timers.set(&mut alarm, key, Some((at(20), Fine)));
+        timers.set(&mut alarm, key, Some((at(500), Coarse)));
         timers.set(&mut alarm, key, None);
         assert_eq!(timers.heap.len(), 2);
-        assert_eq!(timers.wait(at(5)), Some(Duration::from_millis(15)));
+        assert_eq!(timers.wait(at(5)), Some((Duration::from_millis(15), Fine)));
         assert_eq!(timers.pop(at(19)), None);
         let (deadline, due) = timers.pop(at(20)).expect("due");
         assert_eq!(due, key);
         assert!(alarm.rang(deadline));
-        timers.set(&mut alarm, key, Some(at(2000)));
+        timers.set(&mut alarm, key, Some((at(2000), Coarse)));
         let (deadline, _) = timers.pop(at(1500)).expect("the first entry");
         assert!(!alarm.rang(deadline), "it had gone stale");
-        assert_eq!(timers.wait(at(3000)), Some(Duration::ZERO));
+        assert_eq!(timers.wait(at(3000)), Some((Duration::ZERO, Coarse)));
     }
 }

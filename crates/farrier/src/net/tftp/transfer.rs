@@ -7,7 +7,7 @@ use super::engine::{Message, Start};
 use super::inbox::Inbox;
 use super::slots::Key;
 use super::socket::{MAX_SEGMENTS, TransferSocket};
-use super::timers::Alarm;
+use super::timers::{Alarm, Precision};
 use bootplan::Transport;
 use bytes::Bytes;
 use std::io;
@@ -239,11 +239,16 @@ impl Transfer {
     }
 
     /// When it wants to be called.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(super) fn due(&self) -> Option<(Instant, Precision)> {
+        let precision = match self.sender.is_pausing() {
+            true => Precision::Fine,
+            false => Precision::Coarse,
+        };
+        let timeout = self.sender.poll_timeout().map(|at| (at, precision));
         let quiet = self.sender.without_progress_since();
         let quiet = quiet.filter(|_| self.quiet.is_none() && !self.told);
-        let quiet = quiet.map(|since| since + QUIET_AFTER);
-        self.sender.poll_timeout().into_iter().chain(quiet).min()
+        let quiet = quiet.map(|since| (since + QUIET_AFTER, Precision::Coarse));
+        timeout.into_iter().chain(quiet).min()
     }
 
     /// Something else than its packets ends it. People are told if somebody was there to be cut off, and so is the
