@@ -9,6 +9,7 @@ use super::content::Content;
 use super::desk::{Desk, Shared};
 use super::inbox::Inbox;
 use super::slots::{Key, Slots};
+use super::spares::Spares;
 use super::timers::{Precision, Timers};
 use super::transfer::{Outgoing, Transfer};
 use bytes::Bytes;
@@ -61,6 +62,7 @@ pub(super) struct Worker {
     timers: Timers,
     /// Ended transfers whose port still swallows late ACKs, the oldest first.
     lingering: VecDeque<Key>,
+    spares: Spares,
     stop: Option<Instant>,
     out: Outgoing,
     received: Vec<u8>,
@@ -90,6 +92,7 @@ impl Worker {
             transfers: Slots::new(),
             timers: Timers::default(),
             lingering: VecDeque::new(),
+            spares: Spares::default(),
             stop: None,
             out: Outgoing::default(),
             received: vec![0; 2048],
@@ -207,7 +210,7 @@ impl Worker {
     }
 
     fn start(&mut self, start: Start) {
-        let Some(transfer) = Transfer::begin(start, &self.shared) else {
+        let Some(transfer) = Transfer::begin(start, &self.shared, &mut self.spares) else {
             return;
         };
         let id = transfer.id;
@@ -215,8 +218,7 @@ impl Worker {
         let Some(transfer) = self.transfers.get_mut(key) else {
             return;
         };
-        let readable = EpollEvent::new(EpollFlags::EPOLLIN, key.to_bits());
-        if let Err(error) = self.epoll.add(&transfer.socket, readable) {
+        if let Err(error) = transfer.socket.watch(&self.epoll, key.to_bits()) {
             tracing::warn!(%error, "no room to watch a TFTP transfer");
             self.shared.forget(id);
             self.transfers.remove(key);
@@ -234,6 +236,7 @@ impl Worker {
         let now = Instant::now();
         for _ in 0..DATAGRAMS_AT_ONCE {
             let Some(transfer) = self.transfers.get_mut(key) else {
+                self.spares.close(key);
                 return;
             };
             match transfer.receive(&mut self.received) {
@@ -286,7 +289,7 @@ impl Worker {
         let ended = transfer.report(&self.shared);
         transfer.tell_quiet(now, &self.shared);
         if transfer.is_over() || (ended && self.stop.is_some()) {
-            self.transfers.remove(key);
+            self.give_back(key);
             return;
         }
         let due = transfer.due();
@@ -296,8 +299,16 @@ impl Worker {
             if self.lingering.len() > LINGERING_CAP
                 && let Some(oldest) = self.lingering.pop_front()
             {
-                self.transfers.remove(oldest);
+                self.give_back(oldest);
             }
+        }
+    }
+
+    /// A transfer is over; its port may serve another.
+    fn give_back(&mut self, key: Key) {
+        let transfer = self.transfers.remove(key);
+        if let Some(spare) = transfer.and_then(|transfer| transfer.into_spare(key)) {
+            self.spares.put(spare);
         }
     }
 

@@ -12,6 +12,7 @@ mod engine;
 mod inbox;
 mod slots;
 mod socket;
+mod spares;
 mod timers;
 mod transfer;
 mod upload;

@@ -1,13 +1,13 @@
 //! The socket of one transfer.
 
 use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::uio::writev;
 use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
 use tftp::Batch;
 
 /// An ephemeral port (the transfer's TID), connected to the client: the kernel refuses strangers, tells when the
@@ -16,6 +16,8 @@ pub(super) struct TransferSocket {
     socket: UdpSocket,
     /// Octets of a datagram when the kernel cuts what we send into datagrams (`UDP_SEGMENT`); 0 when it does not.
     segment: usize,
+    /// Whether a worker's epoll knows it.
+    watched: bool,
 }
 
 impl TransferSocket {
@@ -33,7 +35,37 @@ impl TransferSocket {
         Ok(TransferSocket {
             socket: socket.into(),
             segment: 0,
+            watched: false,
         })
+    }
+
+    /// The same port for another client. What the former one's system said about us is forgotten; what the former one
+    /// sent may still be in the queue.
+    ///
+    /// # Errors
+    /// When there is no way to that client.
+    pub(super) fn connected_to(mut self, peer: SocketAddrV4) -> io::Result<TransferSocket> {
+        self.socket.connect(peer)?;
+        self.socket.take_error()?;
+        if self.segment != 0 {
+            self.segment = 0;
+            setsockopt(&self.socket, sockopt::UdpGsoSegment, &0)?;
+        }
+        Ok(self)
+    }
+
+    /// Tells `epoll` by which key it is to report that something came.
+    ///
+    /// # Errors
+    /// When the system is out of memory for that.
+    pub(super) fn watch(&mut self, epoll: &Epoll, key: u64) -> nix::Result<()> {
+        let mut readable = EpollEvent::new(EpollFlags::EPOLLIN, key);
+        if self.watched {
+            return epoll.modify(&self.socket, &mut readable);
+        }
+        epoll.add(&self.socket, readable)?;
+        self.watched = true;
+        Ok(())
     }
 
     /// As a socket of the asynchronous runtime.
@@ -111,12 +143,6 @@ impl TransferSocket {
         tracing::debug!(%error, "segmentation offload refused, datagrams go one by one");
         self.segment = 0;
         let _ = setsockopt(&self.socket, sockopt::UdpGsoSegment, &0);
-    }
-}
-
-impl AsFd for TransferSocket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
     }
 }
 

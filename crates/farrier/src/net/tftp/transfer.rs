@@ -7,6 +7,7 @@ use super::engine::{Message, Start};
 use super::inbox::Inbox;
 use super::slots::Key;
 use super::socket::{MAX_SEGMENTS, TransferSocket};
+use super::spares::{Spare, Spares};
 use super::timers::{Alarm, Precision};
 use bootplan::Transport;
 use bytes::Bytes;
@@ -59,7 +60,7 @@ pub(super) struct Transfer {
 impl Transfer {
     /// Opens the socket and begins; the first datagram is ready. `None` when it has ended already, with an
     /// ERROR or for want of a socket.
-    pub(super) fn begin(start: Start, shared: &Shared) -> Option<Transfer> {
+    pub(super) fn begin(start: Start, shared: &Shared, spares: &mut Spares) -> Option<Transfer> {
         let Start {
             id,
             ask,
@@ -67,7 +68,8 @@ impl Transfer {
             story,
             started,
         } = start;
-        let mut socket = match TransferSocket::open(ask.local, ask.peer) {
+        let spare = spares.take(ask.local, ask.peer).map(Ok);
+        let mut socket = match spare.unwrap_or_else(|| TransferSocket::open(ask.local, ask.peer)) {
             Ok(socket) => socket,
             Err(error) => {
                 tracing::warn!(peer = %ask.peer, local = %ask.local, %error, "no socket for a TFTP transfer");
@@ -125,18 +127,11 @@ impl Transfer {
     /// Sends all that may go now.
     pub(super) fn send(&mut self, now: Instant, out: &mut Outgoing) {
         loop {
-            let result = if self.socket.cuts() {
-                if !self.sender.poll_batch(now, &mut out.batch, MAX_SEGMENTS) {
-                    return;
-                }
-                self.socket.send_batch(&out.batch, &mut out.datagram)
-            } else {
-                if !self.sender.poll_transmit(now, &mut out.datagram) {
-                    return;
-                }
-                self.socket.send(&out.datagram)
-            };
-            if let Err(error) = result {
+            let count = if self.socket.cuts() { MAX_SEGMENTS } else { 1 };
+            if !self.sender.poll_batch(now, &mut out.batch, count) {
+                return;
+            }
+            if let Err(error) = self.socket.send_batch(&out.batch, &mut out.datagram) {
                 self.lost(&error);
             }
         }
@@ -288,6 +283,17 @@ impl Transfer {
         }
         let agreed = self.sender.agreed();
         shared.tell(&self.ask, &self.story, ended, agreed, self.started);
+    }
+
+    /// What is left when the port has swallowed its late ACKs. `None` where the client's system refused them.
+    pub(super) fn into_spare(self, key: Key) -> Option<Spare> {
+        let spare = Spare {
+            key,
+            local: self.ask.local,
+            peer: *self.ask.peer.ip(),
+            socket: self.socket,
+        };
+        (!self.gone).then_some(spare)
     }
 
     /// Whether the port can be given back.
