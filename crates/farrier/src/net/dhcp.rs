@@ -86,21 +86,19 @@ impl Responder {
         listener::run(&name, socket, work).await
     }
 
-    /// Listens to other servers' broadcast answers on port 68 and remembers who they are.
+    /// Listens to other servers' broadcast answers on port 68 and remembers who they are. Nobody waits for that, so it
+    /// needs no thread of its own.
     pub(crate) async fn overhear(self, socket: PktInfo) -> std::io::Result<()> {
-        let work = move |mut listener: listener::Listener| {
-            let mut buffer = vec![0u8; LARGEST];
-            while let Some(arrival) = listener.next(&mut buffer)? {
-                let Some(offer) = proxydhcp::overhear(&buffer[..arrival.len]) else {
-                    continue;
-                };
-                if !self.is_ours(offer.server) {
-                    self.foreign.heard(offer.server, offer.boots, &self.events);
-                }
+        let socket = tokio::net::UdpSocket::from_std(socket.again()?)?;
+        let mut buffer = vec![0u8; LARGEST];
+        loop {
+            let length = socket.recv(&mut buffer).await?;
+            if let Some(offer) = proxydhcp::overhear(&buffer[..length])
+                && !self.is_ours(offer.server)
+            {
+                self.foreign.heard(offer.server, offer.boots, &self.events);
             }
-            Ok(())
-        };
-        listener::run("dhcp-68", socket, work).await
+        }
     }
 
     fn is_ours(&self, address: Ipv4Addr) -> bool {
