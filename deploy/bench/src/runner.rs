@@ -89,7 +89,7 @@ impl<'a> Runner<'a> {
             true => Worth::Goal,
             false => Worth::Table,
         };
-        let schedule = Schedule::new(worth, self.rounds);
+        let schedule = Schedule::new(worth, self.rounds, servers.len());
         let (started, mut number) = (Instant::now(), 0);
         while schedule.goes_on(number, started.elapsed()) {
             // Nobody is always the first.

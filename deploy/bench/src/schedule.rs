@@ -26,17 +26,17 @@ pub(crate) struct Schedule {
     most: usize,
     /// ... as long as no more time than this has gone.
     cheap: Duration,
-    /// A peer whose turns took this long together takes no further part.
+    /// A peer whose turns took this long together takes no further part: its share of the case.
     patience: Duration,
 }
 
 impl Schedule {
-    /// For a case when `--rounds` are asked for.
-    pub(crate) fn new(worth: Worth, rounds: usize) -> Self {
+    /// For a case of so many servers when `--rounds` are asked for.
+    pub(crate) fn new(worth: Worth, rounds: usize, servers: usize) -> Self {
         let rounds = rounds.max(1);
         let (least, patience) = match worth {
-            Worth::Goal => (rounds, 3),
-            Worth::Table => ((rounds * 2).div_ceil(5), 1),
+            Worth::Goal => (rounds, 21),
+            Worth::Table => ((rounds * 2).div_ceil(5), 8),
         };
         let share = |seconds: u64| Duration::from_secs(seconds) * rounds as u32;
         Self {
@@ -44,7 +44,7 @@ impl Schedule {
             // One round is one round.
             most: if rounds == 1 { 1 } else { 3 * least },
             cheap: share(2),
-            patience: share(patience),
+            patience: share(patience) / servers.max(1) as u32,
         }
     }
 
@@ -73,21 +73,21 @@ mod tests {
 
     #[test]
     fn cheap_cases_have_more_rounds_and_dear_ones_what_was_asked_for() {
-        let goal = Schedule::new(Worth::Goal, 5);
+        let goal = Schedule::new(Worth::Goal, 5, 7);
         let seconds = Duration::from_secs;
         assert_eq!(rounds(&goal, Duration::from_millis(10)), 15);
         assert_eq!(rounds(&goal, seconds(1)), 10);
         assert_eq!(rounds(&goal, seconds(40)), 5);
-        assert_eq!(rounds(&Schedule::new(Worth::Table, 5), seconds(40)), 2);
-        assert_eq!(rounds(&Schedule::new(Worth::Table, 1), seconds(0)), 1);
-        assert_eq!(rounds(&Schedule::new(Worth::Goal, 0), seconds(0)), 1);
+        assert_eq!(rounds(&Schedule::new(Worth::Table, 5, 7), seconds(40)), 2);
+        assert_eq!(rounds(&Schedule::new(Worth::Table, 1, 7), seconds(0)), 1);
+        assert_eq!(rounds(&Schedule::new(Worth::Goal, 0, 7), seconds(0)), 1);
     }
 
     #[test]
     fn everybody_has_one_turn_and_slow_servers_no_more_than_fits() {
         for worth in [Worth::Goal, Worth::Table] {
             for rounds in 1..9 {
-                let schedule = Schedule::new(worth, rounds);
+                let schedule = Schedule::new(worth, rounds, 7);
                 assert!(schedule.takes_part(Duration::ZERO));
                 assert!(!schedule.takes_part(Duration::from_secs(3 * rounds as u64)));
             }
