@@ -7,6 +7,7 @@ mod boot;
 mod cli;
 mod common;
 mod dhcp;
+mod http_told;
 mod interfaces;
 mod ports;
 mod reload;
