@@ -1,6 +1,6 @@
 //! Sockets of ended transfers, for those that begin next.
 //!
-//! A socket costs the kernel more than a block does: opening, binding, watching and closing one is an eighth of all that a
+//! A socket costs the kernel more than a block does: opening, binding, watching and closing one is about a tenth of all that a
 //! small file costs. Connected to the next client it does as well.
 //!
 //! Never to the same client again: ROMs ask for one file after the other from one port, and a late ACK for the last
