@@ -64,6 +64,16 @@ impl Change {
         self.events.push((machine, event));
     }
 
+    /// Notes what happened, each with the machine that has its MAC now.
+    pub(crate) fn tell(&mut self, events: Vec<Event>) {
+        let model = self.store.model();
+        let of = |mac| self.overlay.with_mac(&model, mac);
+        let told = events
+            .into_iter()
+            .map(|event| (event.origin.mac.and_then(of), event));
+        self.events.extend(told);
+    }
+
     /// Notes what somebody did. The event is found by the MAC that the machine had before.
     pub(crate) fn say(&mut self, machine: Option<MachineId>, kind: EventKind) {
         let mac = machine.and_then(|id| {

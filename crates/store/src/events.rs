@@ -1,7 +1,7 @@
 //! The history of what happened.
 
 use crate::change::to_the_end;
-use crate::rows::{self, Tx, failed, placeholders};
+use crate::rows::{self, Tx, failed};
 use crate::{Store, StoreError};
 use bootplan::{Event, MacAddr, MachineId};
 use serde::Serialize;
@@ -50,10 +50,7 @@ impl Store {
         let store = self.clone();
         to_the_end(async move {
             let mut change = store.begin().await?;
-            for event in events {
-                let machine = event.origin.mac.and_then(|mac| store.model().with_mac(mac));
-                change.event(machine, event);
-            }
+            change.tell(events);
             change.commit().await
         })
         .await
@@ -150,15 +147,12 @@ pub(crate) async fn insert_events(
         .zip(events)
         .map(|(id, (machine, event))| StoredEvent { id, machine, event })
         .collect();
-    for chunk in stored.chunks(CHUNK) {
-        let values: Vec<String> = (0..chunk.len())
-            .map(|n| format!("({})", placeholders(1 + n * COLUMNS, COLUMNS)))
-            .collect();
+    for piece in rows::pieces(&stored) {
         let mut query = sqlx::query(AssertSqlSafe(format!(
             "INSERT INTO events (id, at, machine_id, mac, body) VALUES {}",
-            values.join(", ")
+            rows::values(tx, piece.len(), 5)
         )));
-        for stored in chunk {
+        for stored in piece {
             query = query
                 .bind(stored.id)
                 .bind(stored.event.at.0)
@@ -182,10 +176,6 @@ fn stored(row: &AnyRow) -> Result<StoredEvent, sqlx::Error> {
 const DEFAULT_LIMIT: u32 = 100;
 /// One page of history; more is asked for with `before`.
 const MAX_LIMIT: u32 = 1000;
-const COLUMNS: usize = 5;
-/// Rows of one INSERT. Each parameter of a statement costs a look through those before it
-/// (`sqlite3_bind_parameter_name`): at 100 rows that took longer than storing them.
-const CHUNK: usize = 20;
 
 #[cfg(test)]
 mod tests {

@@ -100,6 +100,30 @@ pub(crate) fn placeholders(first: usize, count: usize) -> String {
     list.join(", ")
 }
 
+/// Cuts rows that go into one table into statements. Only lengths that are powers of two, so that
+/// they are few different texts: the connection keeps them prepared, and each works at once.
+pub(crate) fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let length = 1 << rows.len().min(MANY).checked_ilog2()?;
+        let (piece, rest) = rows.split_at(length);
+        rows = rest;
+        Some(piece)
+    })
+}
+
+/// The parameters of many rows: `(?, ?), (?, ?)` in SQLite, which looks for the name of each one
+/// that has a name in a list as long as the statement; PostgreSQL wants `($1, $2), ($3, $4)`.
+pub(crate) fn values(tx: &Tx, rows: usize, columns: usize) -> String {
+    if tx.backend_name() == "SQLite" {
+        let row = format!("({})", vec!["?"; columns].join(", "));
+        return vec![row; rows].join(", ");
+    }
+    let rows: Vec<String> = (0..rows)
+        .map(|n| format!("({})", placeholders(1 + n * columns, columns)))
+        .collect();
+    rows.join(", ")
+}
+
 /// A column that holds a value's text form.
 pub(crate) fn parsed<T: FromStr>(row: &AnyRow, column: &'static str) -> Result<T, sqlx::Error>
 where
@@ -197,6 +221,8 @@ macro_rules! machine_columns {
 }
 use machine_columns;
 
-/// Values of one statement: far below both databases' limits on parameters, and few enough that SQLite
-/// is not slowed down (see `events`).
+/// Values of one statement: far below both databases' limits on parameters, and few enough that
+/// SQLite is not slowed down (see `values`).
 pub(crate) const CHUNK: usize = 100;
+/// Rows of one statement that [`pieces`] makes.
+const MANY: usize = 128;

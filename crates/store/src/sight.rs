@@ -75,18 +75,44 @@ impl Store {
             validate::mac("mac", sighting.mac)?;
         }
         let store = self.clone();
-        to_the_end(async move { store.sight_now(sightings).await }).await
+        to_the_end(async move {
+            let plan = store.record_now(sightings, Vec::new()).await?;
+            Ok(plan.answers().collect())
+        })
+        .await
     }
 
-    async fn sight_now(&self, sightings: Vec<Sighting>) -> Result<Vec<Sighted>, StoreError> {
+    /// The machines that were seen, then what happened, each event with the machine that has its
+    /// MAC by then: one transaction, one publication.
+    ///
+    /// # Errors
+    /// As [`sight`](Self::sight); then nothing is stored.
+    pub(crate) async fn record(
+        &self,
+        sightings: Vec<Sighting>,
+        events: Vec<Event>,
+    ) -> Result<(), StoreError> {
+        for sighting in &sightings {
+            validate::mac("mac", sighting.mac)?;
+        }
+        let store = self.clone();
+        to_the_end(async move { store.record_now(sightings, events).await.map(drop) }).await
+    }
+
+    async fn record_now(
+        &self,
+        sightings: Vec<Sighting>,
+        events: Vec<Event>,
+    ) -> Result<Plan, StoreError> {
         let writer = self.lock().await?;
         let mut plan = Plan::new(&self.model(), &self.catalog(), &sightings);
         let evicted = plan.evictions(&self.model(), self.inner.options.discovered_limit);
-        if plan.writes_anything() {
+        if plan.writes_anything() || !events.is_empty() {
             let mut change = self.begin_locked(writer).await?;
             change.delete_machines(&evicted).await?;
             let doing = failed("recording a machine that was seen");
             change.write(&mut plan).await.map_err(doing)?;
+            change.tell(events);
             change.commit().await?;
         }
         let mut model = self.model_mut();
@@ -98,18 +124,7 @@ impl Store {
                 }
             }
         }
-        let answer = |(draft, new): &(usize, bool)| {
-            let draft = &plan.drafts[*draft];
-            Sighted {
-                machine: MachineRecord {
-                    machine: Arc::new(draft.machine.clone()),
-                    first_seen: draft.first_seen,
-                    last_seen: Some(draft.last_seen),
-                },
-                new: *new,
-            }
-        };
-        Ok(plan.answers.iter().map(answer).collect())
+        Ok(plan)
     }
 }
 
@@ -124,7 +139,7 @@ impl Change {
         for draft in &mut plan.drafts {
             match &draft.known {
                 None => {
-                    draft.machine.id = MachineId(next);
+                    Arc::make_mut(&mut draft.machine).id = MachineId(next);
                     next += 1;
                     let (machine, first) = (&draft.machine, draft.first_seen);
                     self.insert_machine(machine, first, Some(draft.last_seen))
@@ -140,7 +155,7 @@ impl Change {
                     let at = first;
                     self.event(Some(machine.id), Event { at, origin, kind });
                 }
-                Some(old) if **old != draft.machine => {
+                Some(old) if *old != draft.machine => {
                     self.update_machine(old, &draft.machine).await?;
                     seen.push((draft.machine.id, draft.last_seen));
                 }
@@ -156,17 +171,14 @@ impl Change {
     /// Many to a statement: of a rack that boots, the journal would do little else.
     async fn set_last_seen(&mut self, seen: &[(MachineId, Timestamp)]) -> Result<(), sqlx::Error> {
         // Not laid over: the Catalog does not hold it, so nothing is published for it.
-        for chunk in seen.chunks(rows::CHUNK) {
-            let values: Vec<String> = (0..chunk.len())
-                .map(|n| format!("({})", rows::placeholders(1 + 2 * n, 2)))
-                .collect();
+        for piece in rows::pieces(seen) {
             // Both databases call the columns of VALUES so.
             let mut query = sqlx::query(AssertSqlSafe(format!(
                 "UPDATE machines SET last_seen = seen.column2 FROM (VALUES {}) AS seen \
                  WHERE machines.id = seen.column1",
-                values.join(", ")
+                rows::values(&self.tx, piece.len(), 2)
             )));
-            for (id, at) in chunk {
+            for (id, at) in piece {
                 query = query.bind(id.0).bind(at.0);
             }
             query.execute(&mut *self.tx).await?;
@@ -187,7 +199,8 @@ struct Plan {
 
 /// A machine as it will be.
 struct Draft {
-    machine: Machine,
+    /// Shared with `known` until it learns something.
+    machine: Arc<Machine>,
     /// As it is; `None` for a new one.
     known: Option<Arc<Machine>>,
     first_seen: Timestamp,
@@ -244,7 +257,7 @@ impl Plan {
         let row = model.machines.get(&id)?;
         self.by_id.insert(id, self.drafts.len());
         self.drafts.push(Draft {
-            machine: Machine::clone(&row.record.machine),
+            machine: Arc::clone(&row.record.machine),
             known: Some(Arc::clone(&row.record.machine)),
             first_seen: row.record.first_seen,
             last_seen: row.record.last_seen.unwrap_or_default(),
@@ -264,7 +277,7 @@ impl Plan {
             .expect("an endless supply of names");
         self.names.insert(name_key(&name), ());
         self.drafts.push(Draft {
-            machine: Machine {
+            machine: Arc::new(Machine {
                 id: MachineId(0),
                 name,
                 macs: Vec::new(),
@@ -275,7 +288,7 @@ impl Plan {
                 loader: None,
                 profile: None,
                 facts: Facts::default(),
-            },
+            }),
             known: None,
             first_seen: sighting.at,
             last_seen: sighting.at,
@@ -302,6 +315,20 @@ impl Plan {
         discovered.into_iter().map(|(_, id)| id).collect()
     }
 
+    fn answers(&self) -> impl Iterator<Item = Sighted> {
+        self.answers.iter().map(|(draft, new)| {
+            let draft = &self.drafts[*draft];
+            Sighted {
+                machine: MachineRecord {
+                    machine: Arc::clone(&draft.machine),
+                    first_seen: draft.first_seen,
+                    last_seen: Some(draft.last_seen),
+                },
+                new: *new,
+            }
+        })
+    }
+
     fn writes_anything(&self) -> bool {
         self.drafts.iter().any(Draft::writes_row)
     }
@@ -309,17 +336,9 @@ impl Plan {
 
 impl Draft {
     fn learn(&mut self, sighting: &Sighting) {
-        let machine = &mut self.machine;
-        if !machine.macs.contains(&sighting.mac) {
-            machine.macs.push(sighting.mac);
-        }
-        // What an operator entered, or what was said first, stays: these are claims, and a
-        // machine must not lose its identity to a forged packet.
-        machine.uuid = machine.uuid.or(sighting.uuid.filter(|u| u.is_identity()));
-        if machine.serial.is_none() {
-            machine.serial = validate::clean(sighting.serial.as_deref());
-        }
-        let facts = &mut machine.facts;
+        self.last_seen = self.last_seen.max(sighting.at);
+        let known = &*self.machine;
+        let mut facts = known.facts.clone();
         facts.platform = sighting.platform.or(facts.platform);
         let newer = |said: &Option<String>, known: &mut Option<String>| {
             if let Some(text) = validate::clean(said.as_deref()) {
@@ -328,7 +347,24 @@ impl Draft {
         };
         newer(&sighting.manufacturer, &mut facts.manufacturer);
         newer(&sighting.product, &mut facts.product);
-        self.last_seen = self.last_seen.max(sighting.at);
+        // What an operator entered, or what was said first, stays: these are claims, and a
+        // machine must not lose its identity to a forged packet.
+        let uuid = known.uuid.or(sighting.uuid.filter(|u| u.is_identity()));
+        let serial = match &known.serial {
+            None => validate::clean(sighting.serial.as_deref()),
+            known => known.clone(),
+        };
+        let carded = known.macs.contains(&sighting.mac);
+        if carded && uuid == known.uuid && serial == known.serial && facts == known.facts {
+            return;
+        }
+        let machine = Arc::make_mut(&mut self.machine);
+        if !carded {
+            machine.macs.push(sighting.mac);
+        }
+        machine.uuid = uuid;
+        machine.serial = serial;
+        machine.facts = facts;
     }
 
     /// Whether the row is written, or this glimpse is remembered in memory only.
@@ -339,7 +375,7 @@ impl Draft {
         };
         match &self.known {
             None => true,
-            Some(old) => seen_due || **old != self.machine,
+            Some(old) => seen_due || *old != self.machine,
         }
     }
 }

@@ -297,8 +297,6 @@ fn served(path: &str) -> EventKind {
 #[test]
 fn reports_carry_the_time_they_were_made() {
     // The clock is read where the packet was handled, not where it was stored.
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = Timestamp(i64::try_from(now.expect("after 1970").as_millis()).expect("fits"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -307,6 +305,7 @@ fn reports_carry_the_time_they_were_made() {
         let store: Store = place.open().await;
         machine(&store, "a", &[1]).await;
         let journal = Journal::spawn(store.clone(), no_arp());
+        let now = Timestamp::from(std::time::SystemTime::now());
         journal.sink.emit(from(mac(1)), served("x"));
         std::thread::sleep(Duration::from_millis(300));
         journal.shutdown().await;

@@ -3,7 +3,7 @@
 use super::intake::{Batch, Intake};
 use super::{Counters, JournalOptions, Report, log};
 use crate::change::now;
-use crate::{Store, StoredEvent};
+use crate::{Sighting, Store, StoredEvent};
 use bootplan::{Event, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,21 +110,25 @@ impl Task {
                 );
             }
         }
-        if !batch.sightings.is_empty()
-            && let Err(error) = self.store.sight_all(batch.sightings).await
-            && let Some(count) = self.failing.due(1)
-        {
-            tracing::error!(%error, count, "machines that asked could not be recorded");
-        }
-        if !batch.events.is_empty() {
-            self.store_events(batch.events).await;
+        if !batch.sightings.is_empty() || !batch.events.is_empty() {
+            self.record(batch.sightings, batch.events).await;
         }
     }
 
-    async fn store_events(&mut self, events: Vec<Event>) {
+    /// Machines and events in one transaction; what cannot be recorded of a machine costs nobody
+    /// the events.
+    async fn record(&mut self, sightings: Vec<Sighting>, events: Vec<Event>) {
         let count = events.len();
-        match self.store.append(events.clone()).await {
-            Ok(_) => {
+        let seen = sightings.len();
+        let mut outcome = self.store.record(sightings, events.clone()).await;
+        if let (Err(error), 1..) = (&outcome, seen) {
+            if let Some(count) = self.failing.due(1) {
+                tracing::error!(%error, count, "machines that asked could not be recorded");
+            }
+            outcome = self.store.append(events.clone()).await.map(drop);
+        }
+        match outcome {
+            Ok(()) => {
                 Counters::add(&self.counters.stored, count);
                 self.since_prune += count as u64;
             }
