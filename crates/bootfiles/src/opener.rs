@@ -65,6 +65,8 @@ pub(crate) struct OpenFile {
     /// Whether the file system is in this machine, so that what the kernel knows by heart of a
     /// file is the truth. A file server's file may have changed without our kernel's knowledge.
     pub(crate) local: bool,
+    /// Whether the file system has no disk behind it.
+    pub(crate) memory: bool,
 }
 
 /// Why a name opens nothing. Clients are told the same in every case.
@@ -113,6 +115,7 @@ pub(crate) fn open_beneath(root: &Path, path: &RelPath) -> Result<OpenFile, Refu
         settled: identity.unsettled().is_none(),
         identity,
         local: LOCAL.contains(&kind),
+        memory: MEMORY.contains(&kind),
     })
 }
 
@@ -284,6 +287,9 @@ const LOCAL: [u64; 14] = [
     0x4d44,      // FAT
     0x2011_bab0, // exFAT
 ];
+
+/// tmpfs, ramfs.
+const MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
 
 #[cfg(test)]
 mod tests;

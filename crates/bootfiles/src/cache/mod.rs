@@ -12,6 +12,7 @@
 //! still, while an open handle would keep a deleted image's space on the disk and a mounted ISO
 //! from being unmounted.
 
+mod direct;
 mod pool;
 mod version;
 

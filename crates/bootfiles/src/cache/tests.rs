@@ -206,6 +206,93 @@ fn eight_readers_of_one_file_read_each_piece_from_the_disk_once() {
     assert_eq!(cache.stats().misses, 10);
 }
 
+/// Reads all that a socket has.
+fn received(socket: &mut std::os::unix::net::UnixStream) -> Vec<u8> {
+    use std::io::Read;
+    let mut all = Vec::new();
+    let _ = socket.read_to_end(&mut all); // ends with "would block"
+    all
+}
+
+fn sockets() -> [std::os::unix::net::UnixStream; 2] {
+    let (one, other) = std::os::unix::net::UnixStream::pair().expect("two ends");
+    for end in [&one, &other] {
+        end.set_nonblocking(true).expect("set");
+    }
+    [one, other]
+}
+
+#[test]
+fn a_file_goes_into_a_socket_by_either_way() {
+    let (dir, cache) = (Dir::new(), FileCache::new(DEFAULT_BUDGET));
+    let bytes = pattern(3 * PIECE);
+    dir.put("a", &bytes);
+    for copied in [false, true] {
+        let file = dir.open(&cache, "a");
+        file.version.refused.store(copied, Relaxed);
+        let [socket, mut peer] = sockets();
+        let (mut at, mut got) = (1000, Vec::new());
+        while at < file.len() {
+            let most = usize::try_from(file.len() - at).expect("small");
+            at += file.send(&socket, at, most).expect("sent") as u64;
+            got.extend(received(&mut peer));
+        }
+        assert!(got == bytes[1000..], "copied: {copied}");
+        let end = file
+            .send(&socket, file.len(), 1)
+            .expect_err("nothing there");
+        assert_eq!(end.kind(), std::io::ErrorKind::UnexpectedEof);
+        assert_eq!(cache.stats().bytes, 0, "nothing of it is kept");
+    }
+}
+
+#[test]
+fn a_full_socket_says_so() {
+    let (dir, cache) = (Dir::new(), FileCache::new(DEFAULT_BUDGET));
+    dir.put("a", &pattern(16 * PIECE));
+    for copied in [false, true] {
+        let file = dir.open(&cache, "a");
+        file.version.refused.store(copied, Relaxed);
+        let [socket, _peer] = sockets();
+        let full = (0..1000).find_map(|_| file.send(&socket, 0, 16 << 18).err());
+        let kind = full.map(|error| error.kind());
+        assert_eq!(kind, Some(std::io::ErrorKind::WouldBlock));
+    }
+}
+
+#[test]
+fn what_was_read_is_at_hand_and_what_lies_behind_the_end_is_not() {
+    let (dir, cache) = (Dir::new(), FileCache::new(DEFAULT_BUDGET));
+    dir.put("a", &pattern(4 * PIECE));
+    let file = dir.open(&cache, "a");
+    file.bring_to_hand(0, file.len()).expect("readable");
+    assert!(file.is_at_hand(0, file.len()));
+    let cut = File::options().write(true).open(dir.path("a"));
+    cut.and_then(|file| file.set_len(PIECE)).expect("cut");
+    assert!(!file.is_at_hand(0, file.len()));
+    let error = file.bring_to_hand(0, file.len()).expect_err("too short");
+    assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn whether_a_file_is_unchanged_is_known_afterwards() {
+    let (dir, cache) = (Dir::new(), FileCache::new(PIECE));
+    dir.put("a", &pattern(PIECE));
+    dir.put("b", &pattern(PIECE));
+    let file = dir.open(&cache, "a");
+    assert!(file.goes_direct());
+    dir.put("small", &pattern(PIECE / 2));
+    assert!(!dir.open(&cache, "small").goes_direct(), "it fits");
+    file.unchanged().expect("as it was");
+    std::fs::rename(dir.path("b"), dir.path("a")).expect("replaced");
+    file.unchanged().expect("the old one is whole");
+    let file = dir.open(&cache, "a");
+    let mut writer = File::options().append(true).open(dir.path("a"));
+    let written = writer.as_mut().map(|file| file.write_all(b"x"));
+    written.expect("there").expect("written");
+    assert!(file.unchanged().is_err());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

@@ -9,7 +9,7 @@ use rustix::io::{Errno, pread};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -19,16 +19,20 @@ use std::time::SystemTime;
 /// was, and one changed in place gives an error, never a mixture of two versions.
 #[derive(Clone, Debug)]
 pub struct SharedFile {
-    version: Arc<Version>,
+    pub(super) version: Arc<Version>,
 }
 
 #[derive(Debug)]
 pub(super) struct Version {
-    file: File,
-    identity: Identity,
-    local: bool,
+    pub(super) file: File,
+    pub(super) identity: Identity,
+    pub(super) local: bool,
+    pub(super) memory: bool,
+    pub(super) settled: bool,
+    /// Its file system does not do what `direct.rs` needs.
+    pub(super) refused: AtomicBool,
     etag: String,
-    pool: Arc<Pool>,
+    pub(super) pool: Arc<Pool>,
     pieces: Mutex<Pieces>,
     /// Signals that a piece has been loaded, or could not be.
     loaded: Condvar,
@@ -166,6 +170,9 @@ impl Version {
             file: open.file,
             identity: open.identity,
             local: open.local,
+            memory: open.memory,
+            settled: open.settled,
+            refused: AtomicBool::new(false),
             pool,
             pieces: Mutex::default(),
             loaded: Condvar::new(),
@@ -257,5 +264,5 @@ impl Drop for Claim<'_> {
 /// This part of the budget again may be in the hands of readers before they have to hold less.
 const CROWD: u64 = 4;
 
-const SHORTER: &str = "it has become shorter while it was sent";
-const CHANGED: &str = "it was changed while it was sent";
+pub(super) const SHORTER: &str = "it has become shorter while it was sent";
+pub(super) const CHANGED: &str = "it was changed while it was sent";

@@ -1,43 +1,56 @@
 //! A file on its way out: a few pieces in hand however big it is, and one event at its end.
 
+use super::direct::Direct;
 use super::underway::{Transfer, Underway};
-use crate::listen::Pieces;
+use crate::listen::{LONGEST, Pieces};
 use axum::BoxError;
-use bootfiles::SharedFile;
+use bootfiles::{PIECE, SharedFile};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-/// The part of a file from `start` over `length` octets: out of the shared memory of files, and
-/// where that has nothing, from the disk, ahead of the client.
+/// Part of a file: out of the shared memory of files, and
+/// where that has nothing, from the disk, ahead of the client. The beginning of a long one goes
+/// from the kernel's memory straight into the socket ([`Direct`]).
 ///
 /// The length was promised in the header. A file that was changed in place since then ends the
 /// transfer with an error, which closes the connection: a client must notice, and is never sent
-/// padding or a mixture of two versions (protocol.md G.2, G.3). One replaced by renaming is sent as
-/// it was.
+/// padding, nor as much as was promised of a mixture of two versions (protocol.md G.2, G.3). One
+/// replaced by renaming is sent as it was.
 pub(super) struct FileBody {
     file: SharedFile,
+    start: u64,
     offset: u64,
     end: u64,
+    direct: Option<Direct>,
     /// Pieces to hand out next.
     width: usize,
     handed_out: Option<Instant>,
-    reading: Option<JoinHandle<io::Result<Vec<Bytes>>>>,
+    reading: Option<JoinHandle<io::Result<Pieces>>>,
     failed: bool,
     underway: Arc<Underway>,
 }
 
 impl FileBody {
-    pub(super) fn new(file: SharedFile, start: u64, length: u64, transfer: Transfer) -> Self {
+    pub(super) fn new(
+        file: SharedFile,
+        octets: Range<u64>,
+        direct: Option<Direct>,
+        transfer: Transfer,
+    ) -> Self {
+        let length = octets.end - octets.start;
         FileBody {
             file,
-            offset: start,
-            end: start + length,
+            start: octets.start,
+            offset: octets.start,
+            end: octets.end,
+            direct,
             width: WIDTH_AT_FIRST,
             handed_out: None,
             reading: None,
@@ -50,15 +63,28 @@ impl FileBody {
         self.end - self.offset
     }
 
+    /// Up to where the next octets may go.
+    fn border(&self) -> u64 {
+        let borders = self.direct.map(|direct| [direct.until, direct.last]);
+        let mut borders = borders.into_iter().flatten();
+        let next = borders.find(|border| self.offset < *border);
+        next.unwrap_or(self.end)
+    }
+
+    /// Where the next octets end if the kernel sends them.
+    fn direct_end(&self) -> Option<u64> {
+        let direct = self.direct.filter(|direct| self.offset < direct.until)?;
+        Some(direct.until.min(self.offset + self.width as u64 * PIECE))
+    }
+
     /// The next octets, a few pieces of them.
-    fn poll_pieces(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<Bytes>>> {
+    fn poll_pieces(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pieces>> {
         let mut reading = match self.reading.take() {
             Some(reading) => reading,
             None => {
                 self.adapt();
-                let in_memory = self.in_memory();
-                if !in_memory.is_empty() {
-                    return Poll::Ready(Ok(in_memory));
+                if let Some(pieces) = self.at_hand() {
+                    return Poll::Ready(self.hand_out(pieces));
                 }
                 self.read()
             }
@@ -67,10 +93,9 @@ impl FileBody {
             self.reading = Some(reading);
             return Poll::Pending;
         };
-        let mut pieces = result.map_err(io::Error::other).flatten()?;
-        self.advance(&mut pieces);
+        let pieces = self.hand_out(result.map_err(io::Error::other).flatten()?)?;
         // Whoever reads from the disk will have to do so again.
-        if self.remaining() > 0 && !self.file.is_cached(self.offset) {
+        if self.remaining() > 0 && !self.is_at_hand() {
             self.adapt();
             if self.width > 1 {
                 self.reading = Some(self.read());
@@ -79,43 +104,66 @@ impl FileBody {
         Poll::Ready(Ok(pieces))
     }
 
+    /// Whether something of what comes next is there without waiting.
+    fn is_at_hand(&self) -> bool {
+        match self.direct_end() {
+            Some(end) => self.file.is_at_hand(self.offset, end - self.offset),
+            None => self.file.is_cached(self.offset),
+        }
+    }
+
     /// What is there without waiting.
-    fn in_memory(&mut self) -> Vec<Bytes> {
+    fn at_hand(&self) -> Option<Pieces> {
+        if let Some(end) = self.direct_end() {
+            let there = self.file.is_at_hand(self.offset, end - self.offset);
+            return there.then(|| direct(&self.file, self.offset, end));
+        }
+        let (mut offset, border) = (self.offset, self.border());
         let mut pieces = Vec::new();
-        while pieces.len() < self.width && self.remaining() > 0 {
-            let Some(piece) = self.file.cached(self.offset) else {
+        while pieces.len() < self.width && offset < border {
+            let Some(piece) = self.file.cached(offset) else {
                 break;
             };
-            let mut piece = [modest(&self.file, piece)];
-            self.advance(&mut piece);
-            pieces.extend(piece);
+            pieces.push(modest(&self.file, piece, &mut offset, border));
         }
-        pieces
+        (!pieces.is_empty()).then(|| Pieces::from(pieces))
     }
 
     /// Reads the next pieces on a thread that may block.
-    fn read(&self) -> JoinHandle<io::Result<Vec<Bytes>>> {
+    fn read(&self) -> JoinHandle<io::Result<Pieces>> {
         let file = self.file.clone();
-        let (mut offset, end, width) = (self.offset, self.end, self.width);
+        let (mut offset, border, width) = (self.offset, self.border(), self.width);
+        if let Some(end) = self.direct_end() {
+            return tokio::task::spawn_blocking(move || {
+                file.bring_to_hand(offset, end - offset)?;
+                Ok(direct(&file, offset, end))
+            });
+        }
         tokio::task::spawn_blocking(move || {
             let mut pieces = Vec::with_capacity(width);
             // Asked again at each piece: of a burst of readers all have begun before the first one's piece is there.
-            while offset < end && (pieces.is_empty() || pieces.len() < width && !file.is_crowded())
+            while offset < border
+                && (pieces.is_empty() || pieces.len() < width && !file.is_crowded())
             {
-                let piece = modest(&file, file.load(offset)?);
-                offset += piece.len() as u64;
-                pieces.push(piece);
+                let piece = file.load(offset)?;
+                pieces.push(modest(&file, piece, &mut offset, border));
             }
-            Ok(pieces)
+            Ok(Pieces::from(pieces))
         })
     }
 
-    /// Counts pieces as handed out, and cuts off what lies behind the end.
-    fn advance(&mut self, pieces: &mut [Bytes]) {
-        for piece in pieces {
-            piece.truncate(usize::try_from(self.remaining()).unwrap_or(usize::MAX));
-            self.offset += piece.len() as u64;
+    /// Counts octets as handed out. After some that the kernel sent from the file itself, the last
+    /// piece is withheld from a client that may have got some of another version.
+    fn hand_out(&mut self, pieces: Pieces) -> io::Result<Pieces> {
+        if let Some(direct) = &self.direct {
+            let taken = self.start + self.underway.octets();
+            if self.offset >= direct.last && !direct.has_arrived(taken) {
+                return Err(io::Error::other("its end was due too early"));
+            }
+            self.file.unchanged()?;
         }
+        self.offset += pieces.octets();
+        Ok(pieces)
     }
 
     /// Few, big writes for a client that keeps up; small ones for a slow reader, of whom there
@@ -131,14 +179,20 @@ impl FileBody {
     }
 }
 
-/// The piece; or where memory is crowded a copy of its beginning, so that a slow reader, of whom there may be two
-/// thousand, does not keep the whole of it alive.
-fn modest(file: &SharedFile, piece: Bytes) -> Bytes {
+/// The piece at `offset`, which moves behind it; or where memory is crowded a copy of its beginning, so that a slow
+/// reader, of whom there may be two thousand, does not keep the whole of it alive.
+fn modest(file: &SharedFile, mut piece: Bytes, offset: &mut u64, border: u64) -> Bytes {
+    piece.truncate(usize::try_from(border - *offset).unwrap_or(usize::MAX));
     if piece.len() > MODEST && file.is_crowded() {
-        Bytes::copy_from_slice(&piece[..MODEST])
-    } else {
-        piece
+        piece = Bytes::copy_from_slice(&piece[..MODEST]);
     }
+    *offset += piece.len() as u64;
+    piece
+}
+
+fn direct(file: &SharedFile, offset: u64, end: u64) -> Pieces {
+    let len = usize::try_from(end - offset).expect("at most LONGEST");
+    Pieces::direct(file.clone(), offset, len)
 }
 
 impl Body for FileBody {
@@ -155,7 +209,6 @@ impl Body for FileBody {
         Poll::Ready(Some(match ready!(self.poll_pieces(cx)) {
             Ok(pieces) => {
                 self.handed_out = Some(Instant::now());
-                let pieces = Pieces::from(pieces);
                 Ok(Frame::data(pieces.telling(self.underway.clone())))
             }
             Err(error) => {
@@ -182,5 +235,6 @@ const MODEST: usize = 32 * 1024;
 const WIDTH_AT_FIRST: usize = 4;
 /// 4 MiB: a whole send buffer of the kernel's. Fewer, bigger writes get no cheaper.
 const WIDTH_MAX: usize = 16;
+const _: () = assert!(WIDTH_MAX as u64 * PIECE <= LONGEST as u64);
 /// In this time the client has taken what was handed out last.
 const KEEPS_UP: Duration = Duration::from_millis(100);

@@ -3,6 +3,7 @@
 use super::Exchange;
 use super::body::FileBody;
 use super::conditions::{self, Answer};
+use super::direct::Direct;
 use super::respond::{Response, refusal, set, whole};
 use super::underway::Transfer;
 use crate::listen::Outgoing;
@@ -73,7 +74,9 @@ impl Exchange {
                 // milestone; whoever got the last octet has the file.
                 report: start + length == file.len(),
             };
-            let body = FileBody::new(file, start, length, transfer);
+            let octets = start..start + length;
+            let direct = Direct::plan(&file, &octets, self.peer);
+            let body = FileBody::new(file, octets, direct, transfer);
             *response.body_mut() = Outgoing::Long(Box::pin(body));
         }
         response

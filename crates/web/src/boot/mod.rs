@@ -7,6 +7,7 @@
 
 mod body;
 mod conditions;
+mod direct;
 mod file;
 mod request;
 mod respond;

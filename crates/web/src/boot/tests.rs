@@ -677,3 +677,82 @@ async fn a_file_changed_in_place_while_it_is_sent_ends_the_connection() {
         assert!(taken < 1 << 30, "neither padded nor mixed");
     }
 }
+
+/// A file long enough for the kernel to send most of it itself.
+const LONG: u64 = 64 << 20;
+
+/// Every page of it says where it stands, every octet in which version.
+fn version(number: u8) -> Vec<u8> {
+    let mut bytes = vec![number; LONG as usize];
+    for (at, page) in bytes.chunks_mut(4096).enumerate() {
+        page[..8].copy_from_slice(&at.to_be_bytes());
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn a_long_file_arrives_as_it_is_and_takes_little_memory() {
+    let mut plane = Plane::with_memory(64 * PIECE).await;
+    let bytes = version(1);
+    fs::write(plane.dir.path().join("images/initrd"), &bytes).expect("written");
+    for _ in 0..2 {
+        let reply = plane.get("/images/initrd").await;
+        assert!(reply.body == bytes, "of {} bytes", reply.body.len());
+        match plane.next_event().await.1 {
+            EventKind::FileServed { bytes, .. } => assert_eq!(bytes, LONG),
+            other => panic!("{other:?}"),
+        }
+    }
+    let (read, all) = (plane.cache.stats().misses, 2 * LONG / PIECE);
+    assert!(read < all - 100, "only its ends: {read} of {all} pieces");
+    let range = "Range: bytes=1000001-67000000";
+    let reply = plane.get_with("/images/initrd", range).await;
+    assert!(reply.body == bytes[1_000_001..=67_000_000]);
+    assert_eq!(plane.taken(), 2 * LONG + 66_000_000);
+}
+
+/// Whatever moment the file is changed at: before everything has left, or when all of it has but
+/// lies unread in the client's own memory.
+#[tokio::test]
+async fn no_client_gets_the_whole_length_of_two_versions() {
+    use tokio::io::AsyncReadExt;
+    let (old, new) = (version(1), version(2));
+    let (mut whole, mut cut) = (0, 0);
+    for tenth in [0, 2, 4, 6, 8, 9, 10] {
+        let mut plane = Plane::with_memory(64 * PIECE).await;
+        let path = plane.dir.path().join("images/initrd");
+        fs::write(&path, &old).expect("written");
+        let mut raw = plane.served.connect().await;
+        raw.send("GET /images/initrd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .await;
+        let mut got = vec![0; 64 * 1024];
+        raw.stream.read_exact(&mut got).await.expect("it begins");
+        let head = got
+            .windows(4)
+            .position(|w| w == b"\r\n\r\n")
+            .expect("a head")
+            + 4;
+        got.drain(..head);
+        got.resize((LONG * tenth / 10).max(1 << 16) as usize, 0);
+        let read = 64 * 1024 - head;
+        raw.stream.read_exact(&mut got[read..]).await.expect("half");
+        // What has left by now lies in the kernel.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let file = File::options().write(true).open(&path).expect("there");
+        file.write_all_at(&new, 0).expect("written");
+        let _ = raw.stream.read_to_end(&mut got).await;
+        if got.len() as u64 == LONG {
+            assert!(got == old, "a mixture of the full length, {tenth} tenths");
+            whole += 1;
+        } else {
+            cut += 1;
+            match plane.next_event().await.1 {
+                EventKind::FileFailed { reason, .. } => {
+                    assert!(reason.contains("changed"), "{reason}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!(whole > 0 && cut > 2, "{whole} whole, {cut} cut");
+}

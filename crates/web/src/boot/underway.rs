@@ -44,6 +44,10 @@ impl Taken for Underway {
             running.advance(before + octets as u64);
         }
     }
+
+    fn failed(&self, error: &io::Error) {
+        self.fail(error);
+    }
 }
 
 impl Underway {
@@ -69,6 +73,11 @@ impl Underway {
             running,
             span,
         }
+    }
+
+    /// Octets that the socket has taken.
+    pub(super) fn octets(&self) -> u64 {
+        self.taken.load(Relaxed)
     }
 
     pub(super) fn fail(&self, error: &io::Error) {

@@ -170,9 +170,14 @@ impl http_body::Body for Metered {
     ) -> Poll<Option<Result<Frame<Leaving>, BoxError>>> {
         let next = ready!(Pin::new(&mut self.body).poll_frame(cx));
         let rest = &self.rest;
-        let leaving = |pieces| Leaving {
-            pieces,
-            _rest: Arc::clone(rest),
+        let leaving = |pieces: Pieces| {
+            if let Some(stretch) = pieces.stretch() {
+                rest.meter.lane().push(Arc::clone(stretch));
+            }
+            Leaving {
+                pieces,
+                _rest: Arc::clone(rest),
+            }
         };
         Poll::Ready(next.map(|frame| frame.map(|frame| frame.map_data(leaving))))
     }

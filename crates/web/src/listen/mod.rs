@@ -12,6 +12,7 @@ mod line;
 mod outgoing;
 mod registry;
 mod stream;
+mod stretch;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 pub use stream::Overdue;
 use stream::Stream;
+pub(crate) use stretch::LONGEST;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;

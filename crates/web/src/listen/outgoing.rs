@@ -1,9 +1,11 @@
 //! What goes out in answer to a request, in amounts that suit the socket.
 
+use super::stretch::{Stretch, stand_in};
 use axum::BoxError;
+use bootfiles::SharedFile;
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -29,6 +31,8 @@ pub struct Pieces {
     first: Bytes,
     rest: vec::IntoIter<Bytes>,
     told: Option<Arc<dyn Taken>>,
+    /// What `first` stands for, if it is not the octets themselves.
+    stretch: Option<Arc<Stretch>>,
 }
 
 /// Whoever wants to know how much has left. It is let go when the last octets have left or never
@@ -36,6 +40,9 @@ pub struct Pieces {
 pub trait Taken: Send + Sync {
     /// The socket took so many octets more.
     fn taken(&self, octets: usize);
+
+    /// The file they come from could not be sent; the connection will end.
+    fn failed(&self, error: &io::Error);
 }
 
 impl Outgoing {
@@ -94,9 +101,32 @@ impl Body for Outgoing {
 }
 
 impl Pieces {
+    /// Octets of a file that the kernel is to put into the socket itself, at most [`LONGEST`].
+    /// They may be those of another version (see [`SharedFile::send`]).
+    ///
+    /// [`LONGEST`]: super::LONGEST
+    pub fn direct(file: SharedFile, offset: u64, len: usize) -> Pieces {
+        Pieces {
+            stretch: Some(Arc::new(Stretch::new(file, offset, len))),
+            ..Pieces::from(stand_in(len))
+        }
+    }
+
+    /// Octets left.
+    pub fn octets(&self) -> u64 {
+        self.remaining() as u64
+    }
+
+    pub(super) fn stretch(&self) -> Option<&Arc<Stretch>> {
+        self.stretch.as_ref()
+    }
+
     /// The same, telling somebody when they leave.
     #[must_use]
     pub fn telling(self, told: Arc<dyn Taken>) -> Pieces {
+        if let Some(stretch) = &self.stretch {
+            stretch.tell(Arc::clone(&told));
+        }
         Pieces {
             told: Some(told),
             ..self
@@ -110,6 +140,7 @@ impl From<Bytes> for Pieces {
             first,
             rest: Vec::new().into_iter(),
             told: None,
+            stretch: None,
         }
     }
 }
@@ -122,6 +153,7 @@ impl From<Vec<Bytes>> for Pieces {
             first: rest.next().unwrap_or_default(),
             rest,
             told: None,
+            stretch: None,
         }
     }
 }
@@ -147,6 +179,9 @@ impl Buf for Pieces {
     }
 
     fn advance(&mut self, mut count: usize) {
+        if let Some(stretch) = &self.stretch {
+            stretch.count(count);
+        }
         if let Some(told) = &self.told {
             told.taken(count);
         }
@@ -176,6 +211,10 @@ mod tests {
     impl Taken for Sum {
         fn taken(&self, octets: usize) {
             self.0.fetch_add(octets, Relaxed);
+        }
+
+        fn failed(&self, error: &io::Error) {
+            panic!("{error}");
         }
     }
 

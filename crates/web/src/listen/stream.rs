@@ -3,11 +3,13 @@
 
 use super::Budget;
 use super::line::Line;
+use super::stretch::{Lane, is_stand_in};
+use rustix::net::{SendFlags, send};
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -33,6 +35,7 @@ pub(super) enum Phase {
 pub(super) struct Meter {
     state: Mutex<State>,
     line: Arc<Line>,
+    lane: Lane,
 }
 
 #[derive(Debug)]
@@ -67,12 +70,18 @@ impl Meter {
                 abort: None,
             }),
             line: Arc::default(),
+            lane: Lane::default(),
         }
     }
 
     /// What is told of the connection outside of the listener.
     pub(super) fn line(&self) -> &Arc<Line> {
         &self.line
+    }
+
+    /// What is due to be sent that is not in our memory.
+    pub(super) fn lane(&self) -> &Lane {
+        &self.lane
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -269,6 +278,36 @@ impl Stream {
         }
     }
 
+    fn poll_write_memory(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.inner {
+            Inner::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Inner::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    /// Sends what `how` sends, as soon as the socket takes something.
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        how: impl Fn(&TcpStream, &Lane) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let (Inner::Tcp(stream), Some(meter)) = (&self.inner, &self.meter) else {
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        };
+        loop {
+            ready!(stream.poll_write_ready(cx))?;
+            match stream.try_io(Interest::WRITABLE, || how(stream, &meter.lane)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
     fn linger_zero(&self) {
         if let Inner::Tcp(stream) = &self.inner
             && let Err(error) =
@@ -312,10 +351,11 @@ impl AsyncWrite for Stream {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.attend();
-        let result = match &mut self.inner {
-            Inner::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Inner::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
-        };
+        if let Some(meter) = &self.meter {
+            // Where somebody would have copied a stand-in into a buffer of his own.
+            meter.lane.check_memory(buf)?;
+        }
+        let result = self.poll_write_memory(cx, &[io::IoSlice::new(buf)]);
         if let Some(meter) = &self.meter {
             meter.wrote(&result);
         }
@@ -328,9 +368,22 @@ impl AsyncWrite for Stream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.attend();
-        let result = match &mut self.inner {
-            Inner::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Inner::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        let result = match bufs.iter().position(|buf| is_stand_in(buf)) {
+            None => {
+                if let Some(meter) = &self.meter {
+                    meter.lane.check_memory(&[])?;
+                }
+                self.poll_write_memory(cx, bufs)
+            }
+            Some(0) => self.poll_send(cx, |stream, lane| lane.send(stream, bufs[0].len())),
+            // A header: the kernel keeps it back for the file's octets to fill the packet.
+            Some(_) => self.poll_send(cx, |stream, _| {
+                Ok(send(
+                    stream,
+                    &bufs[0],
+                    SendFlags::MORE | SendFlags::NOSIGNAL,
+                )?)
+            }),
         };
         if let Some(meter) = &self.meter {
             meter.wrote(&result);
