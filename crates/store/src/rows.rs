@@ -100,8 +100,8 @@ pub(crate) fn placeholders(first: usize, count: usize) -> String {
     list.join(", ")
 }
 
-/// Cuts rows that go into one table into statements. Only lengths that are powers of two, so that
-/// they are few different texts: the connection keeps them prepared, and each works at once.
+/// Cuts the rows of one table into groups, a statement for each. Lengths are powers of two, so that
+/// there are few different texts, which the connection keeps prepared.
 pub(crate) fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
         let length = 1 << rows.len().min(MANY).checked_ilog2()?;

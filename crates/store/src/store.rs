@@ -148,9 +148,14 @@ impl Store {
         self.inner.stale.store(true, Ordering::Release);
     }
 
+    /// Whether the last change ended so that nobody knows whether it was stored.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.inner.stale.load(Ordering::Acquire)
+    }
+
     /// Reads everything anew if memory may differ from the database.
     pub(crate) async fn reload_if_stale(&self) -> Result<(), StoreError> {
-        if !self.inner.stale.load(Ordering::Acquire) {
+        if !self.is_stale() {
             return Ok(());
         }
         let doing = failed("reading machines, profiles and settings");

@@ -48,9 +48,9 @@ async fn the_list_says_who_stored_what_and_what_it_changed() {
     insta::assert_snapshot!(shown.join("\n"), @r"
     configs/core/sw1.cfg forge-01 192.168.77.16 1 min ago 114 B as before
     configs/&#60;i&#62;tricks&#60;/i&#62;�.cfg 192.168.77.42 52:54:00:a1:17:2a 10 min ago 2 B first of its name
-    configs/core/sw1.cfg forge-01 192.168.77.16 2 h ago 114 B 24 B less
+    configs/core/sw1.cfg forge-01 192.168.77.16 2 h ago 114 B +1 −3 lines
     configs/phone-7.bin 192.168.77.41 52:54:00:a1:17:29 1 d ago 9.0 kB first of its name
-    configs/core/sw1.cfg 192.168.77.40 52:54:00:a1:17:28 2 d ago 138 B 28 B more
+    configs/core/sw1.cfg 192.168.77.40 52:54:00:a1:17:28 2 d ago 138 B +2 −0 lines
     configs/core/sw1.cfg 192.168.77.40 52:54:00:a1:17:28 9 d ago 110 B first of its name
     ");
     assert!(page.body.contains("of 1.0 MB, every version kept"));

@@ -16,15 +16,18 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl SharedFile {
-    /// Whether it is better sent this way: it would fill half of our memory or more; and may be: its file
-    /// system is in this machine, so that its times are the truth, and the next change is sure to
+    /// Whether this way is better (it would fill more than half of our memory) and safe: its file
+    /// system is in this machine, so that its times can be trusted, and the next change is sure to
     /// carry another time.
     pub fn goes_direct(&self) -> bool {
         let version = &self.version;
-        self.len() > version.pool.budget() / 2
-            && version.local
-            && version.settled
-            && !version.refused.load(Relaxed)
+        let better = self.len() > version.pool.budget() / 2;
+        let safe = version.local && version.settled;
+        if better && safe {
+            // Only a look shows whether its file system lets us look.
+            let _ = self.is_at_hand(0, 1);
+        }
+        better && safe && !version.refused.load(Relaxed)
     }
 
     /// Whether the kernel has these octets in memory, so that sending them does not wait for the

@@ -87,12 +87,19 @@ impl Responder {
     }
 
     /// Listens to other servers' broadcast answers on port 68 and remembers who they are. Nobody waits for that, so it
-    /// needs no thread of its own.
+    /// needs no thread of its own, and a socket that fails is no reason to stop.
     pub(crate) async fn overhear(self, socket: PktInfo) -> std::io::Result<()> {
         let socket = tokio::net::UdpSocket::from_std(socket.again()?)?;
         let mut buffer = vec![0u8; LARGEST];
         loop {
-            let length = socket.recv(&mut buffer).await?;
+            let length = match socket.recv(&mut buffer).await {
+                Ok(length) => length,
+                Err(error) => {
+                    tracing::debug!(%error, "overhearing port 68");
+                    tokio::time::sleep(AFTER_ERROR).await;
+                    continue;
+                }
+            };
             if let Some(offer) = proxydhcp::overhear(&buffer[..length])
                 && !self.is_ours(offer.server)
             {
@@ -320,3 +327,5 @@ const LARGEST: usize = 65_535;
 
 /// Time between two lines about answers that did not leave.
 const COMPLAINT: Duration = Duration::from_secs(60);
+/// An error of port 68 may stay: asking again at once would be a loop at full speed.
+const AFTER_ERROR: Duration = Duration::from_secs(1);

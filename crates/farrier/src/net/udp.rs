@@ -173,7 +173,7 @@ impl PktInfo {
         self.socket.set_nonblocking(false)
     }
 
-    /// The socket once more: to shut it from another thread, or for who needs no more than the bytes.
+    /// The socket once more: to shut it from another thread, or to read from it without control messages.
     ///
     /// # Errors
     /// The system is out of descriptors.

@@ -5,9 +5,9 @@ use crate::common::{Farrier, Lan, SERVER, eventually};
 use serde_json::Value;
 use std::fs::File;
 use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Long enough that it is still under way when the wire fails.
 const LENGTH: u64 = 1 << 30;
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -24,6 +24,8 @@ fn what_tcp_sends_again_is_listed_and_told() {
     big.set_len(LENGTH).expect("sparse");
     farrier.start();
     let listed = || json(&farrier, "/api/v1/transfers")["transfers"][0].clone();
+    // The client takes its time until then, so that the transfer is still under way when the wire fails.
+    let told = AtomicBool::new(false);
     let taken = std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             lan.client.run(|| {
@@ -32,6 +34,9 @@ fn what_tcp_sends_again_is_listed_and_told() {
                 let (mut taken, mut piece) = (0, vec![0; 1 << 18]);
                 while let Ok(read @ 1..) = stream.read(&mut piece) {
                     taken += read as u64;
+                    if !told.load(Relaxed) {
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
                 }
                 taken
             })
@@ -43,6 +48,7 @@ fn what_tcp_sends_again_is_listed_and_told() {
         eventually(PATIENCE, "repeats are listed", || {
             (listed()["retransmits"].as_u64()? >= 3).then_some(())
         });
+        told.store(true, Relaxed);
         lan.client.ip(&format!("route del blackhole {SERVER}/32"));
         reader.join().expect("reads")
     });

@@ -272,6 +272,7 @@ fn an_address_that_asks_too_fast_is_not_answered() {
         let other = std::net::UdpSocket::bind((Ipv4Addr::new(10, 77, 0, 51), 0)).expect("bound");
         let socket = udp(0);
         let request = rrq(b"snponly.efi", &[("tsize", "0")]);
+        let begun = Instant::now();
         for _ in 0..20_000 {
             socket.send_to(&request, (SERVER, 69)).expect("sent");
         }
@@ -282,7 +283,9 @@ fn an_address_that_asks_too_fast_is_not_answered() {
         });
         assert_eq!(oack[..2], [0, 6]);
         let heard = receive_all(&socket, Duration::from_millis(300));
-        assert!((1..=3).contains(&heard.len()), "{} answers", heard.len());
+        // Three for one asking; what is repeated after 3.5 s is another one.
+        let most = 3 * (1 + begun.elapsed().as_millis() as usize / 3_500);
+        assert!((1..=most).contains(&heard.len()), "{} answers", heard.len());
         farrier.json(&["status"])["ignored"].clone()
     });
     let too_fast = ignored["client_rate"].as_u64().unwrap_or_default();

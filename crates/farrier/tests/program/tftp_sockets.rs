@@ -229,7 +229,13 @@ fn the_same_port_fetches_file_after_file() {
             if let Some(before) = before {
                 socket.send_to(&[0, 4, 0, 1], before).expect("sent");
             }
-            let (oack, from) = receive(&socket, PATIENCE).expect("an OACK");
+            let (oack, from) = loop {
+                let answer = receive(&socket, PATIENCE).expect("an OACK");
+                // A busy machine may have repeated the last block of the transfer before.
+                if Some(answer.1) != before {
+                    break answer;
+                }
+            };
             assert_eq!(oack[..2], [0, 6], "{name}: {}", oack.escape_ascii());
             finish(&socket, from, 1024, &content(name));
             ports.insert(from.port());

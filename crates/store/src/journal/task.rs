@@ -116,16 +116,22 @@ impl Task {
     }
 
     /// Machines and events in one transaction; what cannot be recorded of a machine costs nobody
-    /// the events.
+    /// the events. Not tried again where nobody knows whether it was stored: no event is told
+    /// twice.
     async fn record(&mut self, sightings: Vec<Sighting>, events: Vec<Event>) {
         let count = events.len();
         let seen = sightings.len();
         let mut outcome = self.store.record(sightings, events.clone()).await;
-        if let (Err(error), 1..) = (&outcome, seen) {
-            if let Some(count) = self.failing.due(1) {
+        if let (Err(error), 1..) = (&outcome, seen)
+            && !self.store.is_stale()
+        {
+            let alone = self.store.append(events.clone()).await.map(drop);
+            if alone.is_ok()
+                && let Some(count) = self.failing.due(1)
+            {
                 tracing::error!(%error, count, "machines that asked could not be recorded");
             }
-            outcome = self.store.append(events.clone()).await.map(drop);
+            outcome = alone;
         }
         match outcome {
             Ok(()) => {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::SessionId;
 
 /// Time without progress after which a proved transfer may have to make way, when there is no place left for a
-/// client that asks. A client that is there answers within milliseconds, and a lost block is repeated dozens of times
+/// client that asks. A client that is there answers within milliseconds, and a lost block is repeated several times
 /// in this time; who pauses for longer (GRUB between a kernel and its RAM disk: up to half a minute) keeps its
 /// place for as long as there are others, and those that have been silent for longer go first. Without this, some
 /// thousand clients that answer once and never again would keep everybody out for a minute.

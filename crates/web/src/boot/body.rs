@@ -15,9 +15,9 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-/// Part of a file: out of the shared memory of files, and
-/// where that has nothing, from the disk, ahead of the client. The beginning of a long one goes
-/// from the kernel's memory straight into the socket ([`Direct`]).
+/// Part of a file: out of the shared memory of files, and where that has nothing, from the disk,
+/// ahead of the client. Of a file too big for that memory, all but the end goes from the kernel's
+/// memory straight into the socket ([`Direct`]).
 ///
 /// The length was promised in the header. A file that was changed in place since then ends the
 /// transfer with an error, which closes the connection: a client must notice, and is never sent

@@ -7,7 +7,6 @@
 //! leaves only if the file is unchanged by then. A client thus never gets the promised length of a
 //! mixture of two versions (protocol.md G.2, G.3), and nobody has to wait for acknowledgements.
 
-use crate::listen::Peer;
 use bootfiles::{PIECE, SharedFile};
 use std::ops::Range;
 
@@ -24,11 +23,11 @@ pub(super) struct Direct {
 
 impl Direct {
     /// For these octets of a file; `None` if they are better sent from our memory.
-    pub(super) fn plan(file: &SharedFile, octets: &Range<u64>, peer: Peer) -> Option<Direct> {
+    pub(super) fn plan(file: &SharedFile, octets: &Range<u64>) -> Option<Direct> {
         if octets.end - octets.start < WORTHWHILE || !file.goes_direct() {
             return None;
         }
-        Direct::with_queues(octets, queues(peer)?)
+        Direct::with_queues(octets, queues()?)
     }
 
     fn with_queues(octets: &Range<u64>, on_the_way: u64) -> Option<Direct> {
@@ -49,22 +48,16 @@ impl Direct {
     }
 }
 
-/// Most octets that our kernel holds of a connection: ours that are unacknowledged, and those that
-/// a client in this machine has not read. What another machine has acknowledged, it has copied.
+/// Most octets that kernels on this machine hold of a connection: ours that are unacknowledged, and
+/// those that a client in this machine, perhaps in a container, has not read. Nobody can tell such
+/// a client from one in another machine, which has copied what it acknowledged.
 /// `None` where that cannot be known.
-fn queues(peer: Peer) -> Option<u64> {
+pub(super) fn queues() -> Option<u64> {
     let most = |name: &str| {
         let text = std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok()?;
         text.split_whitespace().nth(2)?.parse::<u64>().ok()
     };
-    let (remote, local) = (peer.remote?.ip(), peer.local?.ip());
-    let unread = most("tcp_rmem")?;
-    let unread = if remote.is_loopback() || remote == local {
-        unread
-    } else {
-        unread.min(NEIGHBOUR)
-    };
-    Some(most("tcp_wmem")? + unread + BEYOND)
+    Some(most("tcp_wmem")? + most("tcp_rmem")? + BEYOND)
 }
 
 /// Shorter runs do not pay.
@@ -72,10 +65,6 @@ const WORTHWHILE: u64 = 16 << 20;
 
 /// Both queues go beyond their limits by a packet, which is 512 KiB at most.
 const BEYOND: u64 = 1 << 20;
-
-/// Nobody can tell a client in a container on this machine from one in another machine. It has the
-/// same pages; this much of them unread is more than a client gets to that reads slowly.
-const NEIGHBOUR: u64 = 6 << 20;
 
 /// More than hyper keeps to itself when it asks for the next piece.
 const UNSENT: u64 = 64 << 10;
@@ -87,16 +76,8 @@ mod tests {
 
     #[test]
     fn this_system_says_how_long_its_queues_are() {
-        let at = |ip: [u8; 4]| Some((ip, 80).into());
-        let between = |remote, local| queues(Peer { remote, local });
-        let near = between(at([127, 0, 0, 1]), at([127, 0, 0, 1])).expect("/proc/sys is there");
-        let far = between(at([192, 0, 2, 7]), at([192, 0, 2, 1])).expect("/proc/sys is there");
-        assert!(
-            BEYOND < far && far <= near && near < 1 << 32,
-            "{far}, {near}"
-        );
-        assert_eq!(between(at([192, 0, 2, 7]), at([192, 0, 2, 7])), Some(near));
-        assert_eq!(between(None, None), None, "no network, no queues");
+        let most = queues().expect("/proc/sys is there");
+        assert!(BEYOND < most && most < 1 << 32, "{most}");
     }
 
     proptest! {

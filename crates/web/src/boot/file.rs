@@ -75,7 +75,7 @@ impl Exchange {
                 report: start + length == file.len(),
             };
             let octets = start..start + length;
-            let direct = Direct::plan(&file, &octets, self.peer);
+            let direct = Direct::plan(&file, &octets);
             let body = FileBody::new(file, octets, direct, transfer);
             *response.body_mut() = Outgoing::Long(Box::pin(body));
         }

@@ -678,12 +678,14 @@ async fn a_file_changed_in_place_while_it_is_sent_ends_the_connection() {
     }
 }
 
-/// A file long enough for the kernel to send most of it itself.
-const LONG: u64 = 64 << 20;
+/// The length of a file of which the kernel sends 64 MiB itself: what may be on the way comes out of our memory.
+fn long() -> u64 {
+    super::direct::queues().expect("/proc/sys is there") + (64 << 20)
+}
 
 /// Every page of it says where it stands, every octet in which version.
 fn version(number: u8) -> Vec<u8> {
-    let mut bytes = vec![number; LONG as usize];
+    let mut bytes = vec![number; long() as usize];
     for (at, page) in bytes.chunks_mut(4096).enumerate() {
         page[..8].copy_from_slice(&at.to_be_bytes());
     }
@@ -692,6 +694,7 @@ fn version(number: u8) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_long_file_arrives_as_it_is_and_takes_little_memory() {
+    let long = long();
     let mut plane = Plane::with_memory(64 * PIECE).await;
     let bytes = version(1);
     fs::write(plane.dir.path().join("images/initrd"), &bytes).expect("written");
@@ -699,16 +702,16 @@ async fn a_long_file_arrives_as_it_is_and_takes_little_memory() {
         let reply = plane.get("/images/initrd").await;
         assert!(reply.body == bytes, "of {} bytes", reply.body.len());
         match plane.next_event().await.1 {
-            EventKind::FileServed { bytes, .. } => assert_eq!(bytes, LONG),
+            EventKind::FileServed { bytes, .. } => assert_eq!(bytes, long),
             other => panic!("{other:?}"),
         }
     }
-    let (read, all) = (plane.cache.stats().misses, 2 * LONG / PIECE);
+    let (read, all) = (plane.cache.stats().misses, 2 * long / PIECE);
     assert!(read < all - 100, "only its ends: {read} of {all} pieces");
     let range = "Range: bytes=1000001-67000000";
     let reply = plane.get_with("/images/initrd", range).await;
     assert!(reply.body == bytes[1_000_001..=67_000_000]);
-    assert_eq!(plane.taken(), 2 * LONG + 66_000_000);
+    assert_eq!(plane.taken(), 2 * long + 66_000_000);
 }
 
 /// Whatever moment the file is changed at: before everything has left, or when all of it has but
@@ -717,7 +720,7 @@ async fn a_long_file_arrives_as_it_is_and_takes_little_memory() {
 async fn no_client_gets_the_whole_length_of_two_versions() {
     use tokio::io::AsyncReadExt;
     let (old, new) = (version(1), version(2));
-    let (mut whole, mut cut) = (0, 0);
+    let (long, mut whole, mut cut) = (long(), 0, 0);
     for tenth in [0, 2, 4, 6, 8, 9, 10] {
         let mut plane = Plane::with_memory(64 * PIECE).await;
         let path = plane.dir.path().join("images/initrd");
@@ -733,7 +736,7 @@ async fn no_client_gets_the_whole_length_of_two_versions() {
             .expect("a head")
             + 4;
         got.drain(..head);
-        got.resize((LONG * tenth / 10).max(1 << 16) as usize, 0);
+        got.resize((long * tenth / 10).max(1 << 16) as usize, 0);
         let read = 64 * 1024 - head;
         raw.stream.read_exact(&mut got[read..]).await.expect("half");
         // What has left by now lies in the kernel.
@@ -741,7 +744,7 @@ async fn no_client_gets_the_whole_length_of_two_versions() {
         let file = File::options().write(true).open(&path).expect("there");
         file.write_all_at(&new, 0).expect("written");
         let _ = raw.stream.read_to_end(&mut got).await;
-        if got.len() as u64 == LONG {
+        if got.len() as u64 == long {
             assert!(got == old, "a mixture of the full length, {tenth} tenths");
             whole += 1;
         } else {

@@ -162,8 +162,8 @@ impl fmt::Display for Cut {
 
 sockopt_impl!(
     /// The beginning of the kernel's `struct tcp_info` (include/uapi/linux/tcp.h), which only
-    /// grows: as far as `tcpi_data_segs_out`, there since Linux 4.6. As plain words, for of `libc`'s
-    /// struct the length is another one with every C library, and nix wants all of it filled.
+    /// grows: as far as `tcpi_data_segs_out`, there since Linux 4.6. As plain words, because the
+    /// length of `libc`'s struct differs between C libraries, and nix wants all of it filled.
     TcpInfo,
     GetOnly,
     libc::IPPROTO_TCP,

@@ -377,12 +377,10 @@ impl AsyncWrite for Stream {
             }
             Some(0) => self.poll_send(cx, |stream, lane| lane.send(stream, bufs[0].len())),
             // A header: the kernel keeps it back for the file's octets to fill the packet.
-            Some(_) => self.poll_send(cx, |stream, _| {
-                Ok(send(
-                    stream,
-                    &bufs[0],
-                    SendFlags::MORE | SendFlags::NOSIGNAL,
-                )?)
+            Some(_) => self.poll_send(cx, |stream, lane| {
+                lane.check_memory(&bufs[0])?;
+                let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+                Ok(send(stream, &bufs[0], flags)?)
             }),
         };
         if let Some(meter) = &self.meter {

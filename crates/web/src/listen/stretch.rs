@@ -56,25 +56,25 @@ impl Stretch {
     /// Sends what the socket takes of it; `len` is what its stand-in has left.
     fn send(&self, socket: impl AsFd, len: usize) -> io::Result<usize> {
         let mut state = self.lock();
-        if state.broken || state.uncounted > 0 || state.left != len {
-            return Err(astray());
-        }
-        match self.file.send(socket, state.offset, len) {
+        let sent = if state.broken || state.uncounted > 0 || state.left != len {
+            Err(astray())
+        } else {
+            self.file.send(socket, state.offset, len)
+        };
+        match &sent {
             Ok(sent) => {
-                state.offset += sent as u64;
+                state.offset += *sent as u64;
                 state.left -= sent;
                 state.uncounted += sent;
-                Ok(sent)
             }
+            Err(error) if is_of_the_client(error) => {}
             Err(error) => {
-                if let Some(told) = &state.told
-                    && error.kind() == io::ErrorKind::UnexpectedEof
-                {
-                    told.failed(&error);
+                if let Some(told) = &state.told {
+                    told.failed(error);
                 }
-                Err(error)
             }
         }
+        sent
     }
 
     /// So much of the stand-in has gone. Whoever took it for memory and copied it is found out
@@ -136,6 +136,26 @@ pub(super) fn stand_in(len: usize) -> Bytes {
 pub(super) fn is_stand_in(octets: &[u8]) -> bool {
     let (ours, theirs) = (STAND_IN.as_ptr_range(), octets.as_ptr_range());
     !octets.is_empty() && theirs.start < ours.end && ours.start < theirs.end
+}
+
+/// Whether it says nothing of the file: the socket is full, or the client has gone.
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted,
+        NetworkUnreachable, NotConnected, TimedOut, WouldBlock,
+    };
+    matches!(
+        error.kind(),
+        BrokenPipe
+            | ConnectionAborted
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkUnreachable
+            | NotConnected
+            | TimedOut
+            | WouldBlock
+    )
 }
 
 fn astray() -> io::Error {
@@ -259,5 +279,13 @@ mod tests {
             assert!(written.is_err());
             assert_eq!(rest(stream, client).await, b"");
         }
+
+        let (mut stream, meter, client, file) = connection().await;
+        let mut pieces = direct(&file, &meter, 0, 5);
+        let next = direct(&file, &meter, 5, 5);
+        let copy = pieces.copy_to_bytes(5);
+        let slices = [IoSlice::new(&copy), IoSlice::new(next.chunk())];
+        assert!(stream.write_vectored(&slices).await.is_err());
+        assert_eq!(rest(stream, client).await, b"");
     }
 }

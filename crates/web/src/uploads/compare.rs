@@ -6,7 +6,7 @@ use bootfiles::dropbox::{DropBoxes, Stored};
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 use std::io::{self, Read};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use utoipa::ToSchema;
 
 /// What an upload changed, in short.
@@ -51,8 +51,30 @@ pub(crate) struct DiffLine {
     pub(crate) text: String,
 }
 
-/// In short, for lists: as far as the records tell.
-pub(super) fn change(stored: &Stored, before: Option<&Stored>) -> Change {
+/// In short, for lists: the contents of small texts are compared, and only until `until`.
+pub(super) fn change(
+    boxes: &DropBoxes,
+    stored: &Stored,
+    before: Option<&Stored>,
+    until: Instant,
+) -> Change {
+    let recorded = recorded(stored, before);
+    let (Some(before), Change::Other { .. }) = (before, recorded) else {
+        return recorded;
+    };
+    let largest = before.record.bytes.max(stored.record.bytes);
+    if largest > LIST_CAP || Instant::now() >= until {
+        return recorded;
+    }
+    // One that was removed just now is no reason to show no list.
+    match (text(boxes, before), text(boxes, stored)) {
+        (Ok(Some(old)), Ok(Some(new))) => count(&diff(&old, &new)),
+        _ => recorded,
+    }
+}
+
+/// As far as the records tell.
+fn recorded(stored: &Stored, before: Option<&Stored>) -> Change {
     match before {
         None => Change::First,
         Some(before) if before.record.sha256 == stored.record.sha256 => Change::Same,
@@ -73,7 +95,7 @@ pub(super) fn compare(
         lines: Vec::new(),
         why_not,
     };
-    let other = change(stored, before);
+    let other = recorded(stored, before);
     let (Some(before), Change::Other { .. }) = (before, other) else {
         return Ok(plain(other, ""));
     };
@@ -154,7 +176,9 @@ fn text(boxes: &DropBoxes, stored: &Stored) -> io::Result<Option<String>> {
     Ok((!binary).then(|| String::from_utf8_lossy(&octets).into_owned()))
 }
 
-/// Texts up to this length are compared: configurations of the largest switches have some 500 KiB.
+/// Texts up to this length are compared for a list.
+const LIST_CAP: u64 = 64 << 10;
+/// And up to this one for the page of one upload: configurations of the largest switches have some 500 KiB.
 const SHOW_CAP: u64 = 1 << 20;
 /// Lines of a difference that are shown.
 const LINES_CAP: usize = 5_000;

@@ -13,6 +13,7 @@ use bootplan::RelPath;
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use std::io;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
 
 /// Why an upload cannot be shown.
@@ -101,9 +102,10 @@ pub(crate) async fn versions(
 
 fn listed(boxes: &DropBoxes, uploads: Vec<Stored>) -> Result<Vec<Listed>, UploadError> {
     let before = boxes.before(&uploads)?;
+    let until = Instant::now() + LIST_BUDGET;
     let pairs = uploads.into_iter().zip(before);
     let listed = pairs.map(|(stored, before)| Listed {
-        change: compare::change(&stored, before.as_ref()),
+        change: compare::change(boxes, &stored, before.as_ref(), until),
         stored,
     });
     Ok(listed.collect())
@@ -217,6 +219,8 @@ async fn blocking<T: Send + 'static>(
 }
 
 const PIECE: usize = 64 << 10;
+/// For all differences of one page of a list together: nobody is to wait for them.
+const LIST_BUDGET: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
 mod tests {

@@ -35,7 +35,13 @@ impl Spares {
     /// A socket with the port it had, now connected to `peer`: the one that has rested for longest.
     pub(super) fn take(&mut self, local: Ipv4Addr, peer: SocketAddrV4) -> Option<TransferSocket> {
         let fits = |spare: &Spare| spare.local == local && spare.peer != *peer.ip();
-        let at = self.0.iter().take(LOOKED_AT).position(fits)?;
+        let Some(at) = self.0.iter().take(LOOKED_AT).position(fits) else {
+            // Of an address that nobody asks any more: it would stand in the way for good.
+            if self.0.front().is_some_and(|spare| spare.local != local) {
+                self.0.pop_front();
+            }
+            return None;
+        };
         self.0.remove(at)?.socket.connected_to(peer).ok()
     }
 
@@ -49,7 +55,7 @@ impl Spares {
 /// few are enough.
 const SPARES_CAP: usize = 64;
 
-/// Spares that are looked at. Where none of these fits there is one client, and it is in no hurry.
+/// Spares that are looked at. Where none of these fits there is one client, which is in no hurry, or several addresses of ours.
 const LOOKED_AT: usize = 4;
 
 #[cfg(test)]
@@ -85,11 +91,25 @@ mod tests {
         let (_, port) = first.recv_from(&mut buffer).expect("it came");
         spares.put(spare);
         assert!(spares.take(LOCAL, former).is_none(), "the same client");
-        assert!(spares.take(Ipv4Addr::new(127, 0, 0, 9), next).is_none());
         let socket = spares.take(LOCAL, next).expect("one that fits");
         socket.send(b"to the second").expect("sent");
         assert_eq!(second.recv_from(&mut buffer).expect("it came"), (13, port));
         assert!(spares.take(LOCAL, next).is_none(), "taken");
+    }
+
+    #[test]
+    fn spares_of_an_address_that_is_not_asked_any_more_make_room() {
+        let ((_first, former), (_second, next)) = (client(2), client(3));
+        let mut spares = Spares::default();
+        for number in 0..LOOKED_AT as u64 {
+            spares.put(spare(number, former));
+        }
+        let mut other = spare(99, former);
+        other.local = Ipv4Addr::new(127, 0, 0, 9);
+        spares.put(other);
+        let asked = Ipv4Addr::new(127, 0, 0, 9);
+        assert!(spares.take(asked, next).is_none(), "four are before it");
+        assert!(spares.take(asked, next).is_some());
     }
 
     #[test]

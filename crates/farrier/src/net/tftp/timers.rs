@@ -17,7 +17,7 @@ pub(super) struct Timers {
 /// How exactly a deadline is to be met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Precision {
-    /// To the microsecond.
+    /// To the microsecond, unless a coarse one is due in the millisecond before it.
     Fine,
     /// A millisecond late is early enough.
     Coarse,
