@@ -71,15 +71,8 @@ impl Store {
     /// # Errors
     /// As [`sight`](Self::sight); then none is recorded.
     pub async fn sight_all(&self, sightings: Vec<Sighting>) -> Result<Vec<Sighted>, StoreError> {
-        for sighting in &sightings {
-            validate::mac("mac", sighting.mac)?;
-        }
-        let store = self.clone();
-        to_the_end(async move {
-            let plan = store.record_now(sightings, Vec::new()).await?;
-            Ok(plan.answers().collect())
-        })
-        .await
+        let plan = self.record_whole(sightings, Vec::new()).await?;
+        Ok(plan.answers().collect())
     }
 
     /// The machines that were seen, then what happened, each event with the machine that has its
@@ -92,11 +85,19 @@ impl Store {
         sightings: Vec<Sighting>,
         events: Vec<Event>,
     ) -> Result<(), StoreError> {
+        self.record_whole(sightings, events).await.map(drop)
+    }
+
+    async fn record_whole(
+        &self,
+        sightings: Vec<Sighting>,
+        events: Vec<Event>,
+    ) -> Result<Plan, StoreError> {
         for sighting in &sightings {
             validate::mac("mac", sighting.mac)?;
         }
         let store = self.clone();
-        to_the_end(async move { store.record_now(sightings, events).await.map(drop) }).await
+        to_the_end(async move { store.record_now(sightings, events).await }).await
     }
 
     async fn record_now(
