@@ -3,6 +3,9 @@
 
 #[path = "../../crates/tftp/tests/common/model_put.rs"]
 mod model_put;
+#[allow(dead_code, reason = "each target uses its part")]
+#[path = "../../crates/tftp/tests/common/model_parts.rs"]
+mod model_parts;
 
 use std::time::Instant;
 

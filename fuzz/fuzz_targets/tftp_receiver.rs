@@ -4,6 +4,9 @@
 #[allow(dead_code, reason = "each target uses one of the two")]
 #[path = "../../crates/tftp/tests/common/model_incoming.rs"]
 mod model_incoming;
+#[allow(dead_code, reason = "each target uses its part")]
+#[path = "../../crates/tftp/tests/common/model_parts.rs"]
+mod model_parts;
 
 use std::time::Instant;
 

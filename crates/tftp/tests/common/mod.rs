@@ -9,6 +9,7 @@
 pub mod firmware;
 pub mod model;
 pub mod model_incoming;
+pub mod model_parts;
 pub mod model_put;
 pub mod model_request;
 pub mod network;

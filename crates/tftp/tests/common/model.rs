@@ -2,17 +2,14 @@
 //! when all was sent and acknowledged, and an end when left alone. The fuzz target `tftp_sender` runs it on octets of its
 //! own choice, `tests/model.rs` on thousands made from seeds.
 
-use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::model_parts::{Sent, check_budget, check_whole, file, take};
 use bytes::Bytes;
-use tftp::limits::{REPEATS_BASE, REPEATS_PER_BLOCK, UNPROVED_BYTES, UNPROVED_PACKETS};
+use tftp::limits::{UNPROVED_BYTES, UNPROVED_PACKETS};
 use tftp::options::Rollover;
 use tftp::{Limits, Mode, OutcomeKind, Sender, Source, parse_request};
-
-/// Octets of the file: exact multiples of some block sizes, and several windows of the smallest.
-const LEN: usize = 3_072;
 
 /// The file, of which a part may have to be waited for.
 struct Content {
@@ -38,10 +35,8 @@ impl Source for Content {
 struct Model {
     sender: Sender<Content>,
     now: Instant,
-    file: Bytes,
     mode: Mode,
-    /// Blocks that went out.
-    sent: HashSet<u64>,
+    sent: Sent,
     unproved: (u32, usize),
     fired: u64,
 }
@@ -51,20 +46,16 @@ struct Model {
 pub fn run(data: &[u8], now: Instant) -> Option<OutcomeKind> {
     let mut rest = data;
     let request = parse_request(take(&mut rest)).ok()?;
-    let file: Bytes = (0..LEN)
-        .map(|at| u8::try_from(at * 31 % 251).unwrap_or(0))
-        .collect();
     let content = Content {
-        bytes: file.clone(),
+        bytes: file(),
         loaded: u64::MAX,
     };
     let sender = Sender::start(&request, content, &Limits::default(), now).ok()?;
     let mut model = Model {
         sender,
         now,
-        file,
         mode: request.mode,
-        sent: HashSet::new(),
+        sent: Sent::of(request.mode),
         unproved: (0, 0),
         fired: 0,
     };
@@ -143,48 +134,24 @@ impl Model {
                     Some(ahead) if (1..=window).contains(&ahead) => base + ahead,
                     _ => 1, // the first one again
                 };
-                self.check_block(block, content, usize::from(agreed.blksize));
+                self.sent
+                    .check_block(block, content, usize::from(agreed.blksize));
             }
         }
         self.check_numbers(window);
         assert!(agreed.rollover == Rollover::Zero || agreed.options);
     }
 
-    fn check_block(&mut self, block: u64, content: &[u8], blksize: usize) {
-        self.sent.insert(block);
-        assert!(content.len() <= blksize, "longer than agreed");
-        if self.mode == Mode::Octet {
-            let start = usize::try_from(block - 1).expect("a small file") * blksize;
-            let end = self.file.len().min(start + blksize);
-            assert_eq!(content, &self.file[start..end], "block {block}");
-        }
-    }
-
     fn check_numbers(&self, window: u64) {
         let stats = self.sender.stats();
-        // Beyond the budget there is a window for each time that the timer was asked.
-        let most = REPEATS_BASE + REPEATS_PER_BLOCK * stats.blocks + window * (self.fired + 1);
-        assert!(stats.retransmits <= most, "{stats:?}");
+        check_budget(&stats, window, self.fired);
         let completed = self
             .sender
             .outcome()
             .is_some_and(|outcome| outcome.kind == OutcomeKind::Completed);
         if completed && self.mode == Mode::Octet {
-            let blksize = u64::from(self.sender.agreed().blksize);
-            assert_eq!(stats.bytes, LEN as u64);
-            assert_eq!(stats.blocks, LEN as u64 / blksize + 1);
-            assert!((1..=stats.blocks).all(|block| self.sent.contains(&block)));
+            check_whole(&stats, self.sender.agreed().blksize);
+            assert!(self.sent.all(stats.blocks));
         }
     }
-}
-
-/// The next datagram: its length in two octets, then itself.
-fn take<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
-    let Some((length, after)) = rest.split_first_chunk::<2>() else {
-        return std::mem::take(rest);
-    };
-    let length = usize::from(u16::from_be_bytes(*length)).min(after.len());
-    let (datagram, after) = after.split_at(length);
-    *rest = after;
-    datagram
 }

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::model_parts::take;
 use tftp::limits::{UNPROVED_BYTES, UNPROVED_PACKETS};
 use tftp::options::{Agreed, Rollover};
 use tftp::{
@@ -318,15 +319,4 @@ fn offer(which: u8) -> Vec<u8> {
     };
     let words = options.iter().flat_map(|word| word.bytes().chain([0]));
     [0, 6].into_iter().chain(words).collect()
-}
-
-/// The next datagram: its length in two octets, then itself.
-fn take<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
-    let Some((length, after)) = rest.split_first_chunk::<2>() else {
-        return std::mem::take(rest);
-    };
-    let length = usize::from(u16::from_be_bytes(*length)).min(after.len());
-    let (datagram, after) = after.split_at(length);
-    *rest = after;
-    datagram
 }

@@ -2,23 +2,17 @@
 //! all was sent and acknowledged, and an end when left alone. The fuzz target `tftp_put` runs it on octets of its own
 //! choice, `tests/model.rs` on thousands made from seeds.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use super::model_parts::{LEN, Sent, check_budget, check_whole, file, take};
 use bytes::Bytes;
-use tftp::limits::{REPEATS_BASE, REPEATS_PER_BLOCK};
 use tftp::{Ask, Limits, Mode, OutcomeKind, Put};
-
-/// Octets of the file: exact multiples of some block sizes, and several windows of the smallest.
-const LEN: usize = 3_072;
 
 struct Model {
     put: Put<Bytes>,
     ask: Ask,
     now: Instant,
-    file: Bytes,
-    /// Blocks that went out.
-    sent: HashSet<u64>,
+    sent: Sent,
     fired: u64,
     refused: bool,
 }
@@ -27,15 +21,11 @@ struct Model {
 pub fn run(data: &[u8], now: Instant) -> Option<OutcomeKind> {
     let (&which, mut rest) = data.split_first()?;
     let ask = asked(which);
-    let file: Bytes = (0..LEN)
-        .map(|at| u8::try_from(at * 31 % 251).unwrap_or(0))
-        .collect();
     let mut model = Model {
-        put: Put::start(ask.clone(), file.clone(), &Limits::default(), now),
+        put: Put::start(ask.clone(), file(), &Limits::default(), now),
+        sent: Sent::of(ask.mode),
         ask,
         now,
-        file,
-        sent: HashSet::new(),
         fired: 0,
         refused: false,
     };
@@ -142,7 +132,8 @@ impl Model {
                     let ahead = agreed.rollover.distance(base, number);
                     let ahead = ahead.filter(|ahead| (1..=window).contains(ahead));
                     let block = base + ahead.expect("a block of the window");
-                    self.check_block(block, content, usize::from(agreed.blksize));
+                    self.sent
+                        .check_block(block, content, usize::from(agreed.blksize));
                 }
                 [0, 5, 0, 8, ..] => self.refused = true,
                 other => panic!("sent: {}", other.escape_ascii()),
@@ -151,43 +142,18 @@ impl Model {
         self.check_numbers(window);
     }
 
-    fn check_block(&mut self, block: u64, content: &[u8], blksize: usize) {
-        self.sent.insert(block);
-        assert!(content.len() <= blksize, "longer than agreed");
-        if self.ask.mode == Mode::Octet {
-            let start = usize::try_from(block - 1).expect("a small file") * blksize;
-            let end = self.file.len().min(start + blksize);
-            assert_eq!(content, &self.file[start..end], "block {block}");
-        }
-    }
-
     fn check_numbers(&self, window: u64) {
         let stats = self.put.stats();
-        // Beyond the budget there is a window for each time that the timer was asked.
-        let most = REPEATS_BASE + REPEATS_PER_BLOCK * stats.blocks + window * (self.fired + 1);
-        assert!(stats.retransmits <= most, "{stats:?}");
+        check_budget(&stats, window, self.fired);
         let completed = self
             .put
             .outcome()
             .is_some_and(|outcome| outcome.kind == OutcomeKind::Completed);
         if completed {
-            assert!((1..=stats.blocks).all(|block| self.sent.contains(&block)));
+            assert!(self.sent.all(stats.blocks));
         }
         if completed && self.ask.mode == Mode::Octet {
-            let blksize = u64::from(self.put.agreed().blksize);
-            assert_eq!(stats.bytes, LEN as u64);
-            assert_eq!(stats.blocks, LEN as u64 / blksize + 1);
+            check_whole(&stats, self.put.agreed().blksize);
         }
     }
-}
-
-/// The next datagram: its length in two octets, then itself.
-fn take<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
-    let Some((length, after)) = rest.split_first_chunk::<2>() else {
-        return std::mem::take(rest);
-    };
-    let length = usize::from(u16::from_be_bytes(*length)).min(after.len());
-    let (datagram, after) = after.split_at(length);
-    *rest = after;
-    datagram
 }
