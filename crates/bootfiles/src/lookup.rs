@@ -37,7 +37,7 @@ pub struct Asker {
 #[derive(Debug)]
 pub enum Found {
     /// A text rendered for this client.
-    Text(Rendered),
+    Text(Box<Rendered>),
     /// A file.
     File(SharedFile),
     /// Nothing, or nothing that may be served: clients cannot tell which.
@@ -113,10 +113,7 @@ impl Rendered {
             Outcome::Boot(plan) => Some(plan.intent),
             Outcome::LocalDisk | Outcome::Silent => None,
         };
-        let profile = match &decision.because {
-            Because::Assignment { profile, .. } => Some(profile.clone()),
-            _ => None,
-        };
+        let profile = decision.because.profile().cloned();
         Some(EventKind::MenuServed {
             stage: self.stage,
             transport,
@@ -230,7 +227,7 @@ impl BootFiles {
                 ask.answer(asker, catalog, server)
             }
         };
-        Some(text.map_or(Found::Absent, Found::Text))
+        Some(text.map_or(Found::Absent, |text| Found::Text(Box::new(text))))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The reason of a decision; it travels into every event and onto the machine's page.
 
-use crate::{LoaderKind, Platform, ProfileName, UnassignedPolicy};
+use crate::{LoaderKind, Platform, ProfileName, RuleName, RunState, UnassignedPolicy};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -51,6 +51,102 @@ pub enum Because {
     },
     /// All-zero, broadcast or multicast hardware address.
     NoMachineAddress,
+    /// An installation, or one other boot, is ordered.
+    Run {
+        /// The machine's name.
+        machine: String,
+        /// What it boots.
+        profile: ProfileName,
+        /// Which try this is, from 1.
+        attempt: u8,
+        /// How many it has.
+        of: u8,
+    },
+    /// An installation is ordered, and others come first.
+    Queue {
+        /// What it will boot.
+        profile: ProfileName,
+        /// Its place, from 1.
+        place: usize,
+        /// How many wait.
+        of: usize,
+    },
+    /// A profile is to be installed once, and not now.
+    Once {
+        /// Which one.
+        profile: ProfileName,
+        /// How far that is; `None`: nobody has ordered it.
+        state: Option<RunState>,
+    },
+    /// No assignment; the first rule that matches.
+    Rule {
+        /// Which one.
+        rule: RuleName,
+        /// What it gives.
+        profile: ProfileName,
+    },
+    /// The first rule that matches installs once, and has not been made an order.
+    RuleOnce {
+        /// Which one.
+        rule: RuleName,
+        /// What it installs.
+        profile: ProfileName,
+    },
+    /// A rule may match as soon as the loader tells more of the machine.
+    RuleUndecided {
+        /// Which one.
+        rule: RuleName,
+    },
+    /// A rule matches, but nobody has adopted the machine.
+    Unapproved {
+        /// Which one.
+        rule: RuleName,
+        /// What the machine will get.
+        profile: ProfileName,
+        /// The site default, which applies until then.
+        policy: UnassignedPolicy,
+    },
+    /// Nobody has adopted the machine, and such machines are ignored.
+    Ignored,
+    /// What it says of itself fits no one machine; a person has to say which one it is.
+    IdentityConflict,
+}
+
+impl Because {
+    /// The profile that the machine is given, if it is given one.
+    pub fn profile(&self) -> Option<&ProfileName> {
+        match self {
+            Because::Assignment { profile, .. }
+            | Because::Run { profile, .. }
+            | Because::Rule { profile, .. } => Some(profile),
+            _ => None,
+        }
+    }
+
+    /// Whether a person should look at it: it is not what anybody has set up.
+    pub fn is_fault(&self) -> bool {
+        match self {
+            Because::Once { state, .. } => {
+                matches!(state, Some(RunState::Held { .. } | RunState::Failed { .. }))
+            }
+            Because::ProfileDisabled { .. }
+            | Because::ProfileMissing { .. }
+            | Because::ProfileNotForPlatform { .. }
+            | Because::UnknownArchitecture { .. }
+            | Because::LoaderMissing { .. }
+            | Because::NoMachineAddress
+            | Because::IdentityConflict => true,
+            Because::Assignment { .. }
+            | Because::SiteDefault { .. }
+            | Because::Run { .. }
+            | Because::Queue { .. }
+            | Because::Rule { .. }
+            | Because::RuleOnce { .. }
+            | Because::RuleUndecided { .. }
+            | Because::Unapproved { .. }
+            | Because::Ignored => false,
+        }
+    }
 }
 
 impl fmt::Display for Because {
@@ -99,6 +195,65 @@ impl fmt::Display for Because {
                 )
             }
             Because::NoMachineAddress => f.write_str("not the hardware address of a machine"),
+            Because::Run {
+                machine,
+                profile,
+                attempt,
+                of,
+            } => write!(
+                f,
+                "machine '{machine}' is to boot profile '{profile}' (try {attempt} of {of})"
+            ),
+            Because::Queue { profile, place, of } => {
+                write!(f, "place {place} of {of} in the queue for '{profile}'")
+            }
+            Because::Once { profile, state } => once(profile, state.as_ref(), f),
+            Because::Rule { rule, profile } => {
+                write!(f, "rule '{rule}' gives it profile '{profile}'")
+            }
+            Because::RuleOnce { rule, profile } => write!(
+                f,
+                "rule '{rule}' installs '{profile}' only when a machine is registered, or when \
+                 somebody orders it"
+            ),
+            Because::RuleUndecided { rule } => {
+                write!(
+                    f,
+                    "rule '{rule}' may match; the loader tells what is missing"
+                )
+            }
+            Because::Unapproved {
+                rule,
+                profile,
+                policy,
+            } => write!(
+                f,
+                "rule '{rule}' gives it '{profile}' once somebody adopts it; until then '{policy}'"
+            ),
+            Because::Ignored => f.write_str("machines that nobody has adopted are ignored"),
+            Because::IdentityConflict => f.write_str(
+                "it says of itself what fits no one machine; say on its page which one it is",
+            ),
         }
+    }
+}
+
+fn once(
+    profile: &ProfileName,
+    state: Option<&RunState>,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    match state {
+        None => write!(
+            f,
+            "'{profile}' is to be installed once, and nobody ordered it"
+        ),
+        Some(RunState::Waiting) => write!(f, "'{profile}' is installed when its time has come"),
+        Some(RunState::Armed) => write!(f, "'{profile}' is installed at the next boot"),
+        Some(RunState::Installing) => write!(f, "the installer of '{profile}' wants the disk"),
+        Some(RunState::Installed) => write!(f, "'{profile}' is installed"),
+        Some(RunState::Failed { why }) => write!(f, "installing '{profile}' failed: {why}"),
+        Some(RunState::Held { why }) => write!(f, "installing '{profile}' is held: {why}"),
+        Some(RunState::Cancelled) => write!(f, "installing '{profile}' was cancelled"),
     }
 }

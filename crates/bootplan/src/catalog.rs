@@ -1,7 +1,10 @@
 //! The immutable snapshot that every packet is answered from.
 
-use crate::{LoaderInventory, MacAddr, Machine, MachineId, Profile, ProfileName, Site, SystemUuid};
-use std::collections::{BTreeMap, HashMap};
+use crate::{
+    LoaderInventory, MacAddr, Machine, MachineId, Profile, ProfileName, Rule, Site, SystemUuid,
+    rule, run,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Machines, profiles and settings at one moment. Published afresh after each change; nothing on
@@ -19,6 +22,20 @@ pub struct Catalog {
     by_mac: HashMap<MacAddr, Arc<Machine>>,
     /// `None`: two have it.
     by_uuid: HashMap<SystemUuid, Option<Arc<Machine>>>,
+    /// As [`rule::in_order`] gives them.
+    rules: Arc<[Arc<Rule>]>,
+    doubts: Arc<Doubts>,
+    /// Those that wait for a slot, with their place from 1.
+    queue: HashMap<MachineId, usize>,
+}
+
+/// Addresses that tell less than others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Doubts {
+    /// Adapters that several machines use: they say nothing of whose they are.
+    pub shared_macs: BTreeSet<MacAddr>,
+    /// Addresses of which a person has to say whose they are.
+    pub conflicts: BTreeSet<MacAddr>,
 }
 
 impl Catalog {
@@ -67,21 +84,63 @@ impl Catalog {
         for profile in profiles {
             catalog.profiles.insert(profile.name.clone(), profile);
         }
+        let runs = catalog.machines.values();
+        let runs = runs.filter_map(|m| Some((m.id, m.run.as_deref()?)));
+        catalog.queue = run::queue(runs).into_iter().zip(1..).collect();
         catalog
     }
 
+    /// With these rules, in whatever order.
+    pub fn with_rules(mut self, rules: impl IntoIterator<Item = Arc<Rule>>) -> Self {
+        self.rules = rule::in_order(rules).into();
+        self
+    }
+
+    /// With these addresses to be careful of.
+    pub fn with_doubts(mut self, doubts: Arc<Doubts>) -> Self {
+        self.doubts = doubts;
+        self
+    }
+
     /// The machine behind a claim: by MAC; else, by a UUID that exactly one machine has, one that
-    /// was entered by its UUID alone.
+    /// was entered by its UUID alone. One that asks through a shared adapter is found by its UUID
+    /// only.
     ///
     /// A machine whose MACs are known is never found by UUID: boards that share one exist (careless
     /// vendors), anybody can claim one, and what is assigned may wipe a disk. Its other card shows
     /// up as a machine of its own until a person says that the two are one.
     pub fn find(&self, mac: MacAddr, uuid: Option<SystemUuid>) -> Option<&Arc<Machine>> {
-        if let Some(machine) = self.by_mac.get(&mac) {
+        let shared = self.doubts.shared_macs.contains(&mac);
+        if !shared && let Some(machine) = self.by_mac.get(&mac) {
             return Some(machine);
         }
         let owner = uuid.and_then(|u| self.by_uuid.get(&u)?.as_ref())?;
-        Some(owner).filter(|m| m.macs.is_empty())
+        Some(owner).filter(|m| shared || m.macs.is_empty())
+    }
+
+    /// Whether a person has to say first whose address this is.
+    pub fn in_conflict(&self, mac: MacAddr) -> bool {
+        self.doubts.conflicts.contains(&mac)
+    }
+
+    /// The addresses to be careful of.
+    pub fn doubts(&self) -> &Arc<Doubts> {
+        &self.doubts
+    }
+
+    /// The rules in force, the one that is asked first first.
+    pub fn rules(&self) -> &[Arc<Rule>] {
+        &self.rules
+    }
+
+    /// The place of a machine in the queue, from 1, and how many wait. One that does not stand
+    /// there yet has the place behind the last.
+    pub fn queue_place(&self, id: MachineId) -> (usize, usize) {
+        let waiting = self.queue.len();
+        match self.queue.get(&id) {
+            Some(place) => (*place, waiting),
+            None => (waiting + 1, waiting + 1),
+        }
     }
 
     /// The machine with this UUID in either byte order (file names come in both).

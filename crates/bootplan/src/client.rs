@@ -1,6 +1,6 @@
 //! What a packet or a URL claims about the machine behind it.
 
-use crate::{MacAddr, SystemUuid};
+use crate::{CircuitId, MacAddr, SystemUuid};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -154,6 +154,13 @@ pub struct BootClient {
     pub ipxe: Option<IpxeFeatures>,
     /// The relay agent (`giaddr`) the packet came through.
     pub relay: Option<Ipv4Addr>,
+    /// What that relay says of the port the client is plugged in (option 82, sub-option 1).
+    #[serde(default)]
+    pub circuit: Option<CircuitId>,
+    /// Where it asks from: the relay, else our own address on that network; `None` in questions
+    /// for menus, which are placed by what the machine's DHCP said before.
+    #[serde(default)]
+    pub place: Option<Ipv4Addr>,
 }
 
 impl BootClient {
@@ -168,6 +175,8 @@ impl BootClient {
             class: ClientClass::Pxe,
             ipxe: None,
             relay: None,
+            circuit: None,
+            place: None,
         }
     }
 }

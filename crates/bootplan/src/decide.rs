@@ -3,10 +3,15 @@
 //! DHCP asks it, port 4011 asks it, the rendered menus ask it, HTTP asks it, the browser's
 //! preview and `farrier explain` ask the same function, so what is shown is what will happen.
 
+mod reason;
+mod rules;
+
 use crate::{
     Because, BootClient, BootMethod, Catalog, ClientClass, EfiStyle, Endpoint, LoaderKind,
-    LoaderRole, Machine, MachineId, Platform, Profile, ProfileName, Site, Stage, UnassignedPolicy,
+    LoaderRole, LocalBoot, Machine, MachineId, Mode, Platform, Profile, ProfileName, Site, Stage,
+    Standing, UnassignedPolicy, identity,
 };
+use reason::Reason;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -19,6 +24,8 @@ pub struct Decision {
     pub because: Because,
     /// The machine we take it for.
     pub machine: Option<MachineId>,
+    /// How a loader that runs already starts the local disk.
+    pub local_boot: LocalBoot,
 }
 
 /// What a client gets.
@@ -58,8 +65,10 @@ pub struct BootPlan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Intent {
-    /// A profile is assigned to it.
+    /// There is a profile for it: assigned, ordered once, or by a rule.
     Assigned,
+    /// An installation is ordered, and it waits for a slot.
+    Queue,
     /// Nobody has assigned it yet, and the site lets such machines wait.
     Wait,
     /// Nobody has assigned it yet, and the site shows such machines a menu.
@@ -115,55 +124,58 @@ pub struct Sketch<'c> {
     profile: Option<&'c Arc<Profile>>,
 }
 
-/// A [`Because`] whose one costly text is still the catalog's.
-#[derive(Clone, Debug)]
-enum Reason<'c> {
-    Assignment(&'c Machine, &'c ProfileName),
-    Other(Because),
-}
-
 /// What does this client get, and because of what?
 ///
-/// Total and pure. Order: the machine's assignment; the site default; silence.
+/// Total and pure. Order: doubt about whose machine it is; an order to install; the machine's own
+/// assignment; the narrowest rule; the site default. Whatever is doubtful ends on the local disk:
+/// only an order in force or a profile for every boot lets anybody write to it.
 pub fn decide(client: &BootClient, catalog: &Catalog) -> Decision {
     judge(client, catalog).decision(catalog)
 }
 
 /// [`decide`] for those who answer a packet: the same rules, nothing copied.
 pub fn judge<'c>(client: &BootClient, catalog: &'c Catalog) -> Verdict<'c> {
-    let refused = |machine, because| Verdict {
-        ruling: Ruling::Silent,
-        machine,
-        reason: Reason::Other(because),
-    };
     if !client.mac.is_unicast() {
-        return refused(None, Because::NoMachineAddress);
+        return Verdict {
+            ruling: Ruling::Silent,
+            machine: None,
+            reason: Reason::Other(Because::NoMachineAddress),
+        };
     }
     let machine = catalog.find(client.mac, client.uuid);
-    let judged = match machine.and_then(|m| m.profile.as_ref().map(|p| (m, p))) {
-        Some((machine, name)) => assigned(client, catalog, machine, name),
-        None => unassigned(client, catalog, machine),
+    let judged = match machine {
+        _ if doubtful(client, catalog, machine) => {
+            let because = Reason::Other(Because::IdentityConflict);
+            Ok((Ruling::LocalDisk, because))
+        }
+        Some(machine) => known(client, catalog, machine),
+        None => rules::judge(client, catalog, None),
     };
-    match judged {
-        Ok((ruling, reason)) => Verdict {
-            ruling,
-            machine,
-            reason,
-        },
-        Err(because) => refused(machine, because),
+    let (ruling, reason) = judged.unwrap_or_else(|reason| (Ruling::Silent, reason));
+    Verdict {
+        ruling,
+        machine,
+        reason,
     }
+}
+
+/// Whether a person has to say first which machine this is. One machine's MAC with the UUID of
+/// another one that we know counts at once: the store hears of it later. A UUID that nobody has is
+/// not enough: it may be the first one heard that was forged, and a packet must not keep a machine
+/// from booting for good.
+fn doubtful(client: &BootClient, catalog: &Catalog, machine: Option<&Arc<Machine>>) -> bool {
+    let another = machine.is_some_and(|machine| {
+        let owner = client.uuid.and_then(|uuid| catalog.find_uuid(uuid));
+        owner.is_some_and(|owner| owner.id != machine.id)
+            && identity::contradicts(client.uuid, machine)
+    });
+    another || catalog.in_conflict(client.mac)
 }
 
 impl Verdict<'_> {
     /// Because of what, to be told.
     pub fn because(&self) -> Because {
-        match &self.reason {
-            Reason::Assignment(machine, profile) => Because::Assignment {
-                machine: machine.name.clone(),
-                profile: ProfileName::clone(profile),
-            },
-            Reason::Other(because) => because.clone(),
-        }
+        self.reason.told()
     }
 
     /// The whole decision; `catalog` is the one it was made from.
@@ -177,57 +189,95 @@ impl Verdict<'_> {
             outcome,
             because: self.because(),
             machine: self.machine.map(|m| m.id),
+            local_boot: self
+                .machine
+                .and_then(|m| m.local_boot)
+                .unwrap_or(catalog.site.local_boot),
         }
     }
 }
 
 /// A ruling and because of what, or why there is none but silence.
-type Judged<'c> = Result<(Ruling<'c>, Reason<'c>), Because>;
+type Judged<'c> = Result<(Ruling<'c>, Reason<'c>), Reason<'c>>;
 
-fn assigned<'c>(
+/// A machine that we know.
+fn known<'c>(client: &BootClient, catalog: &'c Catalog, machine: &'c Arc<Machine>) -> Judged<'c> {
+    if let Some(run) = machine.run.as_deref() {
+        match run.standing() {
+            Standing::Boot => {
+                let reason = Reason::Run(machine, run);
+                return profile(client, catalog, Some(machine), &run.profile, reason);
+            }
+            Standing::Queue => {
+                let reason = Reason::Queue(run, catalog.queue_place(machine.id));
+                let sketch = sketch(client, catalog, Some(machine), Intent::Queue, None)?;
+                return Ok((Ruling::Boot(sketch), reason));
+            }
+            Standing::LocalDisk => {
+                let reason = Reason::Once(&run.profile, Some(run));
+                return Ok((Ruling::LocalDisk, reason));
+            }
+            Standing::None => {}
+        }
+    }
+    match (&machine.profile, machine.mode) {
+        (Some(name), Mode::Always) => {
+            let reason = Reason::Assignment(machine, name);
+            profile(client, catalog, Some(machine), name, reason)
+        }
+        (Some(name), Mode::InstallOnce) => {
+            let run = machine.run.as_deref().filter(|run| run.profile == *name);
+            Ok((Ruling::LocalDisk, Reason::Once(name, run)))
+        }
+        (None, _) => rules::judge(client, catalog, Some(machine)),
+    }
+}
+
+/// Boots a profile by name.
+fn profile<'c>(
     client: &BootClient,
     catalog: &'c Catalog,
-    machine: &'c Arc<Machine>,
+    machine: Option<&'c Arc<Machine>>,
     name: &'c ProfileName,
+    reason: Reason<'c>,
 ) -> Judged<'c> {
     let of = || name.clone();
     let profile = catalog
         .profile(name)
         .ok_or_else(|| Because::ProfileMissing { profile: of() })?;
     if !profile.enabled {
-        return Err(Because::ProfileDisabled { profile: of() });
+        return Err(Because::ProfileDisabled { profile: of() }.into());
     }
-    if let Some(platform) = platform_of(client, Some(machine))
+    if let Some(platform) = platform_of(client, machine)
         && !profile.boots_on(platform)
     {
         return Err(Because::ProfileNotForPlatform {
             profile: of(),
             platform,
-        });
+        }
+        .into());
     }
-    let reason = Reason::Assignment(machine, name);
     if matches!(profile.boot, BootMethod::LocalDisk {}) {
         return Ok((Ruling::LocalDisk, reason));
     }
-    let machine = Some(machine);
     let sketch = sketch(client, catalog, machine, Intent::Assigned, Some(profile))?;
     Ok((Ruling::Boot(sketch), reason))
 }
 
+/// The site default, told as `reason`.
 fn unassigned<'c>(
     client: &BootClient,
     catalog: &'c Catalog,
     machine: Option<&'c Arc<Machine>>,
+    reason: Reason<'c>,
 ) -> Judged<'c> {
-    let policy = catalog.site.unassigned;
-    let because = Because::SiteDefault { policy };
-    let intent = match policy {
-        UnassignedPolicy::Silence => return Err(because),
+    let intent = match catalog.site.unassigned {
+        UnassignedPolicy::Silence => return Err(reason),
         UnassignedPolicy::Wait => Intent::Wait,
         UnassignedPolicy::Menu => Intent::Menu,
     };
     let sketch = sketch(client, catalog, machine, intent, None)?;
-    Ok((Ruling::Boot(sketch), Reason::Other(because)))
+    Ok((Ruling::Boot(sketch), reason))
 }
 
 /// Chooses the loader; a client that needs one we do not have is refused here.
@@ -277,13 +327,17 @@ impl Sketch<'_> {
     /// With the profiles that the menu offers.
     fn plan(&self, catalog: &Catalog, machine: Option<&Arc<Machine>>) -> BootPlan {
         let mut entries: Vec<Arc<Profile>> = self.profile.into_iter().cloned().collect();
-        if self.intent != Intent::Wait {
+        if !matches!(self.intent, Intent::Wait | Intent::Queue) {
             entries.extend(menu_profiles(catalog, self.platform, self.profile).cloned());
+        }
+        let mut site = catalog.site.clone();
+        if self.intent == Intent::Queue {
+            site.wait_limit_s = QUEUE_LIMIT_S;
         }
         BootPlan {
             intent: self.intent,
             entries,
-            site: catalog.site.clone(),
+            site,
             platform: self.platform,
             loader: self.loader,
             boot_file: self.boot_file.clone(),
@@ -395,5 +449,11 @@ impl BootPlan {
     }
 }
 
+/// How long a machine stands in the queue for an installation before it goes to its local disk,
+/// in seconds: four hours, in which a rack is installed ten machines at a time.
+const QUEUE_LIMIT_S: u32 = 4 * 60 * 60;
+
+#[cfg(test)]
+mod order_tests;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,11 @@
 //! What happened, as values. Producers emit, one journal task puts them in order; pages, the
 //! command line and verdicts only read.
 
-use crate::timeline::{human_duration, human_size};
+mod headline;
+
 use crate::{
-    Because, ClientClass, Decision, Intent, MacAddr, Outcome, Platform, ProfileName, Stage,
-    TransferStats, menu,
+    Because, ClientClass, Decision, Intent, MacAddr, Outcome, Platform, ProfileName, RunId,
+    RunState, Stage, TransferStats, menu,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -215,6 +216,24 @@ pub enum EventKind {
         /// Who did it: a user name, `cli` or `api`.
         by: String,
     },
+    /// An installation went on, was stopped, or ended.
+    RunChanged {
+        /// Which run.
+        run: RunId,
+        /// What it boots.
+        profile: ProfileName,
+        /// How far it is now.
+        state: RunState,
+        /// What the installer said that it is doing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        phase: Option<String>,
+        /// How often the machine was handed over.
+        tries: u8,
+        /// How often it may be.
+        of: u8,
+        /// Who did it: `machine`, `farrier` (time or a limit), a user name, `cli` or `api`.
+        by: String,
+    },
     /// Another DHCP or boot server was heard on the LAN.
     ForeignServer {
         /// Its address (option 54).
@@ -262,141 +281,12 @@ impl EventKind {
             transfer: None,
         }
     }
-
-    /// One line for people: timelines, live feeds, the log.
-    pub fn headline(&self) -> String {
-        match self {
-            EventKind::Offered {
-                stage,
-                platform,
-                class,
-                file,
-                because,
-            } => {
-                let http = match class {
-                    ClientClass::Pxe => "",
-                    ClientClass::Http => " HTTP Boot",
-                };
-                let file = match file.as_str() {
-                    "" => "its own file list".to_owned(),
-                    name => printable(name),
-                };
-                format!("OFFER: {file} ({platform}{http} {stage}), because {because}")
-            }
-            EventKind::NotOffered {
-                stage,
-                platform,
-                because,
-                ..
-            } => match platform {
-                Some(platform) => format!("no OFFER ({platform} {stage}), because {because}"),
-                None => format!("no OFFER ({stage}), because {because}"),
-            },
-            EventKind::BootServerAck { stage, file } => {
-                format!("port 4011: {} ({stage})", printable(file))
-            }
-            EventKind::MenuServed {
-                stage,
-                transport,
-                intent,
-                profile,
-                because,
-                ..
-            } => {
-                let about = match (intent, profile) {
-                    (Some(Intent::Assigned), Some(profile)) => format!("boot {profile}"),
-                    (Some(Intent::Assigned), None) => "boot".to_owned(),
-                    (Some(Intent::Wait), _) => "wait for an assignment".to_owned(),
-                    (Some(Intent::Menu), _) => "choose from the menu".to_owned(),
-                    (None, _) => "boot the local disk".to_owned(),
-                };
-                format!("{transport} {stage} menu: {about}, because {because}")
-            }
-            EventKind::FileServed {
-                transport,
-                path,
-                bytes,
-                millis,
-                transfer,
-            } => format!(
-                "{transport} {} {} in {}{}",
-                printable(path),
-                human_size(*bytes),
-                human_duration(i64::try_from(*millis).unwrap_or(i64::MAX)),
-                complaint(transfer, *bytes)
-            ),
-            EventKind::FileFailed {
-                transport,
-                path,
-                reason,
-                bytes,
-                transfer,
-                ..
-            } => format!(
-                "{transport} {}: {}{}",
-                printable(path),
-                printable(reason),
-                complaint(transfer, *bytes)
-            ),
-            EventKind::FileStored {
-                transport,
-                path,
-                bytes,
-                millis,
-                ..
-            } => format!(
-                "{transport} upload {} {} in {}",
-                printable(path),
-                human_size(*bytes),
-                human_duration(i64::try_from(*millis).unwrap_or(i64::MAX))
-            ),
-            EventKind::UploadFailed {
-                transport,
-                path,
-                reason,
-                ..
-            } => format!(
-                "{transport} upload {}: {}",
-                printable(path),
-                printable(reason)
-            ),
-            EventKind::Discovered { platform } => match platform {
-                Some(platform) => format!("seen for the first time ({platform})"),
-                None => "seen for the first time".to_owned(),
-            },
-            EventKind::Assigned {
-                profile: Some(profile),
-                by,
-            } => format!("assigned to {profile} by {}", printable(by)),
-            EventKind::Assigned { profile: None, by } => {
-                format!("assignment taken away by {}", printable(by))
-            }
-            EventKind::Changed { what, by } => format!("{} by {}", printable(what), printable(by)),
-            EventKind::ForeignServer { server, boots } => match boots {
-                true => format!("another boot server on this network: {server}"),
-                false => format!("DHCP server on this network: {server}"),
-            },
-        }
-    }
-}
-
-/// A name that came in a packet, fit for one line of a log.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
-}
-
-/// What a transfer's numbers say about the way to the client, to be added to a line.
-fn complaint(transfer: &Option<TransferStats>, bytes: u64) -> String {
-    let said = transfer.and_then(|transfer| transfer.complaint(bytes));
-    said.map_or_else(String::new, |said| format!("; {said}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::UnassignedPolicy;
+    use crate::{LocalBoot, UnassignedPolicy};
 
     fn headline(json: serde_json::Value) -> String {
         let event: Event = serde_json::from_value(json).expect("an event");
@@ -458,6 +348,35 @@ y", "reason": "User aborted the transfer", "normal": true}),
     }
 
     #[test]
+    fn headlines_of_a_run() {
+        let line = |state: serde_json::Value, phase: Option<&str>| {
+            headline(
+                serde_json::json!({"event": "run-changed", "run": 7, "profile": "debian-12",
+                "state": state, "phase": phase, "tries": 1, "of": 3, "by": "anna",
+                "at": 0, "origin": {}}),
+            )
+        };
+        for (state, phase, expected) in [
+            ("waiting", None, "debian-12 waits for its time, by anna"),
+            ("armed", None, "debian-12 begins at the next boot, by anna"),
+            ("installing", None, "debian-12: handed over, try 1 of 3"),
+            ("installing", Some("a\nb"), "debian-12: a?b"),
+            ("installed", None, "debian-12 is done, by anna"),
+            ("cancelled", None, "debian-12 cancelled by anna"),
+        ] {
+            let told = line(serde_json::json!({"state": state}), phase);
+            assert_eq!(told, expected);
+        }
+        let held = serde_json::json!({"state": "held", "why": {"held": "tries", "tries": 3}});
+        assert_eq!(
+            line(held, None),
+            "debian-12 is held: 3 tries without a report, by anna"
+        );
+        let failed = serde_json::json!({"state": "failed", "why": "no disk"});
+        assert_eq!(line(failed, None), "debian-12 failed: no disk");
+    }
+
+    #[test]
     fn events_stored_before_transfers_were_measured_are_still_read() {
         let read = |json: &str| -> EventKind { serde_json::from_str(json).expect("an event") };
         let served =
@@ -503,6 +422,7 @@ y", "reason": "User aborted the transfer", "normal": true}),
                 policy: UnassignedPolicy::Silence,
             },
             machine: None,
+            local_boot: LocalBoot::Auto,
         };
         let event = EventKind::menu_served(Stage::Grub, Transport::Tftp, "p", &decision);
         let EventKind::MenuServed {

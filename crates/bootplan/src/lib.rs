@@ -9,31 +9,44 @@
 mod because;
 mod boot_path;
 mod catalog;
+mod circuit;
 mod client;
 mod decide;
 mod event;
+pub mod identity;
 mod loader;
+mod local_boot;
 mod mac;
 mod machine;
 pub mod menu;
 mod profile;
+pub mod rule;
+pub mod run;
+mod selector;
 mod site;
 pub mod timeline;
 mod transfer;
 mod uuid;
+mod window;
 
 pub use because::Because;
 pub use boot_path::{BootPath, ClientKey, PathRefusal, RelPath};
-pub use catalog::Catalog;
+pub use catalog::{Catalog, Doubts};
+pub use circuit::CircuitId;
 pub use client::{Arch, BootClient, ClientClass, IpxeFeatures, Platform, Stage};
 pub use decide::{
     BootFile, BootPlan, Decision, Intent, Outcome, Ruling, Sketch, Verdict, decide, judge,
 };
 pub use event::{Event, EventKind, Origin, Timestamp, Transport};
 pub use loader::{EfiStyle, LoaderInventory, LoaderKind, LoaderRole};
+pub use local_boot::LocalBoot;
 pub use mac::{MacAddr, MacParseError};
-pub use machine::{Facts, Machine, MachineId, MachineState};
+pub use machine::{Facts, Machine, MachineId, MachineState, Mode};
 pub use profile::{BootMethod, FileRef, Profile, ProfileError, ProfileName};
+pub use rule::{NewMachines, Rule, RuleName, RuleNameError};
+pub use run::{Arming, HeldWhy, Limit, Run, RunId, RunKind, RunState, Standing, Turn};
+pub use selector::{Finding, Glob, MacPrefix, Seen, Selector, SelectorError, Subnet};
 pub use site::{Endpoint, Site, UnassignedPolicy};
 pub use transfer::TransferStats;
 pub use uuid::{SystemUuid, UuidParseError};
+pub use window::{Day, TimeError, TimeOfDay, Window};

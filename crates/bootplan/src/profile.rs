@@ -74,17 +74,21 @@ impl FromStr for ProfileName {
     type Err = ProfileError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let legal = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-_.".contains(&c);
-        let first = text.bytes().next();
-        let ok = (1..=64).contains(&text.len())
-            && text.bytes().all(legal)
-            && first.is_some_and(|c| c.is_ascii_alphanumeric());
-        if ok {
+        if is_slug(text) {
             Ok(ProfileName(text.into()))
         } else {
             Err(ProfileError::Name(text.chars().take(80).collect()))
         }
     }
+}
+
+/// Safe in URLs, file names and every menu language.
+pub(crate) fn is_slug(text: &str) -> bool {
+    let legal = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"-_.".contains(&c);
+    let first = text.bytes().next();
+    (1..=64).contains(&text.len())
+        && text.bytes().all(legal)
+        && first.is_some_and(|c| c.is_ascii_alphanumeric())
 }
 
 impl fmt::Display for ProfileName {

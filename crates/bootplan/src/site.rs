@@ -1,6 +1,6 @@
 //! Settings that hold for the whole site, and the address one request is answered from.
 
-use crate::LoaderKind;
+use crate::{Limit, LoaderKind, LocalBoot, NewMachines};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write};
 use std::net::Ipv4Addr;
@@ -62,6 +62,14 @@ pub struct Site {
     pub wait_limit_s: u32,
     /// Loader for machines and profiles that prefer none.
     pub loader: LoaderKind,
+    /// What becomes of machines that nobody has adopted.
+    pub new_machines: NewMachines,
+    /// How many machines install at the same time; 0: any number.
+    pub install_slots: u16,
+    /// When an installation that does not report is held.
+    pub install_limit: Limit,
+    /// How loaders start the local disk of machines that say nothing of their own.
+    pub local_boot: LocalBoot,
 }
 
 impl Default for Site {
@@ -72,6 +80,13 @@ impl Default for Site {
             wait_poll_s: 5,
             wait_limit_s: 600,
             loader: LoaderKind::Ipxe,
+            new_machines: NewMachines::Hold,
+            install_slots: 10,
+            install_limit: Limit {
+                tries: 3,
+                minutes: 240,
+            },
+            local_boot: LocalBoot::Auto,
         }
     }
 }
@@ -82,6 +97,7 @@ impl Site {
         self.menu_timeout_s = self.menu_timeout_s.min(300);
         self.wait_poll_s = self.wait_poll_s.clamp(2, 60);
         self.wait_limit_s = self.wait_limit_s.clamp(10, 86_400);
+        self.install_limit = self.install_limit.clamped();
         self
     }
 

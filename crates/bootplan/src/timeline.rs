@@ -62,6 +62,7 @@ impl BootAttempt {
             Milestone::Loader => "loader fetched, no menu asked for yet".to_owned(),
             Milestone::Menu => match self.menu() {
                 Some((Some(Intent::Wait), _)) => format!("waits for an assignment ({took})"),
+                Some((Some(Intent::Queue), _)) => format!("waits for its turn ({took})"),
                 Some((Some(Intent::Menu), _)) => "shows the menu".to_owned(),
                 Some((Some(Intent::Assigned), Some(profile))) => {
                     format!("menu fetched, about to boot {profile}")
@@ -306,6 +307,7 @@ fn on_the_wire(kind: &EventKind) -> bool {
         | EventKind::Discovered { .. }
         | EventKind::Assigned { .. }
         | EventKind::Changed { .. }
+        | EventKind::RunChanged { .. }
         | EventKind::ForeignServer { .. } => false,
     }
 }

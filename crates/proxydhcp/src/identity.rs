@@ -56,6 +56,8 @@ pub(crate) fn client(
         class,
         ipxe,
         relay,
+        circuit: None,
+        place: None,
     }
 }
 

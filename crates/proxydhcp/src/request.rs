@@ -3,7 +3,7 @@
 use crate::options::{self, Note, Options, code};
 use crate::vendor::ItemChoice;
 use crate::{Ignored, identity};
-use bootplan::{BootClient, MacAddr};
+use bootplan::{BootClient, CircuitId, MacAddr};
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -131,7 +131,11 @@ pub fn parse<'a>(received: &Received<'a>) -> Result<Request<'a>, Ignored> {
     }
     let relay = Some(header.giaddr).filter(|ip| !ip.is_unspecified());
     let mut notes = options.notes().to_vec();
-    let client = identity::client(header.mac, class, relay, &options, &mut notes);
+    let client = BootClient {
+        circuit: relay_option(&options, CIRCUIT_ID).and_then(CircuitId::from_octets),
+        place: Some(relay.unwrap_or(received.local)),
+        ..identity::client(header.mac, class, relay, &options, &mut notes)
+    };
     Ok(Request {
         client,
         kind,
@@ -250,11 +254,16 @@ fn kind(port: Port, options: &Options<'_>, item: Option<ItemChoice>) -> Result<K
 
 /// Sub-option 11 of the relay's option 82: the address clients are to know the server by.
 fn server_id_override(options: &Options<'_>) -> Option<Ipv4Addr> {
+    address(relay_option(options, SERVER_ID_OVERRIDE))
+}
+
+/// A sub-option of the relay's option 82; the first of its kind.
+fn relay_option<'a>(options: &'a Options<'_>, wanted: u8) -> Option<&'a [u8]> {
     let mut rest = options.get(code::RELAY_INFO)?;
     while let [tag, len, tail @ ..] = rest {
         let (value, after) = tail.split_at_checked(usize::from(*len))?;
-        if *tag == SERVER_ID_OVERRIDE {
-            return address(Some(value));
+        if *tag == wanted {
+            return Some(value);
         }
         rest = after;
     }
@@ -272,6 +281,8 @@ const COOKIE: [u8; 4] = [0x63, 0x82, 0x53, 0x63];
 const DISCOVER: u8 = 1;
 const REQUEST: u8 = 3;
 const INFORM: u8 = 8;
+/// RFC 3046 3.1.
+const CIRCUIT_ID: u8 = 1;
 const SERVER_ID_OVERRIDE: u8 = 11;
 /// RFC 1542 4.1.1: relays must give up at 16.
 const MAX_HOPS: u8 = 16;

@@ -4,10 +4,13 @@
 mod common;
 
 use allocation_counter::measure;
-use bootplan::{BootMethod, Catalog, EfiStyle, FileRef, Profile, Ruling, judge};
+use bootplan::{
+    BootMethod, Catalog, EfiStyle, FileRef, NewMachines, Profile, Rule, Ruling, Selector, judge,
+};
 use common::{broadcast, endpoint, unicast};
 use proxydhcp::{Answer, Received, Way, parse, respond_into};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
 use testkit::packet::{LEASE, Packet, SERVER};
 use testkit::site::{many_machines, std_catalog};
 
@@ -82,6 +85,48 @@ fn profile() -> Profile {
             url: FileRef::Url("http://192.168.77.2/x".to_owned()),
         },
     }
+}
+
+/// Two hundred rules, of which the last one matches.
+#[test]
+fn rules_allocate_nothing() {
+    let glob = |text: &str| vec![text.parse().expect("a glob")];
+    let rules = (0..200).map(|n| {
+        let conditions = vec![
+            Selector::Subnet(vec!["192.168.77.0/24".parse().expect("a subnet")]),
+            Selector::Any(vec![
+                Selector::Circuit(glob("*ge-0/0/*")),
+                Selector::Not(Box::new(Selector::Circuit(glob("xe-*")))),
+            ]),
+            Selector::Mac(vec![match n {
+                199 => "52:54:00".parse().expect("a prefix"),
+                _ => "00:00:5e".parse().expect("a prefix"),
+            }]),
+        ];
+        Arc::new(Rule {
+            name: format!("r{n}").parse().expect("a slug"),
+            enabled: true,
+            selector: Selector::All(conditions),
+            profile: "disk".parse().expect("a slug"),
+            mode: bootplan::Mode::Always,
+            new_machines: Some(NewMachines::Register),
+        })
+    });
+    let catalog = many_machines(10, profile()).with_rules(rules);
+    let stranger = Packet {
+        mac: [0x52, 0x54, 0, 0xff, 0xff, 0xff],
+        ..Packet::d0()
+    };
+    let bytes = stranger.encode();
+    let received = broadcast(&bytes, SERVER);
+    let verdict = judge(parse(&received).expect("a request").client(), &catalog);
+    assert!(verdict.because().to_string().starts_with("rule 'r199'"));
+    let (mut answer, mut reply) = (Answer::default(), Vec::new());
+    assert!(serve(&received, &catalog, &mut answer, &mut reply).is_some());
+    let cost = measure(|| {
+        assert!(serve(&received, &catalog, &mut answer, &mut reply).is_some());
+    });
+    assert_eq!(cost.count_total, 0, "{cost:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::change::{Change, to_the_end};
 use crate::{MachineChange, NewMachine, Store, StoreError};
-use bootplan::{MachineId, Profile, ProfileName, Site};
+use bootplan::{Arming, MachineId, Profile, ProfileName, Rule, RuleName, Site};
 
 /// One step of a batch; what it does, and what is refused, is told at the method of [`Store`]
 /// that does it alone.
@@ -20,6 +20,12 @@ pub enum Step {
     Assign(Vec<MachineId>, Option<ProfileName>),
     /// [`Store::adopt`].
     Adopt(Vec<MachineId>),
+    /// [`Store::put_rule`].
+    PutRule(Rule),
+    /// [`Store::delete_rule`].
+    DeleteRule(RuleName),
+    /// [`Store::arm`].
+    Arm(Vec<MachineId>, Arming),
 }
 
 /// Why a batch was not applied. Nothing of it was.
@@ -70,6 +76,9 @@ impl Change {
             Step::UpdateMachine(id, wanted) => self.edit(id, wanted, by).await,
             Step::Assign(ids, profile) => self.assign(&ids, profile, by).await,
             Step::Adopt(ids) => self.adopt(&ids, by).await,
+            Step::PutRule(rule) => self.put_rule(rule, by).await,
+            Step::DeleteRule(name) => self.delete_rule(name, by).await,
+            Step::Arm(ids, arming) => self.arm(&ids, &arming, by).await,
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::journal::log;
 use crate::overlay::Overlay;
 use crate::rows::{self, Tx, failed};
 use crate::store::Store;
-use bootplan::{Event, EventKind, MachineId, Origin, Profile, Site, Timestamp};
+use bootplan::{Doubts, Event, EventKind, MachineId, Origin, Profile, Rule, Site, Timestamp};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -144,6 +144,12 @@ impl Change {
         if self.overlay.touches_site() {
             fresh.site = Some(rows::load_site(tx).await?);
         }
+        if self.overlay.touches_rules() {
+            fresh.rules = Some(rows::load_rules(tx).await?);
+        }
+        if self.overlay.touches_doubts() {
+            fresh.doubts = Some(rows::load_doubts(tx).await?);
+        }
         Ok(fresh)
     }
 }
@@ -154,12 +160,18 @@ pub(crate) struct Fresh {
     pub(crate) machines: Vec<crate::MachineRecord>,
     pub(crate) profiles: Option<Vec<Profile>>,
     pub(crate) site: Option<Site>,
+    pub(crate) rules: Option<Vec<Rule>>,
+    pub(crate) doubts: Option<Doubts>,
 }
 
 impl Fresh {
     /// Whether a Catalog would look different.
     pub(crate) fn is_some(&self) -> bool {
-        !self.machines.is_empty() || self.profiles.is_some() || self.site.is_some()
+        !self.machines.is_empty()
+            || self.profiles.is_some()
+            || self.site.is_some()
+            || self.rules.is_some()
+            || self.doubts.is_some()
     }
 }
 

@@ -22,11 +22,10 @@ pub(crate) struct Opened {
 
 /// Every schema this program knows, in order. Never edit one that was released: add the next.
 pub(crate) fn migrator() -> Migrator {
-    Migrator::with_migrations(vec![migration(
-        1,
-        "initial",
-        include_str!("../migrations/0001_initial.sql"),
-    )])
+    Migrator::with_migrations(vec![
+        migration(1, "initial", include_str!("../migrations/0001_initial.sql")),
+        migration(2, "orders", include_str!("../migrations/0002_orders.sql")),
+    ])
 }
 
 pub(crate) fn migration(version: i64, what: &'static str, sql: &'static str) -> Migration {
@@ -263,7 +262,7 @@ mod tests {
         let url = format!("sqlite:{}", path.display());
         let at = |sql: &'static str| {
             let mut all: Vec<Migration> = migrator().iter().cloned().collect();
-            all.push(migration(2, "more", sql));
+            all.push(migration(NEXT, "more", sql));
             Migrator::with_migrations(all)
         };
         let version = |opened: Opened| async move {
@@ -274,14 +273,14 @@ mod tests {
             opened.pool.close().await;
             found
         };
-        let copy = dir.path().join("farrier.db.before-v2");
+        let copy = dir.path().join(format!("farrier.db.before-v{NEXT}"));
         assert_eq!(
             version(open(&url, migrator()).await.expect("opens")).await,
-            1
+            NEXT - 1
         );
         assert_eq!(
             version(open(&url, migrator()).await.expect("opens")).await,
-            1
+            NEXT - 1
         );
         assert!(!copy.exists(), "nothing to upgrade");
 
@@ -290,11 +289,11 @@ mod tests {
         assert!(error.contains("bringing its schema up to date"), "{error}");
         assert_eq!(
             version(open(&url, migrator()).await.expect("opens")).await,
-            1
+            NEXT - 1
         );
 
         let works = at("CREATE TABLE half (a TEXT)");
-        assert_eq!(version(open(&url, works).await.expect("opens")).await, 2);
+        assert_eq!(version(open(&url, works).await.expect("opens")).await, NEXT);
         let mode = std::fs::metadata(&copy)
             .expect("a copy")
             .permissions()
@@ -304,18 +303,46 @@ mod tests {
         assert!(
             matches!(
                 old,
-                OpenError::Newer {
-                    found: 2,
-                    known: 1,
-                    ..
-                }
+                OpenError::Newer { found, known, .. } if (found, known) == (NEXT, NEXT - 1)
             ),
             "{old}"
         );
         let restored = format!("sqlite:{}", copy.display());
         assert_eq!(
             version(open(&restored, migrator()).await.expect("opens")).await,
-            1
+            NEXT - 1
         );
     }
+
+    /// A database of the first release, with something in each table that was altered.
+    #[tokio::test]
+    async fn the_first_release_is_upgraded() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite:{}", dir.path().join("farrier.db").display());
+        let first: Vec<Migration> = migrator().iter().take(1).cloned().collect();
+        let opened = open(&url, Migrator::with_migrations(first)).await;
+        let opened = opened.expect("opens");
+        for sql in [
+            "INSERT INTO profiles (name, spec) VALUES ('disk', \
+             '{\"name\":\"disk\",\"title\":\"Disk\",\"boot\":{\"kind\":\"local-disk\"}}')",
+            "INSERT INTO machines (id, name, name_key, labels, state, facts, first_seen) \
+             VALUES (1, 'Node-1', 'node-1', '{}', 'registered', '{}', 5)",
+            "INSERT INTO machine_macs (mac, machine_id, position) \
+             VALUES ('52:54:00:00:00:01', 1, 0)",
+            "INSERT INTO assignments (machine_id, profile) VALUES (1, 'disk')",
+        ] {
+            sqlx::query(sql).execute(&opened.pool).await.expect(sql);
+        }
+        opened.pool.close().await;
+        drop(opened);
+        let store = crate::Store::open(&url).await.expect("upgrades");
+        let machine = store.machine_named("node-1").expect("kept").machine;
+        assert_eq!(machine.profile, Some("disk".parse().expect("a slug")));
+        assert!(machine.mode.is_always());
+        assert_eq!((machine.notes.as_str(), &machine.run), ("", &None));
+        store.close().await;
+    }
+
+    /// The version after the newest.
+    const NEXT: i64 = 3;
 }

@@ -4,7 +4,7 @@ use crate::change::{Change, now};
 use crate::machines::no_machine;
 use crate::rows::{self, failed};
 use crate::{MachineChange, NewMachine, StoreError, validate};
-use bootplan::{EventKind, Facts, Machine, MachineId, MachineState, ProfileName};
+use bootplan::{EventKind, Machine, MachineId, MachineState, Mode, ProfileName};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -21,16 +21,16 @@ impl Change {
         let first = new.macs.first().map(|mac| mac.dashed());
         let first = first.or_else(|| new.uuid.map(|uuid| uuid.to_string()));
         let mut machine = Machine {
-            id: MachineId(0),
-            name: new.name.or(first).unwrap_or_default(),
             macs: new.macs,
             uuid: new.uuid,
             serial: new.serial,
+            asset: new.asset,
             labels: new.labels,
-            state: MachineState::Registered,
+            notes: new.notes,
             loader: new.loader,
+            local_boot: new.local_boot,
             profile: new.profile,
-            facts: Facts::default(),
+            ..Machine::named(MachineId(0), new.name.or(first).unwrap_or_default())
         };
         self.check(&machine)?;
         let doing = failed("storing a machine");
@@ -65,8 +65,14 @@ impl Change {
         set(&mut new.macs, wanted.macs);
         set(&mut new.uuid, wanted.uuid);
         set(&mut new.serial, wanted.serial);
+        set(&mut new.asset, wanted.asset);
         set(&mut new.labels, wanted.labels);
+        set(&mut new.notes, wanted.notes);
         set(&mut new.loader, wanted.loader);
+        set(&mut new.local_boot, wanted.local_boot);
+        if wanted.profile.as_ref().is_some_and(|p| *p != new.profile) {
+            new.mode = Mode::Always;
+        }
         set(&mut new.profile, wanted.profile);
         self.check(&new)?;
         if *old == new {
@@ -81,6 +87,7 @@ impl Change {
         }
         if old.profile != new.profile {
             let (profile, by) = (new.profile, by.to_owned());
+            self.call_off(id, &by).await?;
             self.say(Some(id), EventKind::Assigned { profile, by });
         }
         Ok(())
@@ -97,10 +104,10 @@ impl Change {
         }
         let changed = self.those(ids, |machine| {
             let adopts = profile.is_some() && machine.state == MachineState::Discovered;
-            machine.profile != profile || adopts
+            (&machine.profile, machine.mode) != (&profile, Mode::Always) || adopts
         })?;
         let doing = failed("assigning a profile");
-        self.set_profile(&changed, profile.as_ref())
+        self.set_profile(&changed, profile.as_ref(), Mode::Always)
             .await
             .map_err(doing)?;
         if profile.is_some() {
@@ -108,6 +115,7 @@ impl Change {
         }
         for id in changed {
             let (profile, by) = (profile.clone(), by.to_owned());
+            self.call_off(id, &by).await?;
             self.say(Some(id), EventKind::Assigned { profile, by });
         }
         Ok(())
@@ -133,7 +141,7 @@ impl Change {
     }
 
     /// Those that a change makes different, each once, in order.
-    fn those(
+    pub(crate) fn those(
         &self,
         ids: &[MachineId],
         differs: impl Fn(&Machine) -> bool,
@@ -200,8 +208,11 @@ fn adoption(known: &Machine, new: NewMachine) -> MachineChange {
         macs: Some(macs),
         uuid: new.uuid.map(Some),
         serial: new.serial.map(Some),
+        asset: new.asset.map(Some),
         labels: Some(new.labels),
+        notes: Some(new.notes),
         loader: Some(new.loader),
+        local_boot: Some(new.local_boot),
         profile: Some(new.profile),
     }
 }
@@ -213,8 +224,11 @@ fn described(old: &Machine, new: &Machine) -> Option<String> {
         ("MACs", old.macs != new.macs),
         ("UUID", old.uuid != new.uuid),
         ("serial", old.serial != new.serial),
+        ("asset tag", old.asset != new.asset),
         ("labels", old.labels != new.labels),
+        ("notes", old.notes != new.notes),
         ("loader", old.loader != new.loader),
+        ("local boot", old.local_boot != new.local_boot),
         ("state", old.state != new.state),
     ];
     let changed: Vec<&str> = fields.iter().filter(|f| f.1).map(|f| f.0).collect();

@@ -3,7 +3,9 @@
 use crate::StoreError;
 use crate::change::Change;
 use crate::rows::{self, failed, placeholders};
-use bootplan::{LoaderKind, Machine, MachineId, MachineState, ProfileName, Timestamp};
+use bootplan::{
+    LoaderKind, LocalBoot, Machine, MachineId, MachineState, Mode, ProfileName, Timestamp,
+};
 use sqlx::AssertSqlSafe;
 use std::sync::Arc;
 
@@ -17,7 +19,8 @@ impl Change {
         self.overlay.put(Arc::new(machine.clone()));
         sqlx::query(
             "INSERT INTO machines (id, name, name_key, uuid, serial, labels, state, loader, \
-             facts, first_seen, last_seen) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             facts, first_seen, last_seen, asset, notes, local_boot) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         )
         .bind(machine.id.0)
         .bind(machine.name.clone())
@@ -30,11 +33,14 @@ impl Change {
         .bind(rows::to_json(&machine.facts))
         .bind(first_seen.0)
         .bind(last_seen.map(|at| at.0))
+        .bind(machine.asset.clone())
+        .bind(machine.notes.clone())
+        .bind(machine.local_boot.map(LocalBoot::slug))
         .execute(&mut *self.tx)
         .await?;
         self.insert_macs(machine).await?;
         if machine.profile.is_some() {
-            self.write_profile(&[machine.id], machine.profile.as_ref())
+            self.write_profile(&[machine.id], machine.profile.as_ref(), machine.mode)
                 .await?;
         }
         Ok(())
@@ -48,7 +54,8 @@ impl Change {
         self.overlay.put(Arc::new(new.clone()));
         sqlx::query(
             "UPDATE machines SET name = $1, name_key = $2, uuid = $3, serial = $4, labels = $5, \
-             state = $6, loader = $7, facts = $8 WHERE id = $9",
+             state = $6, loader = $7, facts = $8, asset = $9, notes = $10, local_boot = $11 \
+             WHERE id = $12",
         )
         .bind(new.name.clone())
         .bind(crate::model::name_key(&new.name))
@@ -58,6 +65,9 @@ impl Change {
         .bind(new.state.slug())
         .bind(new.loader.map(LoaderKind::slug))
         .bind(rows::to_json(&new.facts))
+        .bind(new.asset.clone())
+        .bind(new.notes.clone())
+        .bind(new.local_boot.map(LocalBoot::slug))
         .bind(new.id.0)
         .execute(&mut *self.tx)
         .await?;
@@ -68,8 +78,9 @@ impl Change {
                 .await?;
             self.insert_macs(new).await?;
         }
-        if old.profile != new.profile {
-            self.write_profile(&[new.id], new.profile.as_ref()).await?;
+        if (&old.profile, old.mode) != (&new.profile, new.mode) {
+            self.write_profile(&[new.id], new.profile.as_ref(), new.mode)
+                .await?;
         }
         Ok(())
     }
@@ -104,9 +115,13 @@ impl Change {
         &mut self,
         ids: &[MachineId],
         profile: Option<&ProfileName>,
+        mode: Mode,
     ) -> Result<(), sqlx::Error> {
-        self.alter(ids, |machine| machine.profile = profile.cloned());
-        self.write_profile(ids, profile).await
+        self.alter(ids, |machine| {
+            machine.profile = profile.cloned();
+            machine.mode = mode;
+        });
+        self.write_profile(ids, profile, mode).await
     }
 
     /// Makes machines registered ones.
@@ -129,16 +144,18 @@ impl Change {
         &mut self,
         ids: &[MachineId],
         profile: Option<&ProfileName>,
+        mode: Mode,
     ) -> Result<(), sqlx::Error> {
         for chunk in ids.chunks(rows::CHUNK) {
             let text = match profile {
                 Some(_) => {
-                    let rows: Vec<String> = (2..2 + chunk.len())
-                        .map(|n| format!("(${n}, $1)"))
+                    let rows: Vec<String> = (3..3 + chunk.len())
+                        .map(|n| format!("(${n}, $1, $2)"))
                         .collect();
                     format!(
-                        "INSERT INTO assignments (machine_id, profile) VALUES {} \
-                         ON CONFLICT (machine_id) DO UPDATE SET profile = excluded.profile",
+                        "INSERT INTO assignments (machine_id, profile, mode) VALUES {} \
+                         ON CONFLICT (machine_id) DO UPDATE \
+                         SET profile = excluded.profile, mode = excluded.mode",
                         rows.join(", ")
                     )
                 }
@@ -149,7 +166,7 @@ impl Change {
             };
             let mut query = sqlx::query(AssertSqlSafe(text));
             if let Some(name) = profile {
-                query = query.bind(name.to_string());
+                query = query.bind(name.to_string()).bind(mode.slug());
             }
             for id in chunk {
                 query = query.bind(id.0);
@@ -160,7 +177,7 @@ impl Change {
     }
 
     /// Lays altered machines over those that are.
-    fn alter(&mut self, ids: &[MachineId], alter: impl Fn(&mut Machine)) {
+    pub(crate) fn alter(&mut self, ids: &[MachineId], alter: impl Fn(&mut Machine)) {
         for id in ids {
             let known = {
                 let model = self.store.model();

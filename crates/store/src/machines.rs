@@ -3,7 +3,8 @@
 use crate::change::to_the_end;
 use crate::{Store, StoreError};
 use bootplan::{
-    EventKind, LoaderKind, MacAddr, Machine, MachineId, ProfileName, SystemUuid, Timestamp,
+    EventKind, LoaderKind, LocalBoot, MacAddr, Machine, MachineId, ProfileName, SystemUuid,
+    Timestamp,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -32,10 +33,16 @@ pub struct NewMachine {
     pub uuid: Option<SystemUuid>,
     /// SMBIOS serial number.
     pub serial: Option<String>,
+    /// SMBIOS asset tag.
+    pub asset: Option<String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// Free text of several lines.
+    pub notes: String,
     /// Loader preference.
     pub loader: Option<LoaderKind>,
+    /// How it starts its local disk.
+    pub local_boot: Option<LocalBoot>,
     /// Profile to boot.
     pub profile: Option<ProfileName>,
 }
@@ -51,10 +58,16 @@ pub struct MachineChange {
     pub uuid: Option<Option<SystemUuid>>,
     /// SMBIOS serial number.
     pub serial: Option<Option<String>>,
+    /// SMBIOS asset tag.
+    pub asset: Option<Option<String>>,
     /// All its labels.
     pub labels: Option<BTreeMap<String, String>>,
+    /// All its notes.
+    pub notes: Option<String>,
     /// Loader preference.
     pub loader: Option<Option<LoaderKind>>,
+    /// How it starts its local disk.
+    pub local_boot: Option<Option<LocalBoot>>,
     /// Assignment.
     pub profile: Option<Option<ProfileName>>,
 }

@@ -1,7 +1,10 @@
 //! What the database holds of machines, profiles and settings, in memory.
 
 use crate::MachineRecord;
-use bootplan::{Catalog, LoaderInventory, MacAddr, MachineId, Profile, ProfileName, Site};
+use bootplan::{
+    Catalog, Doubts, LoaderInventory, MacAddr, MachineId, Profile, ProfileName, Rule, RuleName,
+    Site,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -16,6 +19,8 @@ pub(crate) struct Model {
     pub(crate) loaders: LoaderInventory,
     pub(crate) machines: BTreeMap<MachineId, Row>,
     pub(crate) profiles: BTreeMap<ProfileName, Arc<Profile>>,
+    pub(crate) rules: BTreeMap<RuleName, Arc<Rule>>,
+    pub(crate) doubts: Arc<Doubts>,
     by_mac: HashMap<MacAddr, MachineId>,
     by_name: HashMap<String, MachineId>,
 }
@@ -80,13 +85,19 @@ impl Model {
     /// The next snapshot.
     pub(crate) fn catalog(&mut self) -> Arc<Catalog> {
         self.revision += 1;
-        Arc::new(Catalog::from_shared(
+        let catalog = Catalog::from_shared(
             self.revision,
             self.site.clone(),
             self.loaders.clone(),
             self.machines.values().map(|row| row.record.machine.clone()),
             self.profiles.values().cloned(),
-        ))
+        );
+        let rules = self.rules.values().cloned();
+        Arc::new(
+            catalog
+                .with_rules(rules)
+                .with_doubts(Arc::clone(&self.doubts)),
+        )
     }
 }
 

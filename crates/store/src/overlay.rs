@@ -2,7 +2,7 @@
 //! against what the steps before them made.
 
 use crate::model::{Model, name_key};
-use bootplan::{MacAddr, Machine, MachineId, Profile, ProfileName, Site};
+use bootplan::{MacAddr, Machine, MachineId, Profile, ProfileName, Rule, RuleName, Site};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -15,7 +15,9 @@ pub(crate) struct Overlay {
     by_mac: HashMap<MacAddr, MachineId>,
     by_name: HashMap<String, MachineId>,
     profiles: BTreeMap<ProfileName, Option<Arc<Profile>>>,
+    rules: BTreeMap<RuleName, Option<Arc<Rule>>>,
     site: Option<Site>,
+    doubts: bool,
 }
 
 impl Overlay {
@@ -45,6 +47,16 @@ impl Overlay {
         self.profiles.insert(name, profile);
     }
 
+    /// The rule is now this; `None`: it is gone.
+    pub(crate) fn put_rule(&mut self, name: RuleName, rule: Option<Arc<Rule>>) {
+        self.rules.insert(name, rule);
+    }
+
+    /// Shared adapters or conflicts are not as they were.
+    pub(crate) fn touch_doubts(&mut self) {
+        self.doubts = true;
+    }
+
     /// The settings are now these.
     pub(crate) fn put_site(&mut self, site: Site) {
         self.site = Some(site);
@@ -57,6 +69,14 @@ impl Overlay {
 
     pub(crate) fn touches_profiles(&self) -> bool {
         !self.profiles.is_empty()
+    }
+
+    pub(crate) fn touches_rules(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
+    pub(crate) fn touches_doubts(&self) -> bool {
+        self.doubts
     }
 
     pub(crate) fn touches_site(&self) -> bool {
@@ -93,6 +113,26 @@ impl Overlay {
             Some(here) => here.as_ref(),
             None => model.profiles.get(name),
         }
+    }
+
+    pub(crate) fn rule<'a>(&'a self, model: &'a Model, name: &RuleName) -> Option<&'a Arc<Rule>> {
+        match self.rules.get(name) {
+            Some(here) => here.as_ref(),
+            None => model.rules.get(name),
+        }
+    }
+
+    /// All machines as they are now, in no order.
+    pub(crate) fn machines<'a>(
+        &'a self,
+        model: &'a Model,
+    ) -> impl Iterator<Item = &'a Arc<Machine>> + Clone {
+        let before = model
+            .machines
+            .iter()
+            .filter(move |(id, _)| self.leaves(**id));
+        let before = before.map(|(_, row)| &row.record.machine);
+        before.chain(self.machines.values().flatten())
     }
 
     pub(crate) fn site<'a>(&'a self, model: &'a Model) -> &'a Site {

@@ -3,7 +3,7 @@
 use crate::change::{Change, to_the_end};
 use crate::rows::{failed, to_json};
 use crate::{Store, StoreError};
-use bootplan::{EventKind, Profile, ProfileName, Site};
+use bootplan::{EventKind, Machine, Profile, ProfileName, Site};
 use std::sync::Arc;
 
 impl Store {
@@ -57,9 +57,19 @@ impl Store {
             if !model.profiles.contains_key(&name) {
                 return Err(no_profile(&name));
             }
+            if let Some(rule) = model.rules.values().find(|rule| rule.profile == name) {
+                return Err(StoreError::Conflict {
+                    what: format!("rule '{}' gives profile '{name}'", rule.name),
+                    advice: "change or delete that rule first".to_owned(),
+                });
+            }
             let machines = model.machines.values().map(|row| &row.record.machine);
+            let ordered = |machine: &Machine| {
+                let run = machine.run.as_ref().filter(|run| !run.is_over());
+                run.is_some_and(|run| run.profile == name)
+            };
             let users: Vec<_> = machines
-                .filter(|machine| machine.profile.as_ref() == Some(&name))
+                .filter(|machine| machine.profile.as_ref() == Some(&name) || ordered(machine))
                 .map(|machine| machine.name.clone())
                 .collect();
             if let Some(first) = users.first() {

@@ -2,13 +2,13 @@
 
 use crate::{MachineRecord, StoreError};
 use bootplan::{
-    Facts, LoaderKind, MacAddr, Machine, MachineId, MachineState, Profile, Site, SystemUuid,
-    Timestamp,
+    Doubts, Facts, LoaderKind, LocalBoot, MacAddr, Machine, MachineId, MachineState, Mode, Profile,
+    Rule, Site, SystemUuid, Timestamp,
 };
 use serde::de::DeserializeOwned;
 use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -68,6 +68,31 @@ pub(crate) async fn load_profiles(tx: &mut Tx) -> Result<Vec<Profile>, sqlx::Err
         .iter()
         .map(|row| json(row, "spec"))
         .collect()
+}
+
+/// All rules.
+pub(crate) async fn load_rules(tx: &mut Tx) -> Result<Vec<Rule>, sqlx::Error> {
+    sqlx::query("SELECT name, spec FROM rules ORDER BY name")
+        .fetch_all(&mut **tx)
+        .await?
+        .iter()
+        .map(|row| json(row, "spec"))
+        .collect()
+}
+
+/// Shared adapters and open conflicts.
+pub(crate) async fn load_doubts(tx: &mut Tx) -> Result<Doubts, sqlx::Error> {
+    let mut macs = Vec::with_capacity(2);
+    for text in ["SELECT mac FROM shared_macs", "SELECT mac FROM conflicts"] {
+        let rows = sqlx::query(text).fetch_all(&mut **tx).await?;
+        let read: Result<BTreeSet<MacAddr>, sqlx::Error> =
+            rows.iter().map(|row| parsed(row, "mac")).collect();
+        macs.push(read?);
+    }
+    Ok(Doubts {
+        conflicts: macs.pop().unwrap_or_default(),
+        shared_macs: macs.pop().unwrap_or_default(),
+    })
 }
 
 /// Site settings; as shipped when nobody has set any.
@@ -187,6 +212,18 @@ fn machine(row: &AnyRow, id: i64, macs: Vec<MacAddr>) -> Result<MachineRecord, s
         Some(text) => Some(text.parse().map_err(|e| decode_error("profile", e))?),
         None => None,
     };
+    let run = match optional("run")? {
+        Some(text) => {
+            let run = serde_json::from_str(&text).map_err(|e| decode_error("run", e))?;
+            Some(Arc::new(run))
+        }
+        None => None,
+    };
+    // An assignment of a kind that this program does not know installs nothing.
+    let mode = match optional("mode")?.as_deref() {
+        None | Some("always") => Mode::Always,
+        Some(_) => Mode::InstallOnce,
+    };
     let state: String = row.try_get("state")?;
     let facts: Facts = json(row, "facts")?;
     Ok(MachineRecord {
@@ -196,6 +233,8 @@ fn machine(row: &AnyRow, id: i64, macs: Vec<MacAddr>) -> Result<MachineRecord, s
             macs,
             uuid,
             serial: optional("serial")?,
+            asset: optional("asset")?,
+            notes: row.try_get("notes")?,
             labels: json(row, "labels")?,
             state: if state == MachineState::Registered.slug() {
                 MachineState::Registered
@@ -204,7 +243,10 @@ fn machine(row: &AnyRow, id: i64, macs: Vec<MacAddr>) -> Result<MachineRecord, s
             },
             // A loader that this program no longer knows is no preference.
             loader: optional("loader")?.and_then(|slug| LoaderKind::from_slug(&slug)),
+            local_boot: optional("local_boot")?.and_then(|slug| LocalBoot::from_slug(&slug)),
             profile,
+            mode,
+            run,
             facts,
         }),
         first_seen: Timestamp(row.try_get("first_seen")?),
@@ -215,8 +257,9 @@ fn machine(row: &AnyRow, id: i64, macs: Vec<MacAddr>) -> Result<MachineRecord, s
 macro_rules! machine_columns {
     () => {
         "SELECT m.id, m.name, m.uuid, m.serial, m.labels, m.state, m.loader, m.facts, \
-         m.first_seen, m.last_seen, a.profile \
-         FROM machines m LEFT JOIN assignments a ON a.machine_id = m.id"
+         m.first_seen, m.last_seen, m.asset, m.notes, m.local_boot, a.profile, a.mode, \
+         r.spec AS run FROM machines m LEFT JOIN assignments a ON a.machine_id = m.id \
+         LEFT JOIN runs r ON r.id = (SELECT MAX(n.id) FROM runs n WHERE n.machine_id = m.id)"
     };
 }
 use machine_columns;

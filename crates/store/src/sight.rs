@@ -5,11 +5,12 @@ use crate::model::{Model, name_key};
 use crate::rows::{self, failed};
 use crate::{MachineRecord, Store, StoreError, validate};
 use bootplan::{
-    Catalog, Event, EventKind, Facts, MacAddr, Machine, MachineId, MachineState, Origin, Platform,
-    SystemUuid, Timestamp,
+    Catalog, CircuitId, Event, EventKind, MacAddr, Machine, MachineId, MachineState, Origin,
+    Platform, SystemUuid, Timestamp,
 };
 use sqlx::AssertSqlSafe;
 use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// One glimpse of a machine: what a packet or URL said about it. Claims, all of it.
@@ -29,6 +30,13 @@ pub struct Sighting {
     pub manufacturer: Option<String>,
     /// SMBIOS product.
     pub product: Option<String>,
+    /// Where it asked DHCP from; then `relay` and `circuit` tell the rest of its way, and are
+    /// `None` when there was none.
+    pub place: Option<Ipv4Addr>,
+    /// The relay it asked through.
+    pub relay: Option<Ipv4Addr>,
+    /// What that relay said of its port.
+    pub circuit: Option<CircuitId>,
 }
 
 /// What a sighting led to.
@@ -51,6 +59,9 @@ impl Sighting {
             platform: None,
             manufacturer: None,
             product: None,
+            place: None,
+            relay: None,
+            circuit: None,
         }
     }
 }
@@ -279,16 +290,8 @@ impl Plan {
         self.names.insert(name_key(&name), ());
         self.drafts.push(Draft {
             machine: Arc::new(Machine {
-                id: MachineId(0),
-                name,
-                macs: Vec::new(),
-                uuid: None,
-                serial: None,
-                labels: BTreeMap::new(),
                 state: MachineState::Discovered,
-                loader: None,
-                profile: None,
-                facts: Facts::default(),
+                ..Machine::named(MachineId(0), name)
             }),
             known: None,
             first_seen: sighting.at,
@@ -348,6 +351,11 @@ impl Draft {
         };
         newer(&sighting.manufacturer, &mut facts.manufacturer);
         newer(&sighting.product, &mut facts.product);
+        if sighting.place.is_some() {
+            facts.place = sighting.place;
+            facts.relay = sighting.relay;
+            facts.circuit = sighting.circuit;
+        }
         // What an operator entered, or what was said first, stays: these are claims, and a
         // machine must not lose its identity to a forged packet.
         let uuid = known.uuid.or(sighting.uuid.filter(|u| u.is_identity()));

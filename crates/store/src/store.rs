@@ -139,6 +139,13 @@ impl Store {
         if let Some(site) = fresh.site {
             model.site = site;
         }
+        if let Some(rules) = fresh.rules {
+            let named = rules.into_iter().map(|r| (r.name.clone(), Arc::new(r)));
+            model.rules = named.collect();
+        }
+        if let Some(doubts) = fresh.doubts {
+            model.doubts = Arc::new(doubts);
+        }
         if changed {
             self.inner.catalog.send_replace(model.catalog());
         }
@@ -158,12 +165,14 @@ impl Store {
         if !self.is_stale() {
             return Ok(());
         }
-        let doing = failed("reading machines, profiles and settings");
+        let doing = failed("reading machines, profiles, rules and settings");
         let mut tx = self.inner.pool.begin().await.map_err(doing)?;
         let fresh = Fresh {
             machines: rows::load_machines(&mut tx).await.map_err(doing)?,
             profiles: Some(rows::load_profiles(&mut tx).await.map_err(doing)?),
             site: Some(rows::load_site(&mut tx).await.map_err(doing)?),
+            rules: Some(rows::load_rules(&mut tx).await.map_err(doing)?),
+            doubts: Some(rows::load_doubts(&mut tx).await.map_err(doing)?),
         };
         tx.rollback().await.map_err(doing)?;
         let known = self.model().machines.keys().copied().collect();

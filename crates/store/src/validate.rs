@@ -25,6 +25,16 @@ pub(crate) fn machine(machine: &Machine) -> Result<(), StoreError> {
     if let Some(serial) = &machine.serial {
         name("serial", serial, FACT_LIMIT)?;
     }
+    if let Some(asset) = &machine.asset {
+        name("asset", asset, FACT_LIMIT)?;
+    }
+    let control = |c: char| c.is_control() && c != '\n';
+    if machine.notes.chars().count() > NOTES_LIMIT || machine.notes.chars().any(control) {
+        return Err(invalid(
+            "notes",
+            format!("at most {NOTES_LIMIT} printable characters and line breaks"),
+        ));
+    }
     if machine.labels.len() > LABELS_LIMIT {
         return Err(invalid(
             "labels",
@@ -108,6 +118,7 @@ fn invalid(field: &str, problem: String) -> StoreError {
 pub(crate) const NAME_LIMIT: usize = 63;
 /// SMBIOS strings are rarely longer; a packet may claim anything.
 const FACT_LIMIT: usize = 128;
+const NOTES_LIMIT: usize = 4000;
 const MACS_LIMIT: usize = 32;
 const LABELS_LIMIT: usize = 64;
 const LABEL_VALUE_LIMIT: usize = 255;

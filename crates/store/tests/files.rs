@@ -250,7 +250,7 @@ async fn other_programs_databases_and_newer_ones_are_refused() {
             error,
             OpenError::Newer {
                 found: 9,
-                known: 1,
+                known: 2,
                 ..
             }
         ),
@@ -278,7 +278,7 @@ async fn a_newer_postgres_is_refused() {
             error,
             OpenError::Newer {
                 found: 9,
-                known: 1,
+                known: 2,
                 ..
             }
         ),

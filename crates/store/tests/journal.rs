@@ -47,6 +47,28 @@ async fn a_first_asking_is_recorded_and_live_at_once() {
 }
 
 #[tokio::test]
+async fn of_one_heard_on_two_interfaces_the_first_place_counts() {
+    let place = Place::sqlite();
+    let store = place.open().await;
+    let journal = Journal::spawn(store.clone(), no_arp());
+    let mut live = journal.live.subscribe();
+    let (first, second) = (Ipv4Addr::new(10, 0, 1, 1), Ipv4Addr::new(10, 0, 2, 1));
+    for local in [first, second, first, second] {
+        journal.sink.facts(Sighting {
+            place: Some(local),
+            ..Sighting::of(mac(1), Timestamp(0))
+        });
+    }
+    journal.sink.emit(from(mac(1)), offered());
+    next(&mut live).await;
+    next(&mut live).await;
+    let known = store.catalog().find(mac(1), None).cloned();
+    assert_eq!(known.expect("published").facts.place, Some(first));
+    journal.shutdown().await;
+    store.close().await;
+}
+
+#[tokio::test]
 async fn what_names_no_mac_finds_its_machine_by_address() {
     let place = Place::sqlite();
     let store = place.open().await;

@@ -2,10 +2,9 @@
 
 use crate::packet::MAC;
 use bootplan::{
-    Catalog, LoaderInventory, LoaderRole, MacAddr, Machine, MachineId, MachineState, Platform,
-    Profile, Site, UnassignedPolicy,
+    Catalog, LoaderInventory, LoaderRole, MacAddr, Machine, MachineId, Platform, Profile, Site,
+    UnassignedPolicy,
 };
-use std::collections::BTreeMap;
 
 /// Every loader that protocol.md H.0 names, by its name there.
 pub fn std_loaders() -> LoaderInventory {
@@ -57,15 +56,8 @@ pub fn many_machines(count: u32, profile: Profile) -> Catalog {
 
 fn registered(number: u32, mac: [u8; 6], profile: &Profile) -> Machine {
     Machine {
-        id: MachineId(number.into()),
-        name: format!("machine-{number}"),
         macs: vec![MacAddr(mac)],
-        uuid: None,
-        serial: None,
-        labels: BTreeMap::new(),
-        state: MachineState::Registered,
-        loader: None,
         profile: Some(profile.name.clone()),
-        facts: Default::default(),
+        ..Machine::named(MachineId(number.into()), format!("machine-{number}"))
     }
 }

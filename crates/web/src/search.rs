@@ -33,21 +33,16 @@ fn known(machine: &Machine) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bootplan::{Facts, MacAddr, MachineId, MachineState};
+    use bootplan::{MacAddr, MachineId, MachineState};
 
     #[test]
     fn every_word_must_match_somewhere() {
         let machine = Machine {
-            id: MachineId(1),
-            name: "Node-7".to_owned(),
             macs: vec![MacAddr([0x52, 0x54, 0, 0, 0, 0xab])],
-            uuid: None,
             serial: Some("S3R1AL".to_owned()),
             labels: [("rack".to_owned(), "12".to_owned())].into(),
             state: MachineState::Discovered,
-            loader: None,
-            profile: None,
-            facts: Facts::default(),
+            ..Machine::named(MachineId(1), "Node-7")
         };
         for yes in [
             "",

@@ -142,6 +142,7 @@ pub(crate) fn tell(kind: &EventKind) -> Option<String> {
             ..
         } => {
             let about = match (profile, intent) {
+                (_, Some(Intent::Queue)) => "lets it wait for its turn".to_owned(),
                 (Some(profile), _) => format!("boots {profile}"),
                 (None, Some(Intent::Wait)) => "lets it wait for an assignment".to_owned(),
                 (None, Some(_)) => "offers the profiles".to_owned(),
@@ -187,6 +188,7 @@ pub(crate) fn tell(kind: &EventKind) -> Option<String> {
             reason,
             ..
         } => format!("could not store {path} by {}: {reason}", by(*transport)),
+        EventKind::RunChanged { .. } => kind.headline(),
         // Said where the demo does it.
         EventKind::Assigned { .. } => return None,
         EventKind::Changed { .. } => return None,

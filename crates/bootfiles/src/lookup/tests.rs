@@ -1,8 +1,5 @@
 use super::*;
-use bootplan::{
-    BootMethod, Facts, LoaderInventory, Machine, MachineId, MachineState, Profile, Site,
-    UnassignedPolicy,
-};
+use bootplan::{BootMethod, LoaderInventory, Machine, MachineId, Profile, Site, UnassignedPolicy};
 
 const MAC: MacAddr = MacAddr([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
 const STRANGER: MacAddr = MacAddr([0x52, 0x54, 0, 0, 0, 1]);
@@ -49,16 +46,10 @@ fn catalog(unassigned: UnassignedPolicy, profile: Option<&str>) -> Catalog {
     }))
     .expect("well-formed");
     let machine = Machine {
-        id: MachineId(1),
-        name: "node1".to_owned(),
         macs: vec![MAC],
         uuid: Some(uuid()),
-        serial: None,
-        labels: Default::default(),
-        state: MachineState::Registered,
-        loader: None,
         profile: profile.map(|p| p.parse().expect("a name")),
-        facts: Facts::default(),
+        ..Machine::named(MachineId(1), "node1")
     };
     let site = Site {
         unassigned,
@@ -88,7 +79,7 @@ fn pxelinux(key: ClientKey) -> BootPath {
 
 fn text(found: Found) -> Option<Rendered> {
     match found {
-        Found::Text(rendered) => Some(rendered),
+        Found::Text(rendered) => Some(*rendered),
         Found::File(_) => panic!("a file"),
         Found::Absent => None,
     }

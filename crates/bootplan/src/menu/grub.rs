@@ -6,11 +6,11 @@
 //! there is one. A `serial` terminal of GRUB's own would print everything twice.
 
 use super::text::{grub_args, grub_text, grub_word, plain};
-use super::{Boot, Entry, Page, RETRIES, RETRY_S, Sheet};
-use crate::{BootPlan, Endpoint, FileRef};
+use super::{Boot, Entry, Page, RETRIES, RETRY_S, Sheet, waited_for_nothing};
+use crate::{BootPlan, Endpoint, FileRef, Intent, LocalBoot};
 
 pub(super) fn config(sheet: &Sheet<'_>) -> String {
-    let mut page = Config::new("the configuration of one machine");
+    let mut page = Config::new("the configuration of one machine", sheet.local);
     match &sheet.page {
         Page::LocalDisk => {
             page.say(&format!("{} boots its local disk", sheet.who));
@@ -29,7 +29,8 @@ pub(super) fn config(sheet: &Sheet<'_>) -> String {
 }
 
 pub(super) fn bootstrap(server: &Endpoint) -> String {
-    let mut page = Config::new("finds out which machine this is and sources its configuration");
+    let purpose = "finds out which machine this is and sources its configuration";
+    let mut page = Config::new(purpose, LocalBoot::Auto);
     page.line("if [ -n \"$net_default_mac\" ]; then");
     page.line("  set farrier_config=\"/grub/grub.cfg-01-$net_default_mac\"");
     page.line("else");
@@ -74,9 +75,10 @@ fn wait(page: &mut Config, sheet: &Sheet<'_>, plan: &BootPlan) {
     page.line("if [ \"$farrier_waiting\" != 1 ]; then");
     page.line("  set farrier_waiting=1");
     page.line("  set farrier_ready=0");
+    let [what, how] = sheet.waiting(plan);
     for text in [
-        format!("{} waits for an assignment", sheet.client.mac),
-        format!("assign it at {}", sheet.assign_url()),
+        what,
+        how,
         format!(
             "asking every {poll} s for {} s (Esc: local disk)",
             plan.site.wait_limit_s
@@ -101,16 +103,16 @@ fn wait(page: &mut Config, sheet: &Sheet<'_>, plan: &BootPlan) {
     page.line("  if [ \"$farrier_ready\" != 1 ]; then");
     page.line(&format!(
         "    echo {}",
-        grub_text(
-            &format!(
-                "Farrier: nobody assigned it within {} s",
-                plan.site.wait_limit_s
-            ),
-            79
-        )
+        grub_text(&format!("Farrier: {}", waited_for_nothing(plan)), 79)
     ));
     page.line(&format!("    {LOCAL_DISK}"));
     page.line("  fi");
+    if plan.intent == Intent::Queue {
+        // An inner copy has nothing to do but to tell how far the queue is.
+        page.line("else");
+        let text = format!("Farrier: {}", sheet.still_waiting(plan, 0));
+        page.line(&format!("  echo {}", grub_text(&text, 79)));
+    }
     page.line("fi");
 }
 
@@ -210,9 +212,13 @@ struct Config {
 }
 
 impl Config {
-    fn new(purpose: &str) -> Self {
+    fn new(purpose: &str, local: LocalBoot) -> Self {
+        let function = match local {
+            LocalBoot::Auto | LocalBoot::FirstDisk => LOCAL_FUNCTION,
+            LocalBoot::Exit => EXIT_FUNCTION,
+        };
         Config {
-            text: format!("# Farrier: {purpose}\n{LOCAL_FUNCTION}"),
+            text: format!("# Farrier: {purpose}\n{function}"),
         }
     }
 
@@ -252,6 +258,13 @@ debian/grub$arch Microsoft/Boot/bootmgfw BOOT/BOOT$arch; do
   elif chainloader (hd0)+1; then
     boot
   fi
+  exit 1
+}
+";
+/// For firmware that goes on by itself.
+const EXIT_FUNCTION: &str = "\
+function farrier_local {
+  echo 'Farrier: leaving for the firmware'
   exit 1
 }
 ";

@@ -2,7 +2,7 @@
 
 use super::text::{ipxe_args, ipxe_text};
 use super::{Boot, Entry, Page, RETRIES, RETRY_S, Sheet};
-use crate::{BootPlan, Endpoint, FileRef};
+use crate::{BootPlan, Endpoint, FileRef, LocalBoot};
 
 /// What iPXE knows about the machine, expanded by the client. Free texts go as `uristring`:
 /// serial numbers contain spaces and slashes.
@@ -27,7 +27,7 @@ pub(super) fn script(sheet: &Sheet<'_>) -> String {
             entries,
         } => menu(&mut page, sheet, plan, *default, entries),
     }
-    page.local_disk();
+    page.local_disk(sheet.local);
     page.text
 }
 
@@ -58,26 +58,22 @@ pub(super) fn bootstrap(server: &Endpoint) -> String {
     page.say(&format!("trying again in {RETRY_S} s (Ctrl-C: local disk)"));
     page.line(&format!("sleep {RETRY_S} || goto local"));
     page.line("goto start");
-    page.local_disk();
+    page.local_disk(LocalBoot::Auto);
     page.text
 }
 
 fn wait(page: &mut Script, sheet: &Sheet<'_>, plan: &BootPlan) {
     let poll = u32::from(plan.site.wait_poll_s);
     if sheet.round == 0 {
-        page.say(&format!("{} waits for an assignment", sheet.client.mac));
-        page.say(&format!("assign it at {}", sheet.assign_url()));
+        for line in sheet.waiting(plan) {
+            page.say(&line);
+        }
         page.say(&format!(
             "asking every {poll} s for {} s (Ctrl-C: local disk)",
             plan.site.wait_limit_s
         ));
     } else {
-        page.say(&format!(
-            "{} still waits ({} of {} s)",
-            sheet.client.mac,
-            sheet.round.saturating_mul(poll),
-            plan.site.wait_limit_s
-        ));
+        page.say(&sheet.still_waiting(plan, sheet.round.saturating_mul(poll)));
     }
     page.line(&format!("sleep {poll} || goto local"));
     page.line(":again");
@@ -275,11 +271,17 @@ impl Script {
     /// The end of every script. BIOS: start the first disk, which some BIOSes do not do after a
     /// network boot that gave up. UEFI: leave with an error, on which the firmware goes on to
     /// its next boot entry; after a success it would stop at its own menu.
-    fn local_disk(&mut self) {
+    fn local_disk(&mut self, how: LocalBoot) {
         self.line("");
         self.line(":local");
         self.line("echo Farrier: starting the local disk");
-        self.line("iseq ${platform} efi && exit 1 ||");
-        self.line("sanboot --no-describe --drive 0x80 || exit 1");
+        match how {
+            LocalBoot::Auto => {
+                self.line("iseq ${platform} efi && exit 1 ||");
+                self.line("sanboot --no-describe --drive 0x80 || exit 1");
+            }
+            LocalBoot::Exit => self.line("exit 1"),
+            LocalBoot::FirstDisk => self.line("sanboot --no-describe --drive 0x80 || exit 1"),
+        }
     }
 }

@@ -17,8 +17,8 @@ mod pxelinux;
 mod text;
 
 use crate::{
-    BootClient, BootMethod, BootPlan, Decision, Endpoint, FileRef, Intent, LoaderKind, Outcome,
-    Platform, Profile,
+    BootClient, BootMethod, BootPlan, Decision, Endpoint, FileRef, Intent, LoaderKind, LocalBoot,
+    Outcome, Platform, Profile,
 };
 
 /// Which text is wanted.
@@ -110,13 +110,15 @@ struct Sheet<'a> {
     /// Because of what, for people.
     because: String,
     round: u32,
+    /// How the local disk is started.
+    local: LocalBoot,
     page: Page<'a>,
 }
 
 enum Page<'a> {
     /// Straight to the local disk.
     LocalDisk,
-    /// Nobody has assigned it; ask again.
+    /// Nobody has assigned it, or others come first; ask again.
     Wait { plan: &'a BootPlan },
     /// A menu; the default is the first entry that is `default`, else the local disk.
     Menu {
@@ -165,12 +167,12 @@ impl<'a> Sheet<'a> {
             Outcome::LocalDisk | Outcome::Silent => Page::LocalDisk,
             Outcome::Boot(plan) => {
                 name = plan.machine_name.clone();
-                if plan.intent != Intent::Wait {
+                if !matches!(plan.intent, Intent::Wait | Intent::Queue) {
                     menu(language, plan)
                 } else if round < wait_rounds(language, plan) {
                     Page::Wait { plan }
                 } else {
-                    because = format!("nobody assigned it within {} s", plan.site.wait_limit_s);
+                    because = waited_for_nothing(plan);
                     Page::LocalDisk
                 }
             }
@@ -181,7 +183,33 @@ impl<'a> Sheet<'a> {
             who: name.unwrap_or_else(|| client.mac.to_string()),
             because,
             round,
+            local: decision.local_boot,
             page,
+        }
+    }
+
+    /// What a waiting machine waits for, and what is to be done about it.
+    fn waiting(&self, plan: &BootPlan) -> [String; 2] {
+        match plan.intent {
+            Intent::Queue => [
+                format!("{} waits for its turn to be installed", self.who),
+                self.because.clone(),
+            ],
+            _ => [
+                format!("{} waits for an assignment", self.client.mac),
+                format!("assign it at {}", self.assign_url()),
+            ],
+        }
+    }
+
+    /// What is said each time it has asked again and still waits.
+    fn still_waiting(&self, plan: &BootPlan, waited_s: u32) -> String {
+        match plan.intent {
+            Intent::Queue => format!("{} still waits: {}", self.who, self.because),
+            _ => format!(
+                "{} still waits ({waited_s} of {} s)",
+                self.client.mac, plan.site.wait_limit_s
+            ),
         }
     }
 
@@ -205,6 +233,15 @@ impl<'a> Sheet<'a> {
     /// Where people assign this machine: a short link that a person can type from a screen.
     fn assign_url(&self) -> String {
         format!("{}/m/{}", self.server.ui_base(), self.client.mac.dashed())
+    }
+}
+
+/// Why a machine that has waited for its limit goes to its local disk.
+fn waited_for_nothing(plan: &BootPlan) -> String {
+    let limit = plan.site.wait_limit_s;
+    match plan.intent {
+        Intent::Queue => format!("no slot became free within {limit} s"),
+        _ => format!("nobody assigned it within {limit} s"),
     }
 }
 

@@ -7,7 +7,7 @@
 
 use super::text::plain;
 use super::{Boot, Entry, Page, RETRY_S, Sheet};
-use crate::{BootPlan, FileRef, Site};
+use crate::{BootPlan, FileRef, LocalBoot, Site};
 
 pub(super) fn config(sheet: &Sheet<'_>) -> String {
     // SERIAL must come first; without a serial port it changes nothing.
@@ -32,25 +32,26 @@ pub(super) fn config(sheet: &Sheet<'_>) -> String {
     page.line("");
     page.line("LABEL local");
     // 0 returns to the PXE ROM, and the BIOS goes on to its next device, the most widely working
-    // way; -1 (INT 18h) is ignored by some BIOSes.
-    page.line("  LOCALBOOT 0");
+    // way; -1 (INT 18h) is ignored by some BIOSes. PXELINUX cannot start a disk by itself.
+    page.line(match sheet.local {
+        LocalBoot::Exit => "  LOCALBOOT -1",
+        LocalBoot::Auto | LocalBoot::FirstDisk => "  LOCALBOOT 0",
+    });
     page.text
 }
 
 fn wait(page: &mut Config, sheet: &Sheet<'_>, plan: &BootPlan) {
     let (pause, waited) = pace(&plan.site, sheet.round);
     if sheet.round == 0 {
-        page.say(&format!("{} waits for an assignment", sheet.client.mac));
-        page.say(&format!("assign it at {}", sheet.assign_url()));
+        for line in sheet.waiting(plan) {
+            page.say(&line);
+        }
         page.say(&format!(
             "asking every {pause} s for {} s (type local: local disk)",
             plan.site.wait_limit_s
         ));
     } else {
-        page.say(&format!(
-            "{} still waits ({waited} of {} s)",
-            sheet.client.mac, plan.site.wait_limit_s
-        ));
+        page.say(&sheet.still_waiting(plan, waited));
     }
     page.line("DEFAULT again");
     page.line("PROMPT 1");

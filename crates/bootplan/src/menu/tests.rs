@@ -1,3 +1,5 @@
+mod queue;
+
 use super::*;
 use crate::{
     Because, Catalog, IpxeFeatures, LoaderInventory, LoaderRole, MacAddr, Machine, Site, Stage,
@@ -380,6 +382,7 @@ fn a_reason_may_hold_anything() {
             profile: "disk".parse().expect("a slug"),
         },
         machine: None,
+        local_boot: LocalBoot::Auto,
     };
     for language in LANGUAGES {
         let page = render(language, &Case::client(language), &decision, &server(), 0);

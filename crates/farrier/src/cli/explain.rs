@@ -69,6 +69,7 @@ pub(crate) async fn run(global: &Global, ask: Explain) -> anyhow::Result<()> {
 fn what_boots(answer: &Value) -> String {
     match (answer["outcome"].as_str(), answer["intent"].as_str()) {
         (Some("boot"), Some("assigned")) => text(answer, "boots"),
+        (Some("boot"), Some("queue")) => "waits for its turn".to_owned(),
         (Some("boot"), Some("wait")) => "waits for an assignment".to_owned(),
         (Some("boot"), Some("menu")) => "menu".to_owned(),
         (Some("boot"), _) => text(answer, "profiles"),
@@ -87,6 +88,7 @@ mod tests {
         let boot = |intent| json!({"outcome": "boot", "intent": intent, "boots": "Debian 12"});
         let cases = [
             (boot("assigned"), "Debian 12"),
+            (boot("queue"), "waits for its turn"),
             (boot("wait"), "waits for an assignment"),
             (boot("menu"), "menu"),
             (json!({"outcome": "local-disk"}), "its local disk"),

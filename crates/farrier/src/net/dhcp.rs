@@ -208,7 +208,7 @@ impl Desk {
             interface: Some(interface.name.clone()),
         };
         let Ruling::Boot(sketch) = &verdict.ruling else {
-            responder.tell_uuid(&request, &verdict);
+            responder.tell_facts(&request, &verdict);
             responder.tell_refusal(origin(), &request, &verdict);
             return Err("decided-silence");
         };
@@ -231,7 +231,7 @@ impl Desk {
             }
             return Err("send-failed");
         }
-        responder.tell_uuid(&request, &verdict);
+        responder.tell_facts(&request, &verdict);
         responder.tell_answer(origin(), &request, &self.answer.file, &verdict);
         Ok(())
     }
@@ -264,17 +264,27 @@ impl Responder {
         ignored.slug()
     }
 
-    /// Option 97 goes to the machine's page, once.
-    fn tell_uuid(&self, request: &Request<'_>, verdict: &Verdict<'_>) {
+    /// Option 97 and the way the packet came go to the machine's page, once.
+    fn tell_facts(&self, request: &Request<'_>, verdict: &Verdict<'_>) {
         let client = request.client();
         // One that was found by its UUID alone is to get this MAC.
         let known = verdict
             .machine
             .is_some_and(|m| m.uuid.is_some() && m.macs.contains(&client.mac));
-        if client.uuid.is_some_and(|u| u.is_identity()) && !known {
+        let identity = client.uuid.filter(|uuid| uuid.is_identity());
+        // Rules that ask for the way are asked again for the menu, which does not tell it.
+        let moved = verdict.machine.is_some_and(|m| {
+            let facts = &m.facts;
+            (facts.place, facts.relay, facts.circuit)
+                != (client.place, client.relay, client.circuit)
+        });
+        if (identity.is_some() && !known) || moved {
             self.events.facts(Sighting {
-                uuid: client.uuid,
+                uuid: identity,
                 platform: client.platform,
+                place: client.place,
+                relay: client.relay,
+                circuit: client.circuit,
                 ..Sighting::of(client.mac, SystemTime::now().into())
             });
         }

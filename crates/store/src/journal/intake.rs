@@ -17,6 +17,7 @@ pub(super) struct Intake {
     /// For machines that nobody has registered.
     discovered: Budget,
     waiting: HashMap<MacAddr, (Timestamp, Option<Because>)>,
+    placed: HashMap<MacAddr, Timestamp>,
 }
 
 /// What is to be stored.
@@ -34,6 +35,7 @@ impl Intake {
             unknown: Budget::new(UNKNOWN_BURST, UNKNOWN_PER_SECOND),
             discovered: Budget::new(DISCOVERED_BURST, DISCOVERED_PER_SECOND),
             waiting: HashMap::new(),
+            placed: HashMap::new(),
         }
     }
 
@@ -46,9 +48,12 @@ impl Intake {
         batch: &mut Batch,
     ) {
         match report {
-            Report::Facts(sighting) => {
+            Report::Facts(mut sighting) => {
                 if !sighting.mac.is_unicast() {
                     return;
+                }
+                if sighting.place.is_some() && self.just_placed(sighting.mac, at) {
+                    sighting.place = None;
                 }
                 if self.affords(Some(sighting.mac), true, at, catalog) {
                     batch.sightings.push(sighting);
@@ -109,6 +114,22 @@ impl Intake {
         }
     }
 
+    /// Whether this machine's place was told just now. One that is heard on two interfaces, or
+    /// through two relays, asks from two places at once: the first of them counts for that boot,
+    /// and its row is not written over and over.
+    fn just_placed(&mut self, mac: MacAddr, at: Timestamp) -> bool {
+        if let Some(told) = self.placed.get(&mac)
+            && (0..PLACED_EVERY_MS).contains(&(at.0 - told.0))
+        {
+            return true;
+        }
+        if self.placed.len() >= WAITING_LIMIT {
+            self.placed.clear();
+        }
+        self.placed.insert(mac, at);
+        false
+    }
+
     /// Whether this is one more question of a machine that waits for its assignment, or that is
     /// refused for the same reason as before. It asks every few seconds; one line a minute tells
     /// the same.
@@ -119,7 +140,7 @@ impl Intake {
         let refused = match kind {
             EventKind::NotOffered { because, .. } => Some(because.clone()),
             EventKind::MenuServed {
-                intent: Some(Intent::Wait),
+                intent: Some(Intent::Wait | Intent::Queue),
                 ..
             } => None,
             _ => {
@@ -161,5 +182,6 @@ const UNKNOWN_PER_SECOND: u64 = 100;
 const DISCOVERED_BURST: u64 = 5000;
 const DISCOVERED_PER_SECOND: u64 = 200;
 const WAIT_EVERY_MS: i64 = 60_000;
+const PLACED_EVERY_MS: i64 = 60_000;
 /// Beyond, all are told once more.
 const WAITING_LIMIT: usize = 10_000;

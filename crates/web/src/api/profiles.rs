@@ -5,8 +5,8 @@ use super::problem::{Answer, Json, Path, Problem, Query};
 use crate::people::{Actor, PeopleState};
 use axum::extract::State;
 use bootplan::{
-    BootClient, Catalog, EfiStyle, LoaderInventory, LoaderKind, MacAddr, Machine, MachineId,
-    MachineState, Platform, Profile, ProfileName, decide, menu,
+    BootClient, Catalog, EfiStyle, LoaderInventory, LoaderKind, MacAddr, Machine, MachineId, Mode,
+    Platform, Profile, ProfileName, decide, menu,
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -211,6 +211,8 @@ fn render(state: &PeopleState, profile: Profile, query: &RenderQuery) -> Answer<
 fn assigned(catalog: &Catalog, machine: Machine, profile: Profile) -> Catalog {
     let machine = Machine {
         profile: Some(profile.name.clone()),
+        mode: Mode::Always,
+        run: None,
         ..machine
     };
     let others = catalog.profiles().filter(|p| p.name != profile.name);
@@ -231,16 +233,8 @@ fn assigned(catalog: &Catalog, machine: Machine, profile: Profile) -> Catalog {
 
 fn example() -> Machine {
     Machine {
-        id: MachineId(0),
-        name: "example".to_owned(),
         macs: vec![EXAMPLE],
-        uuid: None,
-        serial: None,
-        labels: Default::default(),
-        state: MachineState::Registered,
-        loader: None,
-        profile: None,
-        facts: Default::default(),
+        ..Machine::named(MachineId(0), "example")
     }
 }
 

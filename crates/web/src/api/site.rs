@@ -3,7 +3,7 @@
 use super::problem::{Answer, Json, Problem};
 use crate::people::{Actor, PeopleState, ServerStatus};
 use axum::extract::State;
-use bootplan::{LoaderKind, Site, UnassignedPolicy};
+use bootplan::{Limit, LoaderKind, LocalBoot, NewMachines, Site, UnassignedPolicy};
 use utoipa::ToSchema;
 
 /// Site settings. (The description of what is really read and written by `bootplan::Site`.)
@@ -26,6 +26,19 @@ pub(super) struct SiteSchema {
     /// Loader for machines and profiles that prefer none.
     #[schema(value_type = String, required = false)]
     loader: LoaderKind,
+    /// What becomes of machines that nobody has adopted: `hold`, `register`, `ignore`.
+    #[schema(value_type = String, required = false)]
+    new_machines: NewMachines,
+    /// How many machines install at the same time; 0: any number.
+    #[schema(required = false)]
+    install_slots: u16,
+    /// When an installation that does not report is held: `tries` (1 to 20) and `minutes` after
+    /// the first of them (5 to 10080).
+    #[schema(value_type = Object, required = false)]
+    install_limit: Limit,
+    /// How loaders start the local disk: `auto`, `exit`, `first-disk`.
+    #[schema(value_type = String, required = false)]
+    local_boot: LocalBoot,
 }
 
 /// Shows the site settings.
@@ -66,6 +79,16 @@ pub(super) fn out_of_range(site: &Site) -> Option<(&'static str, String)> {
             u32::from(near.wait_poll_s),
         ),
         ("wait_limit_s", site.wait_limit_s, near.wait_limit_s),
+        (
+            "install_limit",
+            u32::from(site.install_limit.tries),
+            u32::from(near.install_limit.tries),
+        ),
+        (
+            "install_limit",
+            site.install_limit.minutes,
+            near.install_limit.minutes,
+        ),
     ];
     let (field, value, nearest) = numbers.into_iter().find(|(_, value, near)| value != near)?;
     let problem = format!("{field}: {value} is out of range; the nearest possible is {nearest}");

@@ -135,7 +135,7 @@ impl Exchange {
             Asker::at(self.ip.unwrap_or(Ipv4Addr::UNSPECIFIED)).with_query(target.query);
         asker.mac_hint = hint;
         match self.lookup(&target.path, &asker).await {
-            Found::Text(rendered) => self.text(rendered, &target.path, &asker, method),
+            Found::Text(rendered) => self.text(*rendered, &target.path, &asker, method),
             Found::File(file) => self.file(file, name, mac, request),
             Found::Absent => self.absent(&name, mac, "no such file", method),
         }

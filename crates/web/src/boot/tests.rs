@@ -7,8 +7,8 @@ use crate::listen::testing::{Reply, Served};
 use crate::transfers::{Direction, Ending, Transfers};
 use bootfiles::{BootFiles, DEFAULT_BUDGET, FileCache, PIECE};
 use bootplan::{
-    BootMethod, Catalog, EventKind, LoaderInventory, MacAddr, Machine, MachineId, MachineState,
-    Profile, Site, Transport,
+    BootMethod, Catalog, EventKind, LoaderInventory, MacAddr, Machine, MachineId, Profile, Site,
+    Transport,
 };
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
@@ -126,16 +126,9 @@ async fn next_event(reports: &mut Reports) -> (Option<MacAddr>, EventKind) {
 
 fn catalog() -> Catalog {
     let machine = Machine {
-        id: MachineId(1),
-        name: "node-1".to_owned(),
         macs: vec![MAC],
-        uuid: None,
-        serial: None,
-        labels: Default::default(),
-        state: MachineState::Registered,
-        loader: None,
         profile: Some("debian-12".parse().expect("a name")),
-        facts: Default::default(),
+        ..Machine::named(MachineId(1), "node-1")
     };
     let profile = Profile {
         name: "debian-12".parse().expect("a name"),

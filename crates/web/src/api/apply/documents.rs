@@ -7,8 +7,8 @@
 use crate::api::machines::given;
 use crate::api::problem::Fault;
 use bootplan::{
-    BootMethod, Catalog, EfiStyle, LoaderKind, MacAddr, Machine, MachineState, Platform, Profile,
-    ProfileName, Site, SystemUuid, UnassignedPolicy,
+    BootMethod, Catalog, EfiStyle, Limit, LoaderKind, LocalBoot, MacAddr, Machine, MachineState,
+    NewMachines, Platform, Profile, ProfileName, Site, SystemUuid, UnassignedPolicy,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -61,6 +61,10 @@ pub(super) struct SiteDoc {
     wait_poll_s: Option<u16>,
     wait_limit_s: Option<u32>,
     loader: Option<LoaderKind>,
+    new_machines: Option<NewMachines>,
+    install_slots: Option<u16>,
+    install_limit: Option<Limit>,
+    local_boot: Option<LocalBoot>,
 }
 
 impl SiteDoc {
@@ -72,6 +76,10 @@ impl SiteDoc {
             wait_poll_s: self.wait_poll_s.unwrap_or(site.wait_poll_s),
             wait_limit_s: self.wait_limit_s.unwrap_or(site.wait_limit_s),
             loader: self.loader.unwrap_or(site.loader),
+            new_machines: self.new_machines.unwrap_or(site.new_machines),
+            install_slots: self.install_slots.unwrap_or(site.install_slots),
+            install_limit: self.install_limit.unwrap_or(site.install_limit),
+            local_boot: self.local_boot.unwrap_or(site.local_boot),
         }
     }
 }
@@ -360,7 +368,11 @@ pub(super) fn export(catalog: &Catalog) -> String {
             serial: machine.serial.as_deref(),
             labels: &machine.labels,
             loader: machine.loader,
-            profile: machine.profile.as_ref(),
+            // Read back it would be a profile for every boot, and install for ever.
+            profile: machine
+                .profile
+                .as_ref()
+                .filter(|_| machine.mode.is_always()),
         };
         push(&mut text, "machine", &out);
     }

@@ -198,19 +198,17 @@ impl<'a> Planner<'a> {
             labels: doc.labels.clone().unwrap_or_default(),
             loader: doc.loader.flatten(),
             profile: doc.profile.clone().flatten(),
+            ..NewMachine::default()
         };
         let id = MachineId(-1 - self.touched.len() as i64);
         let machine = Machine {
-            id,
-            name: name.clone(),
             macs: new.macs.clone(),
             uuid: new.uuid,
             serial: new.serial.clone(),
             labels: new.labels.clone(),
-            state: MachineState::Registered,
             loader: new.loader,
             profile: new.profile.clone(),
-            facts: Default::default(),
+            ..Machine::named(id, name.clone())
         };
         let fields = differences(None, &machine, &NOT_DOCUMENTED);
         self.machines.insert(id, machine);
@@ -264,6 +262,7 @@ impl<'a> Planner<'a> {
                 labels: changed(&old.labels, new.labels),
                 loader: changed(&old.loader, new.loader),
                 profile: changed(&old.profile, new.profile),
+                ..MachineChange::default()
             };
             self.step(place, Step::UpdateMachine(id, change));
         }
@@ -382,4 +381,4 @@ pub(super) fn text(changes: &[Change]) -> String {
 }
 
 /// Fields of a machine that no document sets.
-const NOT_DOCUMENTED: [&str; 3] = ["id", "facts", "state"];
+const NOT_DOCUMENTED: [&str; 4] = ["id", "facts", "state", "run"];

@@ -10,16 +10,11 @@ use store::Step;
 
 fn machine(id: i64, name: &str, state: MachineState, profile: Option<&str>) -> Machine {
     Machine {
-        id: MachineId(id),
-        name: name.to_owned(),
         macs: vec![MacAddr([0x52, 0x54, 0, 0, 0, id as u8])],
-        uuid: None,
-        serial: None,
         labels: [("rack".to_owned(), "r1".to_owned())].into(),
         state,
-        loader: None,
         profile: profile.map(|p| p.parse().expect("a name")),
-        facts: Default::default(),
+        ..Machine::named(MachineId(id), name)
     }
 }
 

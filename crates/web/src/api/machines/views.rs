@@ -168,6 +168,7 @@ impl From<MachineBody> for NewMachine {
             labels: body.labels,
             loader: body.loader,
             profile: body.profile,
+            ..NewMachine::default()
         }
     }
 }
@@ -182,6 +183,7 @@ impl From<MachinePatch> for MachineChange {
             labels: body.labels,
             loader: body.loader,
             profile: body.profile,
+            ..MachineChange::default()
         }
     }
 }

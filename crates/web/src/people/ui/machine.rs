@@ -380,7 +380,7 @@ impl EditForm {
             serial: only("serial").map(|()| (!self.serial.is_empty()).then(|| self.serial.clone())),
             labels: only("labels").map(|()| labels),
             loader: only("loader").map(|()| LoaderKind::from_slug(&self.loader)),
-            profile: None,
+            ..MachineChange::default()
         })
     }
 

@@ -426,16 +426,11 @@ mod tests {
 
     fn record(name: &str, mac: u8) -> MachineRecord {
         let machine = Machine {
-            id: MachineId(i64::from(mac)),
-            name: name.to_owned(),
             macs: vec![bootplan::MacAddr([0x52, 0x54, 0, 0, 0, mac])],
-            uuid: None,
             serial: Some("S3R1AL".to_owned()),
             labels: [("rack".to_owned(), "12".to_owned())].into(),
             state: MachineState::Discovered,
-            loader: None,
-            profile: None,
-            facts: bootplan::Facts::default(),
+            ..Machine::named(MachineId(i64::from(mac)), name)
         };
         MachineRecord {
             machine: Arc::new(machine),

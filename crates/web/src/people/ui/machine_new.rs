@@ -62,6 +62,7 @@ pub(crate) async fn submit(
             labels: change.labels.unwrap_or_default(),
             loader: change.loader.flatten(),
             profile: profile.parse().ok(),
+            ..NewMachine::default()
         };
         match state.store.create_machine(new, &visit.actor.name).await {
             Ok(record) => {

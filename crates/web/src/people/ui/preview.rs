@@ -3,9 +3,9 @@
 use super::story::{printable, reason};
 use bootplan::menu::{self, Language};
 use bootplan::{
-    Arch, Because, BootClient, BootPlan, Catalog, ClientClass, Decision, Endpoint, Facts, Intent,
-    IpxeFeatures, LoaderInventory, MacAddr, Machine, MachineId, MachineState, Outcome, Platform,
-    Profile, Stage, SystemUuid, decide,
+    Arch, Because, BootClient, BootPlan, Catalog, Decision, Endpoint, Facts, Intent, IpxeFeatures,
+    LoaderInventory, MacAddr, Machine, MachineId, Outcome, Platform, Profile, Stage, SystemUuid,
+    decide,
 };
 
 /// One question of the network and its answer.
@@ -93,19 +93,13 @@ pub(crate) fn menus(
 /// The menus that a machine assigned to this profile would be served, for the profile editor.
 pub(crate) fn profile_menus(catalog: &Catalog, profile: &Profile, server: &Endpoint) -> Vec<Menu> {
     let machine = Machine {
-        id: MachineId(0),
-        name: "example-machine".to_owned(),
         macs: vec![EXAMPLE],
-        uuid: None,
-        serial: None,
-        labels: Default::default(),
-        state: MachineState::Registered,
-        loader: None,
         profile: Some(profile.name.clone()),
         facts: Facts {
             platform: example_platform(profile),
             ..Facts::default()
         },
+        ..Machine::named(MachineId(0), "example-machine")
     };
     let others = catalog.profiles().filter(|p| p.name != profile.name);
     let mut profiles: Vec<Profile> = others.map(|p| p.as_ref().clone()).collect();
@@ -133,7 +127,6 @@ fn example_platform(profile: &Profile) -> Option<Platform> {
 
 fn client(mac: MacAddr, uuid: Option<SystemUuid>, platform: Platform, stage: Stage) -> BootClient {
     BootClient {
-        mac,
         uuid,
         arch: Some(Arch(match platform {
             Platform::Bios => 0,
@@ -143,14 +136,12 @@ fn client(mac: MacAddr, uuid: Option<SystemUuid>, platform: Platform, stage: Sta
             Platform::RaspberryPi => 41,
         })),
         platform: Some(platform),
-        stage,
-        class: ClientClass::Pxe,
         ipxe: (stage == Stage::Ipxe).then_some(IpxeFeatures {
             http: true,
             bzimage: true,
             efi: platform.is_efi(),
         }),
-        relay: None,
+        ..BootClient::asking(mac, stage)
     }
 }
 
@@ -170,23 +161,20 @@ fn answer(client: &BootClient, decision: &Decision, server: &Endpoint) -> Answer
         Outcome::LocalDisk => ("its local disk".to_owned(), "disk"),
         Outcome::Silent => ("no answer".to_owned(), "silent"),
     };
-    let expected = matches!(
-        decision.because,
-        Because::SiteDefault { .. } | Because::Assignment { .. }
-    );
     Answer {
         who: format!("{} on {platform}", client.stage),
         what,
         file,
         because: printable(&reason(&decision.because)),
         class,
-        bad: !expected,
+        bad: decision.because.is_fault(),
     }
 }
 
 /// What stands on the screen in the end.
 fn boots(plan: &BootPlan) -> String {
     match (plan.intent, plan.entries.first()) {
+        (Intent::Queue, _) => "waits for its turn".to_owned(),
         (Intent::Wait, _) => "waits for an assignment".to_owned(),
         (Intent::Menu, _) => "a menu".to_owned(),
         (Intent::Assigned, Some(profile)) => printable(&profile.title),

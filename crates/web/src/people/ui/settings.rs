@@ -55,6 +55,7 @@ pub(crate) async fn site(
             wait_poll_s: number(&fields, "wait_poll_s", "seconds between questions", 2, 60)? as u16,
             wait_limit_s: number(&fields, "wait_limit_s", "waiting limit", 10, 86_400)?,
             loader: LoaderKind::from_slug(fields.get("loader")).unwrap_or(before.loader),
+            ..before.clone()
         })
     };
     match read() {

@@ -2,7 +2,7 @@
 
 use super::frame::Stamp;
 use bootplan::timeline::{BootAttempt, Milestone};
-use bootplan::{Because, Event, EventKind, Intent, Timestamp, TransferStats, Transport};
+use bootplan::{Event, EventKind, Intent, RunState, Timestamp, TransferStats, Transport};
 use std::fmt;
 
 /// One event as a line.
@@ -160,14 +160,8 @@ fn tell(kind: &EventKind) -> Told {
                 (None, None) => format!("Left {stage} unanswered"),
             },
             why: reason(because),
-            quiet: matches!(
-                because,
-                Because::SiteDefault { .. } | Because::Assignment { .. }
-            ),
-            bad: !matches!(
-                because,
-                Because::SiteDefault { .. } | Because::Assignment { .. }
-            ),
+            quiet: !because.is_fault(),
+            bad: because.is_fault(),
             ..Told::default()
         },
         EventKind::BootServerAck { stage, file } => Told {
@@ -185,6 +179,7 @@ fn tell(kind: &EventKind) -> Told {
         } => Told {
             class: transport_class(*transport),
             what: match (intent, profile) {
+                (Some(Intent::Queue), _) => "Told to wait for its turn".to_owned(),
                 (Some(Intent::Wait), _) => "Told to wait for an assignment".to_owned(),
                 (Some(Intent::Menu), _) => format!("Showed the boot menu in {stage}"),
                 (None, _) => "Sent to its local disk".to_owned(),
@@ -285,6 +280,12 @@ fn tell(kind: &EventKind) -> Told {
             class: "people",
             what: capitalised(what),
             why: format!("by {by}"),
+            ..Told::default()
+        },
+        EventKind::RunChanged { state, .. } => Told {
+            class: "people",
+            what: kind.headline(),
+            bad: matches!(state, RunState::Held { .. } | RunState::Failed { .. }),
             ..Told::default()
         },
         EventKind::ForeignServer { server, boots } => Told {
@@ -427,6 +428,7 @@ const MILESTONES: [(Milestone, &str); 5] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bootplan::Because;
 
     #[test]
     fn sizes_and_durations() {

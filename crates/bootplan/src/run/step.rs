@@ -1,0 +1,234 @@
+//! What happens to a run, and what it makes of it.
+
+use super::{HeldWhy, Run, RunKind, RunState, Turn};
+use crate::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Something that happens to a run or its machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// The machine began a boot: its firmware asked by DHCP, or for its first file.
+    Asked,
+    /// A slot is free and it is this run's turn: see [`next_turns`](super::next_turns).
+    Granted,
+    /// The last file of its profile was sent, and the machine is the installer's.
+    HandedOver,
+    /// The machine itself said how it goes.
+    Reported(Report),
+    /// A person decided.
+    Ordered(Order),
+    /// Time passed.
+    Tick {
+        /// Minutes since Monday 00:00 in the server's own zone, for [`Window`](crate::Window).
+        week_minute: u16,
+    },
+}
+
+/// What an installer says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "report", rename_all = "kebab-case")]
+pub enum Report {
+    /// It goes on.
+    Phase {
+        /// With what, for people.
+        text: String,
+        /// Whether the next boots are to go to the disk until it says more.
+        #[serde(default)]
+        to_disk: bool,
+    },
+    /// It is done.
+    Done,
+    /// It gave up.
+    Failed {
+        /// Why, for people.
+        why: String,
+    },
+}
+
+/// What a person decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "kebab-case")]
+pub enum Order {
+    /// Call it off.
+    Cancel,
+    /// It is done, whatever the machine said.
+    Finish,
+    /// Stop here.
+    Hold {
+        /// What for; may be empty.
+        note: String,
+    },
+    /// Begin again, with all tries, at the machine's next boot.
+    Release,
+}
+
+/// What becomes of a run; `None` when this changes nothing. An ended run stays as it is.
+pub fn step(run: &Run, happening: &Happening, now: Timestamp) -> Option<Run> {
+    if run.is_over() {
+        return None;
+    }
+    let mut next = run.clone();
+    match happening {
+        Happening::Asked => next.asked(now),
+        Happening::Granted => next.granted(now),
+        Happening::HandedOver => next.handed_over(now),
+        Happening::Reported(report) => next.reported(report, now),
+        Happening::Ordered(order) => next.ordered(order, now),
+        Happening::Tick { week_minute } => next.ticked(*week_minute, now),
+    }
+    (next != *run).then_some(next)
+}
+
+impl Run {
+    fn asked(&mut self, now: Timestamp) {
+        if !matches!(self.state, RunState::Armed | RunState::Installing) {
+            return;
+        }
+        self.counted = false;
+        if self.kind == RunKind::NextBoot || self.to_disk {
+            return;
+        }
+        if self.tries >= self.limit.tries {
+            let tries = self.tries;
+            self.hold(HeldWhy::Tries { tries }, now);
+        } else if self.turn == Turn::None {
+            self.turn = Turn::Queued { since: now };
+        }
+    }
+
+    fn granted(&mut self, now: Timestamp) {
+        if matches!(self.turn, Turn::Queued { .. }) {
+            self.turn = Turn::Granted;
+            self.sign = now;
+        }
+    }
+
+    fn handed_over(&mut self, now: Timestamp) {
+        match (&self.state, self.kind) {
+            (RunState::Armed, RunKind::NextBoot) => self.enter(RunState::Installed, now),
+            (RunState::Armed | RunState::Installing, RunKind::Install)
+                if self.turn == Turn::Granted && !self.counted =>
+            {
+                self.begin(now);
+                self.tries = self.tries.saturating_add(1);
+                self.counted = true;
+                self.phase = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn reported(&mut self, report: &Report, now: Timestamp) {
+        let held = matches!(self.state, RunState::Held { .. });
+        let begun = self.state == RunState::Installing
+            || (self.state == RunState::Armed && self.turn == Turn::Granted);
+        match report {
+            Report::Phase { text, to_disk } if begun => {
+                if self.state == RunState::Armed {
+                    // The event of the last file got lost, the try was made all the same.
+                    self.begin(now);
+                    self.tries = self.tries.saturating_add(1);
+                    self.counted = true;
+                }
+                self.phase = Some(one_line(text));
+                self.to_disk = *to_disk;
+                self.sign = now;
+            }
+            // A held machine may only have been slow: what it has done it has done.
+            Report::Done if begun || held => self.enter(RunState::Installed, now),
+            Report::Failed { why } if begun || held => {
+                let why = one_line(why);
+                self.enter(RunState::Failed { why }, now);
+            }
+            _ => {}
+        }
+    }
+
+    fn ordered(&mut self, order: &Order, now: Timestamp) {
+        let held = matches!(self.state, RunState::Held { .. });
+        match order {
+            Order::Cancel => self.enter(RunState::Cancelled, now),
+            Order::Finish => self.enter(RunState::Installed, now),
+            Order::Hold { note } if !held => {
+                let note = one_line(note);
+                self.hold(HeldWhy::Person { note }, now);
+            }
+            Order::Release if held => {
+                self.enter(RunState::Armed, now);
+                self.tries = 0;
+                self.counted = false;
+                self.to_disk = false;
+                self.phase = None;
+                self.started = None;
+            }
+            Order::Hold { .. } | Order::Release => {}
+        }
+    }
+
+    fn ticked(&mut self, week_minute: u16, now: Timestamp) {
+        let open = self.window.as_ref().is_none_or(|w| w.is_open(week_minute));
+        let due = self.not_before.is_none_or(|at| at <= now);
+        match self.state {
+            RunState::Waiting if open && due => self.enter(RunState::Armed, now),
+            // Who has a slot has begun; who stands in the queue comes back tomorrow night.
+            RunState::Armed if !open && self.turn != Turn::Granted => {
+                self.enter(RunState::Waiting, now);
+            }
+            RunState::Armed if self.turn == Turn::Granted && self.silent(GRANT_MINUTES, now) => {
+                self.turn = Turn::None;
+            }
+            RunState::Installing => {
+                let minutes = self.limit.minutes;
+                let begun = self.started.unwrap_or(self.since);
+                if passed(begun, minutes, now) {
+                    self.hold(HeldWhy::Minutes { minutes }, now);
+                } else if self.turn == Turn::Granted && self.silent(SLOT_MINUTES, now) {
+                    self.turn = Turn::None;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, now: Timestamp) {
+        if self.state != RunState::Installing {
+            self.state = RunState::Installing;
+            self.since = now;
+        }
+        self.started = self.started.or(Some(now));
+        self.sign = now;
+    }
+
+    fn hold(&mut self, why: HeldWhy, now: Timestamp) {
+        self.enter(RunState::Held { why }, now);
+    }
+
+    /// A state in which nothing is being installed.
+    fn enter(&mut self, state: RunState, now: Timestamp) {
+        self.state = state;
+        self.since = now;
+        self.turn = Turn::None;
+    }
+
+    fn silent(&self, minutes: u32, now: Timestamp) -> bool {
+        passed(self.sign, minutes, now)
+    }
+}
+
+/// A text of anybody's, fit for a line of a page, a menu and a log.
+fn one_line(text: &str) -> String {
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    let short: String = text.chars().map(printable).take(TEXT_LIMIT).collect();
+    short.trim().to_owned()
+}
+
+fn passed(since: Timestamp, minutes: u32, now: Timestamp) -> bool {
+    now.0.saturating_sub(since.0) >= i64::from(minutes) * 60_000
+}
+
+/// A machine that was given a slot and fetched nothing has gone away: firmware that got an answer
+/// has its loader and menu within a minute or two.
+const GRANT_MINUTES: u32 = 10;
+/// An installer that says nothing for so long no longer loads anything from us; others may.
+const SLOT_MINUTES: u32 = 60;
+const TEXT_LIMIT: usize = 200;

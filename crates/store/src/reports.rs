@@ -1,0 +1,64 @@
+//! What machines say themselves of their installation: the one way in that is not a person's.
+
+use crate::change::to_the_end;
+use crate::{Store, StoreError};
+use bootplan::run::{Happening, Report, Run};
+use bootplan::{MachineId, RunId, RunState};
+
+/// What came of a machine's report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// It is stored.
+    Stored,
+    /// It said so before: an answer of ours got lost, and it asked once more.
+    Again,
+    /// Nothing is to be reported: another run, or another try of it, is in force, or none is.
+    OutOfDate,
+}
+
+impl Store {
+    /// Takes what a machine says of one try of one run. It is on disk when this returns, so that
+    /// the machine may forget it. `attempt` is what [`Run::attempt`] was when the machine was
+    /// told where to report.
+    ///
+    /// # Errors
+    /// The machine does not exist, database failure; then nothing has happened.
+    pub async fn report(
+        &self,
+        machine: MachineId,
+        run: RunId,
+        attempt: u8,
+        report: Report,
+    ) -> Result<Heard, StoreError> {
+        let store = self.clone();
+        to_the_end(async move {
+            let mut change = store.begin().await?;
+            let known = change.must_know(machine)?;
+            let Some(run) = known.run.as_deref().filter(|known| known.id == run) else {
+                return Ok(Heard::OutOfDate);
+            };
+            if said_before(run, &report) {
+                return Ok(Heard::Again);
+            }
+            let happening = Happening::Reported(report);
+            let in_force = run.may_report(attempt);
+            if !in_force || !change.happen(machine, &happening, THE_MACHINE).await? {
+                return Ok(Heard::OutOfDate);
+            }
+            change.take_turns().await?;
+            change.commit().await?;
+            Ok(Heard::Stored)
+        })
+        .await
+    }
+}
+
+fn said_before(run: &Run, report: &Report) -> bool {
+    matches!(
+        (&run.state, report),
+        (RunState::Installed, Report::Done) | (RunState::Failed { .. }, Report::Failed { .. })
+    )
+}
+
+/// Who did what the machine reported.
+const THE_MACHINE: &str = "the machine";
