@@ -40,6 +40,7 @@ arrows() {
         [proxydhcp]="bootplan"
         [bootfiles]="bootplan"
         [store]="bootplan"
+        [reach]=""
         [web]="bootfiles bootplan store"
         [farrier]="bootfiles bootplan proxydhcp store tftp web"
         [testkit]="bootplan proxydhcp tftp"
