@@ -47,6 +47,7 @@ boots:
 	@deploy/setup.sh test
 	@cargo build --quiet --locked -p farrier -p lab
 	@$(MAKE) --no-print-directory assets
+	@deploy/lab/payload.sh .lab/assets/images/payload
 	$(LAB) test $(BOOTS)
 
 # A loader that no package has is reported and not fatal here: the boot that needs it says so.

@@ -83,7 +83,10 @@ long_files() {
     done
 }
 
-scripts() { git ls-files -z -- '*.sh' .ci/run | xargs -0 shellcheck; }
+scripts() {
+    git ls-files -z -- '*.sh' .ci/run | xargs -0 shellcheck &&
+        shellcheck -s sh boot-assets/diskless/farrier deploy/lab/payload/{init,lease,install,rcS}
+}
 
 licences() { cargo deny --locked --log-level error check bans licenses sources; }
 

@@ -40,6 +40,11 @@ for part in "$@"; do
         test)
             lan
             need busybox busybox
+            need cpio cpio
+            need kmod depmod
+            need squashfs-tools mksquashfs
+            need nbdkit nbdkit
+            need e2fsprogs mke2fs
             need tcpdump tcpdump
             need tftp-hpa tftp
             need atftp atftp

@@ -4,7 +4,7 @@ use crate::console;
 use crate::lan::Lan;
 use crate::process::Process;
 use crate::sandbox::pause;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bootplan::MacAddr;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -154,6 +154,16 @@ impl Machine {
     /// When QEMU has ended.
     pub(crate) fn check(&mut self) -> Result<()> {
         self.process.check()
+    }
+
+    /// Waits until it has switched itself off; with `-no-reboot` a restart is that, too.
+    ///
+    /// # Errors
+    /// After `limit`, or when QEMU failed.
+    pub(crate) fn goes_off(&mut self, limit: Duration) -> Result<()> {
+        let status = self.process.wait(limit)?;
+        ensure!(status.success(), "QEMU {} ended: {status}", self.spec.name);
+        Ok(())
     }
 
     /// How long it has been on.

@@ -2,6 +2,7 @@
 
 pub(crate) mod boots;
 mod browser;
+mod payload;
 pub(crate) mod reference;
 mod silence;
 
@@ -51,6 +52,12 @@ const SCENARIOS: &[Scenario] = &[
         what: "set up in a browser; a waiting machine is assigned there and boots without a restart",
         standard: true,
         run: browser::first_boot,
+    },
+    Scenario {
+        name: "payload",
+        what: "BIOS -> the lab's installer -> it writes a boot sector -> its own disk speaks",
+        standard: true,
+        run: payload::installs,
     },
     Scenario {
         name: "bios-pxelinux",
