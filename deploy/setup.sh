@@ -49,6 +49,8 @@ for part in "$@"; do
             need tftp-hpa tftp
             need atftp atftp
             need curl curl
+            need xorriso xorriso
+            need genisoimage genisoimage
             need postgresql /usr/lib/postgresql/15/bin/postgres
             need chromium chromium
             need nodejs node

@@ -6,6 +6,7 @@
 pub mod firmware;
 pub mod fixtures;
 pub mod hex;
+pub mod image;
 pub mod lan;
 pub mod packet;
 pub mod pcap;
