@@ -1,6 +1,7 @@
 //! The directories that boot files are served from.
 
 use crate::cache::{DEFAULT_BUDGET, FileCache, SharedFile};
+use crate::inside::{self, Trees};
 use crate::loaders::{self, LoaderIndex, LoaderStatus};
 use crate::opener::{self, Patience, Refused};
 use crate::published::{self, Published};
@@ -19,6 +20,7 @@ pub struct BootFiles {
     images: PathBuf,
     index: RwLock<Arc<LoaderIndex>>,
     cache: FileCache,
+    trees: Trees,
     published: Vec<Published>,
 }
 
@@ -71,6 +73,7 @@ impl BootFiles {
             images: images.to_owned(),
             index: RwLock::new(Arc::new(index)),
             cache: FileCache::new(DEFAULT_BUDGET),
+            trees: Trees::default(),
             published: Vec::new(),
         })
     }
@@ -140,13 +143,38 @@ impl BootFiles {
         self.open_image(path, Patience::Waits).is_ok()
     }
 
-    /// Opens a file below the images directory, by its exact name.
+    /// Opens a file below the images directory by its exact name; else the one of that name inside
+    /// an image: `debian/x` is `debian/x` on the disk or `x` in `debian.iso`.
     pub(crate) fn open_image(
         &self,
         path: &RelPath,
         patience: Patience,
     ) -> Result<SharedFile, Refused> {
-        self.open_beneath(&self.images, path, patience)
+        match self.open_beneath(&self.images, path, patience) {
+            Err(Refused::Absent) => self.open_inside(path, patience),
+            other => other,
+        }
+    }
+
+    fn open_inside(&self, path: &RelPath, patience: Patience) -> Result<SharedFile, Refused> {
+        let (image, below) = inside::image_of(path).ok_or(Refused::Absent)?;
+        let identity = opener::look(&self.images, &image, patience)?;
+        if let Some(tree) = self.trees.known(&identity) {
+            let entry = inside::file_of(&tree, below).ok_or(Refused::Absent)?;
+            let open = self.cache.find(&identity.inside(&entry));
+            let may_be_old = |file: &SharedFile| patience == Patience::Never && !file.is_local();
+            if let Some(file) = open.filter(|file| !may_be_old(file)) {
+                return Ok(file);
+            }
+        }
+        if patience == Patience::Never {
+            return Err(Refused::WouldBlock);
+        }
+        // It may be another version by now: what is open counts.
+        let open = opener::open_beneath(&self.images, &image)?;
+        let tree = self.trees.of(&open).map_err(Refused::Failed)?;
+        let entry = inside::file_of(&tree, below).ok_or(Refused::Absent)?;
+        Ok(self.cache.adopt(open.inside(&entry)))
     }
 
     /// Opens a file of a published directory; `None` when the name is below none of their prefixes. For those

@@ -6,12 +6,17 @@
 //! served (a symbolic link that leaves its directory, a FIFO, a device) is answered like a file
 //! that does not exist.
 //!
+//! A file below `images/NAME/` that is in no directory of that name is looked for inside
+//! `images/NAME.iso` and served from there, by its place in it: nothing is copied or mounted.
+//!
 //! [`assets`] installs loaders and sample images from Debian's packages; no binary is committed.
 
 pub mod assets;
 mod cache;
 pub mod dropbox;
 mod files;
+mod inside;
+mod layout;
 mod loaders;
 mod lookup;
 mod networks;

@@ -13,17 +13,22 @@
 //!   directory; other mounts (an ISO, an NFS share) are the operator's to make.
 //! * A hard link is served like any file: whoever can make one here can copy the content here.
 
+mod identity;
+
+pub(crate) use identity::Identity;
+
+use crate::layout::Layout;
 use bootplan::RelPath;
+use identity::TICK;
+use media::Entry;
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, fstatfs, openat2, statx,
 };
 use rustix::io::Errno;
-use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
 
 /// Whether the caller may wait for a disk or a file server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,22 +39,6 @@ pub(crate) enum Patience {
     Never,
 }
 
-/// What tells one version of a file's content from every other.
-///
-/// The change time is in it because tools that copy a modification time along would otherwise
-/// make two versions look alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Identity {
-    device: (u32, u32),
-    inode: u64,
-    len: u64,
-    modified: Instant,
-    changed: Instant,
-}
-
-/// Seconds since the epoch and nanoseconds, as the file system has it.
-type Instant = (i64, u32);
-
 /// A regular file from below one of our directories, open for reading at any offset.
 ///
 /// The handle outlives renames: a file replaced during a transfer is still sent as it was.
@@ -57,6 +46,8 @@ type Instant = (i64, u32);
 pub(crate) struct OpenFile {
     /// The handle; use positioned reads.
     pub(crate) file: File,
+    /// Where in it the content lies.
+    pub(crate) layout: Layout,
     /// What was opened.
     pub(crate) identity: Identity,
     /// Whether a later change is sure to have another identity. False for a moment after a change
@@ -112,6 +103,7 @@ pub(crate) fn open_beneath(root: &Path, path: &RelPath) -> Result<OpenFile, Refu
     }
     Ok(OpenFile {
         file: File::from(fd),
+        layout: Layout::Whole,
         settled: identity.unsettled().is_none(),
         identity,
         local: LOCAL.contains(&kind),
@@ -131,67 +123,13 @@ pub(crate) fn probe(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
-impl Identity {
-    /// Of an open file or an `O_PATH` handle.
-    pub(crate) fn of(fd: impl AsFd) -> io::Result<Identity> {
-        Ok(Identity::from(&stat(&fd, Patience::Waits)?))
-    }
-
-    /// Length in bytes.
-    pub(crate) fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// When the content last changed.
-    pub(crate) fn modified(&self) -> SystemTime {
-        let (seconds, nanos) = self.modified;
-        SystemTime::UNIX_EPOCH + Duration::new(u64::try_from(seconds).unwrap_or(0), nanos)
-    }
-
-    /// Whether the content of an open file is still what it was. The change time does not count
-    /// here: it changes, too, when the file loses its name to another one, and then the
-    /// content is whole.
-    pub(crate) fn same_content(&self, now: &Identity) -> bool {
-        (self.len, self.modified) == (now.len, now.modified)
-    }
-
-    /// A strong entity tag with its quotes: hashed, because inode numbers are nobody's business.
-    pub(crate) fn etag(&self) -> String {
-        let mut hash = Sha256::new();
-        hash.update(self.device.0.to_be_bytes());
-        hash.update(self.device.1.to_be_bytes());
-        hash.update(self.inode.to_be_bytes());
-        hash.update(self.len.to_be_bytes());
-        for (seconds, nanos) in [self.modified, self.changed] {
-            hash.update(seconds.to_be_bytes());
-            hash.update(nanos.to_be_bytes());
-        }
-        let digest = hash.finalize();
-        format!("\"{}\"", data_encoding::HEXLOWER.encode(&digest[..16]))
-    }
-
-    /// How long to wait until the next change is sure to carry another time; `None` if it is now.
-    ///
-    /// A file system's clock ticks every 4 to 10 ms (some only every second: then no time has a
-    /// fraction), and two changes within a tick look alike.
-    fn unsettled(&self) -> Option<Duration> {
-        let tick = if self.changed.1 == 0 { COARSE } else { TICK };
-        let (seconds, nanos) = self.changed;
-        let changed = Duration::new(u64::try_from(seconds).ok()?, nanos);
-        // A change time in the future (a clock set back) is as good as one long ago.
-        let age = (SystemTime::UNIX_EPOCH + changed).elapsed().ok()?;
-        tick.checked_sub(age).filter(|wait| !wait.is_zero())
-    }
-}
-
-impl From<&Statx> for Identity {
-    fn from(stat: &Statx) -> Self {
-        Identity {
-            device: (stat.stx_dev_major, stat.stx_dev_minor),
-            inode: stat.stx_ino,
-            len: stat.stx_size,
-            modified: (stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
-            changed: (stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
+impl OpenFile {
+    /// A file inside this one, which is an image.
+    pub(crate) fn inside(self, entry: &Entry) -> OpenFile {
+        OpenFile {
+            layout: Layout::inside(&entry.extents),
+            identity: self.identity.inside(entry),
+            ..self
         }
     }
 }
@@ -259,10 +197,6 @@ fn refusal(error: Errno, patience: Patience) -> Refused {
 
 /// More than a handful means somebody renames without end; the client asks again anyway.
 const RACE_RETRIES: u32 = 8;
-/// Longer than a tick of any kernel's clock (10 ms at HZ=100).
-const TICK: Duration = Duration::from_millis(20);
-/// Longer than a tick of a file system that counts seconds (FAT: two).
-const COARSE: Duration = Duration::from_millis(2100);
 /// A file that changes all the time is served as it is after that.
 const SETTLE_TRIES: u32 = 2;
 

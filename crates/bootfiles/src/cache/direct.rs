@@ -16,12 +16,12 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl SharedFile {
-    /// Whether this way is better (it would fill more than half of our memory) and safe: its file
-    /// system is in this machine, so that its times can be trusted, and the next change is sure to
-    /// carry another time.
+    /// Whether this way is better (it would fill more than half of our memory, and lies in few
+    /// runs) and safe: its file system is in this machine, so that its times can be trusted, and the
+    /// next change is sure to carry another time.
     pub fn goes_direct(&self) -> bool {
         let version = &self.version;
-        let better = self.len() > version.pool.budget() / 2;
+        let better = self.len() > version.pool.budget() / 2 && version.layout.is_coarse();
         let safe = version.local && version.settled;
         if better && safe {
             // Only a look shows whether its file system lets us look.
@@ -44,6 +44,9 @@ impl SharedFile {
             let mut octet = [0];
             let mut one = [IoSliceMut::new(&mut octet)];
             let version = &self.version;
+            let Some((at, _)) = version.layout.place(at) else {
+                return false;
+            };
             let looked = preadv2(&version.file, &mut one, at, ReadWriteFlags::NOWAIT);
             // Where nobody can look, each stretch would be read first: our memory does better.
             if matches!(looked, Err(Errno::OPNOTSUPP | Errno::NOSYS)) {
@@ -69,7 +72,7 @@ impl SharedFile {
     }
 
     /// Sends up to `most` octets from `offset` on into a socket that does not block; how many it
-    /// took. They may belong to another version of the file: ask [`SharedFile::unchanged`].
+    /// took, which is less where a run of a file inside an image ends. They may belong to another version of the file: ask [`SharedFile::unchanged`].
     ///
     /// # Errors
     /// `UnexpectedEof` when the file has become shorter; what the kernel says of the file or the
@@ -77,7 +80,7 @@ impl SharedFile {
     pub fn send(&self, socket: impl AsFd, offset: u64, most: usize) -> io::Result<usize> {
         let version = &self.version;
         if !version.refused.load(Relaxed) {
-            let mut at = offset;
+            let (mut at, most) = self.run(offset, most)?;
             match sendfile(&socket, &version.file, Some(&mut at), most) {
                 Ok(0) if most > 0 => return Err(shorter()),
                 // This file system cannot. What was promised to go this way is copied.
@@ -104,9 +107,17 @@ impl SharedFile {
         }
     }
 
+    /// Where in the file on the disk an offset of the content is, and how many of so many octets
+    /// follow there in one run.
+    fn run(&self, offset: u64, most: usize) -> io::Result<(u64, usize)> {
+        let (at, run) = self.version.layout.place(offset).ok_or_else(shorter)?;
+        Ok((at, usize::try_from(run).unwrap_or(usize::MAX).min(most)))
+    }
+
     fn read_some(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        let (at, most) = self.run(offset, into.len())?;
         loop {
-            match pread(&self.version.file, &mut *into, offset) {
+            match pread(&self.version.file, &mut into[..most], at) {
                 Ok(0) => return Err(shorter()),
                 Err(Errno::INTR) => {}
                 other => return Ok(other?),

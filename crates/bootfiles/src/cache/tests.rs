@@ -1,6 +1,7 @@
 use super::*;
 use crate::opener::open_beneath;
 use bootplan::RelPath;
+use media::{Entry, Extent, Kind};
 use proptest::prelude::*;
 use std::fs::File;
 use std::io::Write;
@@ -295,8 +296,83 @@ fn whether_a_file_is_unchanged_is_known_afterwards() {
     assert!(file.unchanged().is_err());
 }
 
+/// A file whose content lies in these runs of `image`.
+fn inside(dir: &Dir, cache: &FileCache, runs: &[(u64, u64)]) -> SharedFile {
+    let extents = runs.iter().map(|&(offset, len)| Extent { offset, len });
+    let entry = Entry {
+        path: "f".to_owned(),
+        kind: Kind::File,
+        len: runs.iter().map(|(_, len)| len).sum(),
+        extents: extents.collect(),
+        modified: 0,
+        number: 1,
+    };
+    let image: RelPath = "image".parse().expect("a plain name");
+    let open = open_beneath(dir.dir.path(), &image).expect("it is there");
+    cache.adopt(open.inside(&entry))
+}
+
+#[test]
+fn a_file_inside_an_image_begins_and_ends_where_it_does() {
+    let (dir, cache) = (Dir::new(), FileCache::new(PIECE));
+    let bytes = pattern(5 * PIECE);
+    dir.put("image", &bytes);
+    let file = inside(&dir, &cache, &[(2048, 3 * PIECE + 5)]);
+    assert_eq!(file.len(), 3 * PIECE + 5);
+    let begin = 2048;
+    assert!(read_all(&file).expect("readable") == bytes[begin..begin + file.len() as usize]);
+    assert!(file.goes_direct(), "it is one long run");
+    assert!(!inside(&dir, &cache, &[(0, PIECE), (PIECE * 2, PIECE)]).goes_direct());
+    // Two names of one place are one file; other places are other files.
+    let same = inside(&dir, &cache, &[(2048, 3 * PIECE + 5)]);
+    assert_eq!(same.etag(), file.etag());
+    for other in [&[(2048, PIECE)][..], &[(4096, 3 * PIECE + 5)]] {
+        assert_ne!(inside(&dir, &cache, other).etag(), file.etag());
+    }
+    let whole = dir.open(&cache, "image");
+    assert_ne!(whole.etag(), file.etag());
+    assert_eq!(whole.len(), 5 * PIECE);
+}
+
+#[test]
+fn the_image_becoming_shorter_is_an_error_and_not_another_file() {
+    let (dir, cache) = (Dir::new(), FileCache::new(PIECE));
+    dir.put("image", &pattern(5 * PIECE));
+    let file = inside(&dir, &cache, &[(PIECE, 3 * PIECE)]);
+    file.load(0).expect("readable");
+    let cut = File::options().write(true).open(dir.path("image"));
+    cut.and_then(|image| image.set_len(2 * PIECE)).expect("cut");
+    assert!(file.load(PIECE).is_err());
+    assert!(!file.is_at_hand(PIECE, PIECE));
+    assert!(file.bring_to_hand(PIECE, PIECE).is_err());
+    assert!(file.unchanged().is_err());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// However a file is cut into runs of its image, it reads as one, also where a piece of ours
+    /// is of many of them.
+    #[test]
+    fn runs_read_as_one_file(
+        runs in prop::collection::vec((0..2 * PIECE, 1..PIECE / 2), 1..12),
+        offset in 0..6 * PIECE,
+    ) {
+        let (dir, cache) = (Dir::new(), FileCache::new(2 * PIECE));
+        let bytes = pattern(3 * PIECE);
+        dir.put("image", &bytes);
+        let joined: Vec<u8> = runs
+            .iter()
+            .flat_map(|&(at, len)| bytes[at as usize..(at + len) as usize].iter().copied())
+            .collect();
+        let file = inside(&dir, &cache, &runs);
+        prop_assert!(read_all(&file).expect("readable") == joined);
+        let start = joined.len().min(offset as usize);
+        let got = file.load(offset).expect("readable");
+        prop_assert!(joined[start..].starts_with(&got));
+        file.bring_to_hand(0, file.len()).expect("readable");
+        prop_assert!(file.is_at_hand(0, file.len()));
+    }
 
     /// Whatever is read in whatever order, it is the file's, and the budget holds.
     #[test]

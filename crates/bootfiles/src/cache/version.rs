@@ -2,6 +2,7 @@
 
 use super::PIECE;
 use super::pool::Pool;
+use crate::layout::Layout;
 use crate::opener::{Identity, OpenFile};
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
@@ -25,6 +26,8 @@ pub struct SharedFile {
 #[derive(Debug)]
 pub(super) struct Version {
     pub(super) file: File,
+    /// Where in it the content lies; offsets of readers are those of the content.
+    pub(super) layout: Layout,
     pub(super) identity: Identity,
     pub(super) local: bool,
     pub(super) memory: bool,
@@ -168,6 +171,7 @@ impl Version {
         Version {
             etag: open.identity.etag(),
             file: open.file,
+            layout: open.layout,
             identity: open.identity,
             local: open.local,
             memory: open.memory,
@@ -209,9 +213,24 @@ impl Version {
         let mut bytes = self.pool.buffer(len);
         let begin = bytes.len();
         while bytes.len() < begin + len {
-            // May read more than `len` if there is more room; that is cut off below.
-            let at = start + (bytes.len() - begin) as u64;
-            match pread(&self.file, spare_capacity(&mut bytes), at) {
+            let held = bytes.len();
+            let left = begin + len - held;
+            let Some((at, run)) = self.layout.place(start + (held - begin) as u64) else {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, SHORTER));
+            };
+            let run = usize::try_from(run).unwrap_or(usize::MAX);
+            let read = if run < left {
+                // What lies behind this run is not ours. The rest of the piece is elsewhere.
+                bytes.resize(held + run, 0);
+                pread(&self.file, &mut bytes[held..], at)
+            } else {
+                // May read more than `left` if there is more room; that is cut off below.
+                pread(&self.file, spare_capacity(&mut bytes), at)
+            };
+            // What was made longer for nothing is made shorter again.
+            let got = *read.as_ref().unwrap_or(&0);
+            bytes.truncate(held + got);
+            match read {
                 Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, SHORTER)),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),

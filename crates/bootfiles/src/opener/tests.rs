@@ -6,7 +6,7 @@ use nix::unistd::mkfifo;
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, symlink};
 use std::os::unix::net::UnixListener;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// `<temp>/outside/secret` and a served root beside it with one plain file.
 struct Yard {

@@ -14,6 +14,7 @@ mod reload;
 mod stop;
 mod tftp_clients;
 mod tftp_hostile;
+mod tftp_image;
 mod tftp_published;
 mod tftp_sockets;
 mod tftp_storm;

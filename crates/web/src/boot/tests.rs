@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 mod endings;
+mod image;
 mod names;
 mod transfers;
 

@@ -210,12 +210,12 @@ async fn a_file_changed_in_place_while_it_is_sent_ends_the_connection() {
 }
 
 /// The length of a file of which the kernel sends 64 MiB itself: what may be on the way comes out of our memory.
-fn long() -> u64 {
+pub(super) fn long() -> u64 {
     super::super::direct::queues().expect("/proc/sys is there") + (64 << 20)
 }
 
 /// Every page of it says where it stands, every octet in which version.
-fn version(number: u8) -> Vec<u8> {
+pub(super) fn version(number: u8) -> Vec<u8> {
     let mut bytes = vec![number; long() as usize];
     for (at, page) in bytes.chunks_mut(4096).enumerate() {
         page[..8].copy_from_slice(&at.to_be_bytes());
