@@ -6,6 +6,7 @@
 //! the machine's page. Menus are rendered from the same decision ([`menu`]), and what an operator
 //! sees of a boot is a fold over [`Event`]s ([`timeline`]).
 
+mod answer_kind;
 mod because;
 mod boot_path;
 mod catalog;
@@ -14,6 +15,7 @@ mod client;
 mod decide;
 mod event;
 pub mod identity;
+mod link;
 mod loader;
 mod local_boot;
 mod mac;
@@ -22,13 +24,16 @@ pub mod menu;
 mod profile;
 pub mod rule;
 pub mod run;
+mod secret;
 mod selector;
 mod site;
 pub mod timeline;
 mod transfer;
 mod uuid;
+mod variables;
 mod window;
 
+pub use answer_kind::AnswerKind;
 pub use because::Because;
 pub use boot_path::{BootPath, ClientKey, PathRefusal, RelPath};
 pub use catalog::{Catalog, Doubts};
@@ -38,6 +43,7 @@ pub use decide::{
     BootFile, BootPlan, Decision, Intent, Outcome, Ruling, Sketch, Verdict, decide, judge,
 };
 pub use event::{Event, EventKind, Origin, Timestamp, Transport};
+pub use link::{LinkPurpose, VerifiedLink};
 pub use loader::{EfiStyle, LoaderInventory, LoaderKind, LoaderRole};
 pub use local_boot::LocalBoot;
 pub use mac::{MacAddr, MacParseError};
@@ -45,8 +51,10 @@ pub use machine::{Facts, Machine, MachineId, MachineState, Mode};
 pub use profile::{BootMethod, FileRef, Profile, ProfileError, ProfileName};
 pub use rule::{NewMachines, Rule, RuleName, RuleNameError};
 pub use run::{Arming, HeldWhy, Limit, Run, RunId, RunKind, RunState, Standing, Turn};
+pub use secret::Secret;
 pub use selector::{Finding, Glob, MacPrefix, Seen, Selector, SelectorError, Subnet};
 pub use site::{Endpoint, Site, UnassignedPolicy};
 pub use transfer::TransferStats;
 pub use uuid::{SystemUuid, UuidParseError};
+pub use variables::{Variables, VariablesError};
 pub use window::{Day, TimeError, TimeOfDay, Window};
