@@ -22,7 +22,7 @@ tree() { cargo tree --quiet --locked -p "$1" --edges normal --prefix none --form
 # Sans-io rooms take bytes and a time and return bytes: no runtime, no sockets, no SQL.
 sans_io() {
     local room bad status=0
-    for room in bootplan proxydhcp tftp media; do
+    for room in bootplan answers proxydhcp tftp media; do
         bad=$(tree "$room" | grep -xE 'tokio|mio|async-std|smol|axum|hyper|hyper-util|sqlx|socket2|nix|rustix|libc-net|reqwest') && {
             echo "crates/$room must stay sans-io, but depends on: $(tr '\n' ' ' <<<"$bad")"
             status=1
@@ -37,6 +37,7 @@ arrows() {
     declare -A may=(
         [bootplan]=""
         [tftp]=""
+        [answers]="bootplan"
         [proxydhcp]="bootplan"
         [media]="bootplan"
         [bootfiles]="bootplan media"

@@ -1,0 +1,67 @@
+//! The secrets that one machine's sealed answers may name.
+
+use bootplan::Secret;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Secrets by name: those that one machine may have, and no other. Made for one rendering and
+/// dropped after it. Its `Debug` text shows names only.
+#[derive(Debug, Default)]
+pub struct SecretBook(BTreeMap<String, Secret>);
+
+impl SecretBook {
+    /// The secret by this name.
+    pub fn get(&self, name: &str) -> Option<&Secret> {
+        self.0.get(name)
+    }
+}
+
+impl FromIterator<(String, Secret)> for SecretBook {
+    fn from_iter<I: IntoIterator<Item = (String, Secret)>>(secrets: I) -> Self {
+        SecretBook(secrets.into_iter().collect())
+    }
+}
+
+/// What `secret(name)` gives in a sealed answer. In any other text the function does not exist.
+#[derive(Clone, Debug)]
+pub enum Secrets {
+    /// The values: for the machine that fetches the answer.
+    Plain(Arc<SecretBook>),
+    /// `MASK` for each: for people, who see that there is a secret and not which.
+    Masked(Arc<SecretBook>),
+}
+
+/// Stands for a secret in a preview. It has a crypt hash's form, so that a preview passes the
+/// same checks as the answer.
+pub(crate) const MASK: &str = "$0$secret";
+
+impl Secrets {
+    /// The text for a template, or `None` if there is no such secret.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        match self {
+            Secrets::Plain(book) => book.get(name).map(|secret| secret.expose().to_owned()),
+            Secrets::Masked(book) => book.get(name).map(|_| MASK.to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_book_shows_names_and_no_values() {
+        let entry = ("root".to_owned(), Secret::new("CANARY-1"));
+        let book = Arc::new(SecretBook::from_iter([entry]));
+        for secrets in [Secrets::Plain(book.clone()), Secrets::Masked(book.clone())] {
+            let said = format!("{secrets:?} {secrets:#?}");
+            assert!(said.contains("root") && !said.contains("CANARY"), "{said}");
+            assert_eq!(secrets.text("nobody"), None);
+        }
+        assert_eq!(
+            Secrets::Plain(book.clone()).text("root").as_deref(),
+            Some("CANARY-1")
+        );
+        assert_eq!(Secrets::Masked(book).text("root").as_deref(), Some(MASK));
+    }
+}
