@@ -33,6 +33,7 @@ mod sight;
 mod sqlite_file;
 mod store;
 mod validate;
+mod vault;
 
 pub use batch::{Refused, Step};
 pub use doubts::{Conflict, SharedMac};
@@ -44,3 +45,4 @@ pub use reports::Heard;
 pub use sessions::{ApiToken, Session};
 pub use sight::{Sighted, Sighting};
 pub use store::{Store, StoreOptions};
+pub use vault::{Absent, KeyFileError, MasterKey, SealError, Sealer};
