@@ -33,6 +33,7 @@ need build-essential cc make
 need ca-certificates /etc/ssl/certs/ca-certificates.crt
 browser=no
 peers=no
+redfish=no
 for part in "$@"; do
     case $part in
         build) ;;
@@ -51,6 +52,9 @@ for part in "$@"; do
             need curl curl
             need xorriso xorriso
             need genisoimage genisoimage
+            need openssl openssl
+            need python3-venv /usr/lib/python3.11/ensurepip/__main__.py
+            redfish=yes
             need postgresql /usr/lib/postgresql/15/bin/postgres
             need chromium chromium
             need nodejs node
@@ -119,6 +123,17 @@ if [ "$browser" = yes ] && [ ! web/tests/node_modules/.package-lock.json -nt web
     echo "setup: installing the browser test's only dependency (playwright-core; no browser is downloaded)"
     (cd web/tests && npm ci --loglevel=error)
     touch web/tests/node_modules/.package-lock.json
+fi
+
+# OpenStack's Redfish emulator with its fake machines, for the tests of power switches. Nothing else
+# uses it, so it stays in a directory of its own.
+if [ "$redfish" = yes ] && [ ! -e .lab/sushy/complete ]; then
+    echo "setup: installing sushy-tools into .lab/sushy"
+    mkdir -p .lab
+    rm -rf .lab/sushy
+    quiet python3 -m venv .lab/sushy
+    quiet .lab/sushy/bin/pip install --quiet --disable-pip-version-check sushy-tools==2.2.0
+    touch .lab/sushy/complete
 fi
 
 # The servers that the benchmark compares with. They are unpacked, not installed: their packages

@@ -4,8 +4,8 @@
 mod headline;
 
 use crate::{
-    Because, ClientClass, Decision, Intent, MacAddr, Outcome, Platform, ProfileName, RunId,
-    RunState, Stage, TransferStats, menu,
+    Because, ClientClass, Decision, Intent, MacAddr, Outcome, Platform, PowerAction, PowerState,
+    PowerWay, ProfileName, RunId, RunState, Stage, TransferStats, menu,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -234,6 +234,30 @@ pub enum EventKind {
         /// Who did it: `machine`, `farrier` (time or a limit), a user name, `cli` or `api`.
         by: String,
     },
+    /// Somebody used a machine's power switch.
+    Powered {
+        /// What was asked of it.
+        action: PowerAction,
+        /// Which way was gone; `None` when there is none.
+        way: Option<PowerWay>,
+        /// What the switch said, if it was asked or told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<PowerState>,
+        /// Why it did not work, for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<String>,
+        /// Who did it: a user name, `cli` or `api`.
+        by: String,
+    },
+    /// A web hook's receiver did not take events for a day, and they were given up.
+    HookFailed {
+        /// The hook's name.
+        hook: String,
+        /// How many events.
+        events: u32,
+        /// Why the last attempt failed, for people.
+        why: String,
+    },
     /// Another DHCP or boot server was heard on the LAN.
     ForeignServer {
         /// Its address (option 54).
@@ -336,6 +360,13 @@ y", "reason": "User aborted the transfer", "normal": true}),
             serde_json::json!({"event": "assigned", "profile": "debian-12", "by": "cli"}),
             serde_json::json!({"event": "assigned", "profile": null, "by": "anna"}),
             serde_json::json!({"event": "foreign-server", "server": "10.0.0.9", "boots": true}),
+            serde_json::json!({"event": "powered", "action": "on", "way": "redfish", "by": "anna"}),
+            serde_json::json!({"event": "powered", "action": "status", "way": "ipmi",
+                "state": "off", "by": "cli"}),
+            serde_json::json!({"event": "powered", "action": "restart", "way": null,
+                "problem": "no\nway", "by": "cli"}),
+            serde_json::json!({"event": "hook-failed", "hook": "chat", "events": 3,
+                "why": "no connection"}),
         ]
         .into_iter()
         .map(|mut json| {

@@ -308,6 +308,8 @@ fn on_the_wire(kind: &EventKind) -> bool {
         | EventKind::Assigned { .. }
         | EventKind::Changed { .. }
         | EventKind::RunChanged { .. }
+        | EventKind::Powered { .. }
+        | EventKind::HookFailed { .. }
         | EventKind::ForeignServer { .. } => false,
     }
 }

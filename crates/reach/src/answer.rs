@@ -223,11 +223,14 @@ fn brief(text: &str) -> String {
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    match words.char_indices().nth(300) {
+    match words.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}...", &words[..end]),
         None => words,
     }
 }
+
+/// A whole Redfish error; errors show only its beginning.
+const LONGEST: usize = 4000;
 
 #[cfg(test)]
 mod tests {
@@ -246,6 +249,6 @@ mod tests {
     fn error_pages_become_a_line() {
         let page = "<html><h1>Not\n found</h1>\u{7}<p>Sorry";
         assert_eq!(brief(page), "Not found Sorry");
-        assert_eq!(brief(&"é".repeat(400)).chars().count(), 303);
+        assert_eq!(brief(&"é".repeat(5000)).chars().count(), LONGEST + 3);
     }
 }

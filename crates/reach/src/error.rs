@@ -112,7 +112,7 @@ impl Error {
 fn said(text: &str) -> String {
     match text.is_empty() {
         true => String::new(),
-        false => format!(": {text}"),
+        false => format!(": {}", text.chars().take(SHOWN).collect::<String>()),
     }
 }
 
@@ -128,3 +128,6 @@ pub(crate) fn root(error: &dyn std::error::Error) -> String {
     }
     cause.to_string()
 }
+
+/// Of what a server said, in characters.
+const SHOWN: usize = 300;

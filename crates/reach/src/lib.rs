@@ -11,6 +11,7 @@ mod address;
 mod answer;
 mod client;
 mod error;
+pub mod power;
 mod request;
 mod trust;
 

@@ -90,15 +90,19 @@ impl Request {
     /// # Errors
     /// [`Fault::Url`]: not `http` or `https`, no host, or with a password in it.
     pub fn new(url: &str) -> Result<Request, Error> {
-        Ok(Request {
-            url: parse(url)?,
+        parse(url).map(Request::of)
+    }
+
+    pub(crate) fn of(url: Url) -> Request {
+        Request {
+            url,
             zone: Zone::Internet,
             trust: Trust::System,
             login: None,
             headers: Vec::new(),
             limits: Limits::SMALL,
             resume: None,
-        })
+        }
     }
 
     /// For something at home in `zone`.

@@ -124,6 +124,31 @@ impl EventKind {
                 by,
                 ..
             } => run_headline(profile, state, phase.as_deref(), (*tries, *of), by),
+            EventKind::Powered {
+                action,
+                way,
+                state,
+                problem,
+                by,
+            } => {
+                let way = way.map(|way| format!(" by {way}")).unwrap_or_default();
+                let by = printable(by);
+                match (problem, state) {
+                    (Some(problem), _) => {
+                        format!(
+                            "{action}{way} failed, asked by {by}: {}",
+                            printable(problem)
+                        )
+                    }
+                    (None, Some(state)) => format!("{action}{way}, asked by {by}: {state}"),
+                    (None, None) => format!("{action}{way}, asked by {by}"),
+                }
+            }
+            EventKind::HookFailed { hook, events, why } => format!(
+                "hook '{}': {events} events given up: {}",
+                printable(hook),
+                printable(why)
+            ),
             EventKind::ForeignServer { server, boots } => match boots {
                 true => format!("another boot server on this network: {server}"),
                 false => format!("DHCP server on this network: {server}"),

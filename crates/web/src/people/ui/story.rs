@@ -288,6 +288,37 @@ fn tell(kind: &EventKind) -> Told {
             bad: matches!(state, RunState::Held { .. } | RunState::Failed { .. }),
             ..Told::default()
         },
+        EventKind::Powered {
+            action,
+            way,
+            state,
+            problem,
+            by,
+        } => Told {
+            class: "people",
+            what: {
+                let way = way.map(|way| format!(" by {way}")).unwrap_or_default();
+                let end = match (problem, state) {
+                    (Some(_), _) => " failed".to_owned(),
+                    (None, Some(state)) => format!(": {state}"),
+                    (None, None) => String::new(),
+                };
+                capitalised(&format!("{action}{way}{end}"))
+            },
+            why: match problem {
+                Some(problem) => format!("{problem}; asked by {by}"),
+                None => format!("by {by}"),
+            },
+            bad: problem.is_some(),
+            ..Told::default()
+        },
+        EventKind::HookFailed { hook, events, why } => Told {
+            class: "net",
+            what: format!("Hook '{hook}': {events} events given up"),
+            why: why.clone(),
+            bad: true,
+            ..Told::default()
+        },
         EventKind::ForeignServer { server, boots } => Told {
             class: "net",
             what: match boots {
