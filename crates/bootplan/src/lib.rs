@@ -15,6 +15,7 @@ mod client;
 mod decide;
 mod event;
 pub mod identity;
+mod lifecycle;
 mod link;
 mod loader;
 mod local_boot;
@@ -44,6 +45,7 @@ pub use decide::{
     BootFile, BootPlan, Decision, Intent, Outcome, Ruling, Sketch, Verdict, decide, judge,
 };
 pub use event::{Event, EventKind, Origin, Timestamp, Transport};
+pub use lifecycle::Lifecycle;
 pub use link::{LinkPurpose, VerifiedLink};
 pub use loader::{EfiStyle, LoaderInventory, LoaderKind, LoaderRole};
 pub use local_boot::LocalBoot;

@@ -1,6 +1,7 @@
 //! Farrier: network boot beside the DHCP server you already have.
 
 mod bind;
+mod clerk;
 mod cli;
 mod config;
 mod counters;

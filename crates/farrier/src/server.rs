@@ -10,7 +10,7 @@ use crate::net::tftp::TftpServer;
 use crate::net::udp::PktInfo;
 use crate::reload::Reloader;
 use crate::status::{StatusSources, dhcp_rows, port};
-use crate::{bind, setup};
+use crate::{bind, clerk, setup};
 use anyhow::Context;
 use bootfiles::dropbox::DropBoxes;
 use bootfiles::{BootFiles, FileCache, TIDY_EVERY};
@@ -299,6 +299,7 @@ impl Server {
         ));
         let mut reloading = tokio::spawn(self.reloader.run());
         let tidying = tokio::spawn(tidy(self.files));
+        let clerk = tokio::spawn(clerk::run(self.store.clone()));
 
         tokio::pin!(shutdown);
         let failure = tokio::select! {
@@ -313,6 +314,7 @@ impl Server {
         packets.abort_all();
         reloading.abort();
         tidying.abort();
+        clerk.abort();
         self.pages.close();
         drop(stop);
         while draining.join_next().await.is_some() {}

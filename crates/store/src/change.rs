@@ -64,14 +64,17 @@ impl Change {
         self.events.push((machine, event));
     }
 
-    /// Notes what happened, each with the machine that has its MAC now.
-    pub(crate) fn tell(&mut self, events: Vec<Event>) {
-        let model = self.store.model();
-        let of = |mac| self.overlay.with_mac(&model, mac);
-        let told = events
-            .into_iter()
-            .map(|event| (event.origin.mac.and_then(of), event));
-        self.events.extend(told);
+    /// Notes what happened, each with the machine that has its MAC now, and what it comes to.
+    pub(crate) async fn tell(&mut self, events: Vec<Event>) -> Result<(), StoreError> {
+        let told: Vec<_> = {
+            let model = self.store.model();
+            let of = |mac| self.overlay.with_mac(&model, mac);
+            let told = events.into_iter();
+            told.map(|event| (event.origin.mac.and_then(of), event))
+                .collect()
+        };
+        self.events.extend(told.iter().cloned());
+        self.observe(&told).await
     }
 
     /// Notes what somebody did. The event is found by the MAC that the machine had before.

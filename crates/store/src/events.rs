@@ -50,7 +50,7 @@ impl Store {
         let store = self.clone();
         to_the_end(async move {
             let mut change = store.begin().await?;
-            change.tell(events);
+            change.tell(events).await?;
             change.commit().await
         })
         .await

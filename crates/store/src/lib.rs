@@ -20,6 +20,7 @@ mod machine_changes;
 mod machine_rows;
 mod machines;
 mod model;
+mod observe;
 mod overlay;
 mod people;
 mod profiles;

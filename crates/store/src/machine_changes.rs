@@ -46,8 +46,9 @@ impl Change {
             by: by.clone(),
         };
         self.say(Some(machine.id), created);
-        if let profile @ Some(_) = machine.profile {
-            self.say(Some(machine.id), EventKind::Assigned { profile, by });
+        match machine.profile {
+            profile @ Some(_) => self.say(Some(machine.id), EventKind::Assigned { profile, by }),
+            None => self.order_by_rules(&[machine.id]).await?,
         }
         Ok(machine.id)
     }
@@ -89,6 +90,8 @@ impl Change {
             let (profile, by) = (new.profile, by.to_owned());
             self.call_off(id, &by).await?;
             self.say(Some(id), EventKind::Assigned { profile, by });
+        } else if old.state != new.state {
+            self.order_by_rules(&[id]).await?;
         }
         Ok(())
     }
@@ -126,12 +129,12 @@ impl Change {
         self.register(&changed)
             .await
             .map_err(failed("adopting machines"))?;
-        for id in changed {
-            let what = format!("machine '{}' adopted", self.must_know(id)?.name);
+        for id in &changed {
+            let what = format!("machine '{}' adopted", self.must_know(*id)?.name);
             let by = by.to_owned();
-            self.say(Some(id), EventKind::Changed { what, by });
+            self.say(Some(*id), EventKind::Changed { what, by });
         }
-        Ok(())
+        self.order_by_rules(&changed).await
     }
 
     pub(crate) fn must_know(&self, id: MachineId) -> Result<Arc<Machine>, StoreError> {

@@ -122,6 +122,15 @@ impl Overlay {
         }
     }
 
+    /// All rules as they are now, in no order.
+    pub(crate) fn rules<'a>(&'a self, model: &'a Model) -> impl Iterator<Item = &'a Arc<Rule>> {
+        let before = model.rules.iter();
+        let before = before.filter(|(name, _)| !self.rules.contains_key(*name));
+        before
+            .map(|(_, rule)| rule)
+            .chain(self.rules.values().flatten())
+    }
+
     /// All machines as they are now, in no order.
     pub(crate) fn machines<'a>(
         &'a self,

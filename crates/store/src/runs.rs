@@ -5,7 +5,8 @@ use crate::rows::{self, failed, to_json};
 use crate::{Store, StoreError};
 use bootplan::run::{self, Happening, Order};
 use bootplan::{
-    Arming, EventKind, MachineId, MachineState, Mode, Run, RunId, RunKind, RunState, Turn,
+    Arming, BootMethod, EventKind, MachineId, MachineState, Mode, ProfileName, Run, RunId, RunKind,
+    RunState, Turn,
 };
 use std::sync::Arc;
 
@@ -55,29 +56,45 @@ impl Store {
     }
 
     /// Time passes: windows open and close, limits are reached, slots come back. To be called
-    /// about once a minute; `week_minute` counts from Monday 00:00 in the server's own zone.
+    /// some times a minute; `week_minute` counts from Monday 00:00 in the server's own zone.
     ///
     /// # Errors
     /// Database failure.
     pub async fn tick(&self, week_minute: u16) -> Result<(), StoreError> {
         let happening = Happening::Tick { week_minute };
-        let due: Vec<MachineId> = {
-            let model = self.model();
-            let machines = model.machines.values().map(|row| &row.record.machine);
-            let due = machines.filter(|machine| {
-                let run = machine.run.as_deref();
-                run.is_some_and(|run| run::step(run, &happening, now()).is_some())
-            });
-            due.map(|machine| machine.id).collect()
-        };
-        if due.is_empty() {
+        if !self.anything_due(&happening) {
             return Ok(());
         }
-        match self.happen(&due, happening, FARRIER).await {
-            // Deleted meanwhile; the others are due in a minute again.
-            Err(StoreError::NotFound { .. }) => Ok(()),
-            other => other.map(drop),
+        let store = self.clone();
+        to_the_end(async move {
+            let mut change = store.begin().await?;
+            for id in store.due(&happening) {
+                change.happen(id, &happening, FARRIER).await?;
+            }
+            change.take_turns().await?;
+            change.commit().await.map(drop)
+        })
+        .await
+    }
+
+    fn anything_due(&self, happening: &Happening) -> bool {
+        let model = self.model();
+        let machines = model.machines.values().map(|row| &row.record.machine);
+        let runs = machines.filter_map(|m| Some((m.id, m.run.as_deref()?)));
+        !run::next_turns(runs, model.site.install_slots).is_empty() || {
+            drop(model);
+            !self.due(happening).is_empty()
         }
+    }
+
+    fn due(&self, happening: &Happening) -> Vec<MachineId> {
+        let model = self.model();
+        let machines = model.machines.values().map(|row| &row.record.machine);
+        let due = machines.filter(|machine| {
+            let run = machine.run.as_deref();
+            run.is_some_and(|run| run::step(run, happening, now()).is_some())
+        });
+        due.map(|machine| machine.id).collect()
     }
 }
 
@@ -88,10 +105,10 @@ impl Change {
         arming: &Arming,
         by: &str,
     ) -> Result<(), StoreError> {
-        self.must_have_profile(&arming.profile)?;
+        self.must_be_bootable(&arming.profile)?;
         let ids = self.those(ids, |_| true)?;
         for id in &ids {
-            self.give_way(*id, by).await?;
+            self.give_way(*id, arming.force, by).await?;
         }
         let doing = failed("storing an order");
         if arming.kind == RunKind::Install {
@@ -171,20 +188,40 @@ impl Change {
     }
 
     /// Ends a run that a new order replaces; one that is at work is not to be replaced unseen.
-    async fn give_way(&mut self, id: MachineId, by: &str) -> Result<(), StoreError> {
+    async fn give_way(&mut self, id: MachineId, force: bool, by: &str) -> Result<(), StoreError> {
         let machine = self.must_know(id)?;
         let at_work = machine
             .run
             .as_ref()
             .is_some_and(|run| run.state == RunState::Installing || run.turn == Turn::Granted);
-        if at_work {
+        if at_work && !force {
             return Err(StoreError::Conflict {
                 what: format!("machine '{}' is being installed", machine.name),
-                advice: "cancel that first".to_owned(),
+                advice: "cancel that first, or force it".to_owned(),
             });
         }
         let cancel = Happening::Ordered(Order::Cancel);
         self.happen(id, &cancel, by).await.map(drop)
+    }
+
+    /// An order boots something, or it would never come to an end.
+    fn must_be_bootable(&self, name: &ProfileName) -> Result<(), StoreError> {
+        self.must_have_profile(name)?;
+        let model = self.store.model();
+        let profile = self.overlay.profile(&model, name);
+        match profile {
+            Some(profile) if matches!(profile.boot, BootMethod::LocalDisk {}) => {
+                Err(StoreError::Invalid {
+                    field: "profile".to_owned(),
+                    problem: format!("'{name}' boots the local disk: assign it instead"),
+                })
+            }
+            Some(profile) if !profile.enabled => Err(StoreError::Conflict {
+                what: format!("profile '{name}' is disabled"),
+                advice: "enable it first".to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     async fn put_run(&mut self, id: MachineId, run: Run) -> Result<(), StoreError> {
@@ -218,4 +255,4 @@ impl Change {
 }
 
 /// Who did what nobody did.
-const FARRIER: &str = "farrier";
+pub(crate) const FARRIER: &str = "farrier";

@@ -124,7 +124,7 @@ impl Store {
             change.delete_machines(&evicted).await?;
             let doing = failed("recording a machine that was seen");
             change.write(&mut plan).await.map_err(doing)?;
-            change.tell(events);
+            change.tell(events).await?;
             change.commit().await?;
         }
         let mut model = self.model_mut();

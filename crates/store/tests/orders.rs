@@ -43,6 +43,7 @@ fn install() -> Arming {
         },
         not_before: None,
         window: None,
+        force: false,
     }
 }
 
@@ -204,7 +205,10 @@ async fn what_is_at_work_is_not_replaced(place: Place) {
     happen(&store, id, Happening::HandedOver).await;
     let refused = store.arm(&[id], install(), "bob").await;
     let refused = refused.expect_err("at work").to_string();
-    assert_eq!(refused, "machine 'a' is being installed; cancel that first");
+    assert_eq!(
+        refused,
+        "machine 'a' is being installed; cancel that first, or force it"
+    );
     assert_eq!(state(&store, id), RunState::Installing);
     store.close().await;
 }

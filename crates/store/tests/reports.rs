@@ -24,6 +24,7 @@ fn install() -> Arming {
         },
         not_before: None,
         window: None,
+        force: false,
     }
 }
 

@@ -44,6 +44,7 @@ fn run(word: &str) -> Option<Arc<Run>> {
         },
         not_before: None,
         window: None,
+        force: false,
     };
     Some(Arc::new(Run {
         state,

@@ -79,15 +79,16 @@ pub fn default_files(decision: &Decision) -> Vec<String> {
     else {
         return Vec::new();
     };
+    boot_files(profile, plan.platform)
+}
+
+/// The boot-plane names that this profile makes a loader fetch from us, in order.
+pub fn boot_files(profile: &Profile, platform: Option<Platform>) -> Vec<String> {
     let files: Vec<&FileRef> = match &profile.boot {
         BootMethod::Linux {
             kernel, initrds, ..
         } => std::iter::once(kernel).chain(initrds).collect(),
-        BootMethod::Program { files } => plan
-            .platform
-            .and_then(|p| files.get(&p))
-            .into_iter()
-            .collect(),
+        BootMethod::Program { files } => platform.and_then(|p| files.get(&p)).into_iter().collect(),
         BootMethod::Chain { url } => vec![url],
         BootMethod::LocalDisk {} => Vec::new(),
     };

@@ -1,10 +1,12 @@
 //! An installation, from the order to its end: the one state beside the fold over events that
 //! decides what happens to a disk. [`step`] is all that changes it.
 
+mod notice;
 mod step;
 #[cfg(test)]
 mod tests;
 
+pub use notice::happening;
 pub use step::{Happening, Order, Report, step};
 
 use crate::{EventKind, MachineId, ProfileName, Timestamp, Window};
@@ -231,6 +233,8 @@ pub struct Arming {
     pub not_before: Option<Timestamp>,
     /// Only in these hours.
     pub window: Option<Window>,
+    /// Calls off an installation that is under way; without, that is a conflict.
+    pub force: bool,
 }
 
 impl Arming {

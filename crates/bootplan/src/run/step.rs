@@ -53,6 +53,11 @@ pub enum Order {
     Cancel,
     /// It is done, whatever the machine said.
     Finish,
+    /// It has failed, whatever the machine said.
+    Fail {
+        /// Why; may be empty.
+        why: String,
+    },
     /// Stop here.
     Hold {
         /// What for; may be empty.
@@ -149,6 +154,10 @@ impl Run {
         match order {
             Order::Cancel => self.enter(RunState::Cancelled, now),
             Order::Finish => self.enter(RunState::Installed, now),
+            Order::Fail { why } => {
+                let why = one_line(why);
+                self.enter(RunState::Failed { why }, now);
+            }
             Order::Hold { note } if !held => {
                 let note = one_line(note);
                 self.hold(HeldWhy::Person { note }, now);

@@ -11,6 +11,7 @@ fn arming(kind: RunKind) -> Arming {
         },
         not_before: None,
         window: None,
+        force: false,
     }
 }
 

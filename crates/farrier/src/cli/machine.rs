@@ -22,6 +22,8 @@ pub(crate) enum Command {
         /// Name, id or MAC
         machine: String,
     },
+    #[command(flatten)]
+    Order(super::orders::Command),
     /// Assign a profile, or take the assignment away
     #[command(group = ArgGroup::new("what").required(true).args(["profile", "none"]))]
     Assign {
@@ -60,7 +62,15 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
                 false => out!(
                     "{}",
                     table(
-                        &["NAME", "MAC", "PLATFORM", "STATE", "PROFILE", "LAST SEEN"],
+                        &[
+                            "NAME",
+                            "MAC",
+                            "PLATFORM",
+                            "STATE",
+                            "PROFILE",
+                            "LAST SEEN",
+                            "PROGRESS"
+                        ],
                         &rows
                     )
                 ),
@@ -73,6 +83,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
                 false => show(&answer),
             }
         }
+        Command::Order(command) => super::orders::run(&client, command).await?,
         Command::Assign {
             machines,
             profile,
@@ -223,9 +234,10 @@ fn row(machine: &Value) -> Vec<String> {
         text(machine, "name"),
         text(machine, "macs"),
         text(&machine["facts"], "platform"),
-        text(machine, "state"),
+        text(machine, "lifecycle"),
         text(machine, "profile"),
         seen,
+        text(machine, "progress"),
     ]
 }
 
@@ -259,8 +271,10 @@ fn show(machine: &Value) {
         ),
         ("platform", text(facts, "platform")),
         ("labels", labels),
-        ("state", text(machine, "state")),
+        ("state", text(machine, "lifecycle")),
+        ("progress", text(machine, "progress")),
         ("profile", text(machine, "profile")),
+        ("mode", text(machine, "mode")),
         ("loader", text(machine, "loader")),
         ("first seen", seen("first_seen")),
         ("last seen", seen("last_seen")),

@@ -6,6 +6,7 @@ mod boots;
 mod client;
 mod explain;
 mod machine;
+mod orders;
 mod output;
 mod profile;
 mod progress;

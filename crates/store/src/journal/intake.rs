@@ -63,6 +63,10 @@ impl Intake {
             }
             Report::Event(mut origin, kind) => {
                 self.complete(&mut origin, &kind);
+                if is_ignored(&kind) && origin.mac.is_some_and(|m| catalog.find(m, None).is_none())
+                {
+                    return;
+                }
                 let asks = asks(&kind);
                 if !self.affords(origin.mac, asks.is_some(), at, catalog) {
                     batch.suppressed += 1;
@@ -160,6 +164,17 @@ impl Intake {
         self.waiting.insert(mac, (at, refused));
         false
     }
+}
+
+/// New machines that are to be ignored leave no trace: `farrier explain` says why they get nothing.
+fn is_ignored(kind: &EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::NotOffered {
+            because: Because::Ignored,
+            ..
+        }
+    )
 }
 
 /// `Some` when the event shows that the machine itself is asking to boot; inside, what it can

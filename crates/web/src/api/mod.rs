@@ -52,6 +52,15 @@ fn table() -> OpenApiRouter<PeopleState> {
         .routes(routes!(machines::list_machines, machines::create_machine))
         .routes(routes!(machines::many::assign_machines))
         .routes(routes!(machines::many::adopt_machines))
+        .routes(routes!(machines::orders::list_runs))
+        .routes(routes!(machines::orders::arm_machines))
+        .routes(routes!(machines::orders::cancel_runs))
+        .routes(routes!(machines::orders::release_runs))
+        .routes(routes!(machines::orders::arm_machine))
+        .routes(routes!(machines::orders::cancel_run))
+        .routes(routes!(machines::orders::hold_run))
+        .routes(routes!(machines::orders::release_run))
+        .routes(routes!(machines::orders::finish_run))
         .routes(routes!(
             machines::get_machine,
             machines::patch_machine,

@@ -15,6 +15,7 @@ use tower::ServiceExt;
 
 mod configuration;
 mod machines;
+mod orders;
 mod people;
 
 struct Api {

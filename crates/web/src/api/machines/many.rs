@@ -78,7 +78,7 @@ pub(in crate::api) async fn adopt_machines(
     Ok(Json(changed(&ids)))
 }
 
-fn meant(
+pub(super) fn meant(
     state: &PeopleState,
     ids: Option<Vec<i64>>,
     filter: Option<Filter>,
@@ -95,7 +95,7 @@ fn meant(
     }
 }
 
-fn changed(ids: &[MachineId]) -> Changed {
+pub(super) fn changed(ids: &[MachineId]) -> Changed {
     Changed {
         ids: ids.iter().map(|id| id.0).collect(),
     }

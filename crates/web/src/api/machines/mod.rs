@@ -1,13 +1,14 @@
 //! Machines: list, look at, enter, change, forget.
 
 pub(super) mod many;
+pub(super) mod orders;
 mod views;
 
 use super::problem::{Answer, Json, Path, Problem, Query};
 use crate::people::{Actor, PeopleState};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use bootplan::{MachineId, MachineState};
+use bootplan::{Lifecycle, MachineId, MachineState};
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use store::MachineRecord;
@@ -26,6 +27,9 @@ pub(super) struct ListQuery {
     /// `discovered` or `registered`.
     #[param(value_type = Option<String>)]
     state: Option<MachineState>,
+    /// `discovered`, `ready`, `armed`, `installing`, `installed`, `failed`, `held`.
+    #[param(value_type = Option<String>)]
+    lifecycle: Option<Lifecycle>,
     /// A profile's name; empty: machines without an assignment.
     profile: Option<String>,
     /// Page, from 1.
@@ -39,6 +43,7 @@ impl Default for ListQuery {
         ListQuery {
             q: String::new(),
             state: None,
+            lifecycle: None,
             profile: None,
             page: 1,
             per_page: 100,
@@ -67,10 +72,12 @@ pub(super) async fn list_machines(
     State(state): State<PeopleState>,
     Query(query): Query<ListQuery>,
 ) -> Answer<Json<MachineList>> {
+    let catalog = state.store.catalog();
     let (page, per_page) = (query.page.max(1), query.per_page.clamp(1, PER_PAGE_LIMIT));
     let filter = Filter {
         q: query.q,
         state: query.state,
+        lifecycle: query.lifecycle,
         profile: query.profile,
     };
     let mut found = matching(&state, &filter);
@@ -83,7 +90,7 @@ pub(super) async fn list_machines(
             .into_iter()
             .skip((page - 1).saturating_mul(per_page))
             .take(per_page)
-            .map(MachineView::from)
+            .map(|record| MachineView::of(record, &catalog))
             .collect(),
     }))
 }
@@ -103,7 +110,8 @@ pub(super) async fn get_machine(
     State(state): State<PeopleState>,
     Path(id): Path<i64>,
 ) -> Answer<Json<MachineView>> {
-    Ok(Json(one(&state, id)?.into()))
+    let record = one(&state, id)?;
+    Ok(Json(MachineView::of(record, &state.store.catalog())))
 }
 
 pub(super) fn one(state: &PeopleState, id: i64) -> Answer<MachineRecord> {
@@ -121,7 +129,7 @@ pub(super) async fn create_machine(
 ) -> Answer<Response> {
     let created = state.store.create_machine(body.into(), &actor.name).await?;
     let location = format!("/api/v1/machines/{}", created.machine.id.0);
-    let view = Json(MachineView::from(created));
+    let view = Json(MachineView::of(created, &state.store.catalog()));
     let mut response = (StatusCode::CREATED, view).into_response();
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, location);
@@ -142,7 +150,7 @@ pub(super) async fn patch_machine(
     let change = body.into();
     let id = MachineId(id);
     let changed = state.store.update_machine(id, change, &actor.name).await?;
-    Ok(Json(changed.into()))
+    Ok(Json(MachineView::of(changed, &state.store.catalog())))
 }
 
 /// Forgets a machine; if it asks again it is discovered anew.

@@ -1,10 +1,13 @@
 //! Machines as the API shows and takes them, and which of them are meant.
 
+use super::orders::RunView;
 use bootplan::{
-    Facts, LoaderKind, MacAddr, MachineId, MachineState, ProfileName, SystemUuid, Timestamp,
+    Catalog, Facts, Lifecycle, LoaderKind, MacAddr, MachineId, MachineState, Mode, ProfileName,
+    SystemUuid, Timestamp,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 use store::{MachineChange, MachineRecord, NewMachine};
 use utoipa::ToSchema;
 
@@ -35,6 +38,16 @@ pub(in crate::api) struct MachineView {
     /// The profile it is assigned to.
     #[schema(value_type = Option<String>)]
     pub(super) profile: Option<ProfileName>,
+    /// How that is meant: `always` or `install-once`.
+    #[schema(value_type = String)]
+    pub(super) mode: Mode,
+    /// `discovered`, `ready`, `armed`, `installing`, `installed`, `failed`, `held`.
+    #[schema(value_type = String)]
+    pub(super) lifecycle: Lifecycle,
+    /// What there is to say beside that: `queue 7 of 40`.
+    pub(super) progress: Option<String>,
+    /// The order in progress, else the last one that ended.
+    pub(super) run: Option<RunView>,
     /// What it said about itself: `platform`, `manufacturer`, `product`.
     #[schema(value_type = Object)]
     pub(super) facts: Facts,
@@ -46,10 +59,16 @@ pub(in crate::api) struct MachineView {
     pub(super) last_seen: Option<Timestamp>,
 }
 
-impl From<MachineRecord> for MachineView {
-    fn from(record: MachineRecord) -> Self {
+impl MachineView {
+    /// `catalog` knows the queue.
+    pub(super) fn of(record: MachineRecord, catalog: &Catalog) -> Self {
+        let now = SystemTime::now().into();
         let machine = record.machine.as_ref().clone();
         MachineView {
+            lifecycle: machine.lifecycle(),
+            progress: machine.progress(catalog, now),
+            run: RunView::of(&machine, catalog),
+            mode: machine.mode,
             id: machine.id,
             name: machine.name,
             macs: machine.macs,
@@ -75,6 +94,9 @@ pub(in crate::api) struct Filter {
     /// `discovered` or `registered`.
     #[schema(value_type = Option<String>)]
     pub(super) state: Option<MachineState>,
+    /// `discovered`, `ready`, `armed`, `installing`, `installed`, `failed`, `held`.
+    #[schema(value_type = Option<String>)]
+    pub(super) lifecycle: Option<Lifecycle>,
     /// A profile's name; empty: machines without an assignment.
     pub(super) profile: Option<String>,
 }
@@ -84,7 +106,10 @@ impl Filter {
         let machine = &record.machine;
         let profile = machine.profile.as_ref().map_or("", ProfileName::as_str);
         let state = self.state.is_none_or(|state| state == machine.state);
-        if !state || self.profile.as_deref().is_some_and(|name| name != profile) {
+        let word = self
+            .lifecycle
+            .is_none_or(|word| word == machine.lifecycle());
+        if !state || !word || self.profile.as_deref().is_some_and(|name| name != profile) {
             return false;
         }
         crate::search::matches(machine, &self.q)

@@ -1,0 +1,163 @@
+//! Orders: from install-once to done, held and released, many at once, and the list of runs.
+
+use super::*;
+use bootplan::MachineId;
+use bootplan::run::Happening;
+
+async fn with_machines(count: i64) -> Api {
+    let api = Api::open().await;
+    api.ask("PUT", "/profiles/debian-12", Some(debian())).await;
+    for n in 1..=count {
+        let body = json!({"name": format!("node-{n}"), "macs": [format!("52:54:00:00:00:{n:02}")]});
+        let (status, _) = api.ask("POST", "/machines", Some(body)).await;
+        assert_eq!(status, StatusCode::CREATED);
+    }
+    api
+}
+
+async fn happen(api: &Api, id: i64, happening: Happening) {
+    let ids = [MachineId(id)];
+    let happened = api.state.store.happen(&ids, happening, "test");
+    happened.await.expect("stored");
+}
+
+#[tokio::test]
+async fn an_order_to_its_end() {
+    let api = with_machines(1).await;
+    let (status, problem) = api.ask("POST", "/machines/1/arm", Some(json!({}))).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        problem["detail"],
+        "machine 'node-1' has no profile assigned: say which one"
+    );
+    let order = json!({"profile": "debian-12", "tries": 2});
+    let (status, armed) = api
+        .ask("POST", "/machines/1/arm", Some(order.clone()))
+        .await;
+    assert_eq!(status, StatusCode::OK, "{armed}");
+    assert_eq!(
+        (&armed["lifecycle"], &armed["mode"], &armed["progress"]),
+        (
+            &json!("armed"),
+            &json!("install-once"),
+            &json!("debian-12 at its next boot")
+        )
+    );
+    assert_eq!(
+        (&armed["run"]["of"], &armed["run"]["by"]),
+        (&json!(2), &json!("cli"))
+    );
+    happen(&api, 1, Happening::Asked).await;
+    happen(&api, 1, Happening::HandedOver).await;
+    let (status, problem) = api
+        .ask("POST", "/machines/1/arm", Some(order.clone()))
+        .await;
+    assert_eq!(status, StatusCode::CONFLICT, "{problem}");
+    let (status, problem) = api.ask("POST", "/machines/1/release", None).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_eq!(
+        problem["detail"],
+        "not possible for machine 'node-1' now: installing"
+    );
+    let note = json!({"note": "PSU"});
+    let (_, held) = api.ask("POST", "/machines/1/hold", Some(note)).await;
+    assert_eq!(
+        (&held["lifecycle"], &held["run"]["why"]),
+        (&json!("held"), &json!("somebody stopped it: PSU"))
+    );
+    let (_, released) = api.ask("POST", "/machines/1/release", None).await;
+    assert_eq!(
+        (&released["lifecycle"], &released["run"]["tries"]),
+        (&json!("armed"), &json!(0))
+    );
+    let failed = json!({"result": "failed", "why": "no disk"});
+    let (_, failed) = api.ask("POST", "/machines/1/finish", Some(failed)).await;
+    assert_eq!(
+        (&failed["lifecycle"], &failed["progress"]),
+        (&json!("failed"), &json!("no disk"))
+    );
+    api.ask("POST", "/machines/1/arm", Some(order)).await;
+    let (_, done) = api
+        .ask(
+            "POST",
+            "/machines/1/finish",
+            Some(json!({"result": "done"})),
+        )
+        .await;
+    assert_eq!(done["lifecycle"], "installed");
+    let list = api.get("/machines?lifecycle=installed").await;
+    assert_eq!(list["total"], 1);
+    let (status, _) = api.ask("POST", "/machines/1/cancel", None).await;
+    assert_eq!(status, StatusCode::CONFLICT, "it is over");
+    assert_eq!(api.get("/runs").await["runs"], json!([]));
+    assert_eq!(
+        api.get("/runs?ended=true").await["runs"][0]["run"]["state"],
+        "installed"
+    );
+}
+
+#[tokio::test]
+async fn many_at_once_and_their_queue() {
+    let api = with_machines(4).await;
+    let site = json!({"install_slots": 1});
+    assert_eq!(api.ask("PUT", "/site", Some(site)).await.0, StatusCode::OK);
+    for wrong in [
+        json!({"profile": "debian-12"}),
+        json!({"ids": [1], "filter": {}, "profile": "debian-12"}),
+        json!({"ids": [1], "profile": "debian-12", "tries": 0}),
+        json!({"ids": [1], "profile": "debian-12", "window": {"days": ["mon"]}}),
+        json!({"ids": [1, 2], "profil": "debian-12"}),
+    ] {
+        let (status, _) = api.ask("POST", "/machines/arm", Some(wrong.clone())).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+    }
+    let missing = json!({"ids": [1, 99], "profile": "debian-12"});
+    let (status, _) = api.ask("POST", "/machines/arm", Some(missing)).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(api.get("/runs").await["runs"], json!([]), "all or none");
+    let inside = json!({"ids": [2], "profile": "debian-12"});
+    let (status, _) = api.ask("POST", "/machines/1/arm", Some(inside)).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let order = json!({"filter": {"q": "node"}, "profile": "debian-12"});
+    let (status, body) = api.ask("POST", "/machines/arm", Some(order)).await;
+    assert_eq!(
+        (status, &body["ids"]),
+        (StatusCode::OK, &json!([1, 2, 3, 4]))
+    );
+    for id in [3, 1, 2] {
+        happen(&api, id, Happening::Asked).await;
+    }
+    let runs = api.get("/runs").await;
+    assert_eq!(
+        (&runs["slots"], &runs["slots_taken"], &runs["queued"]),
+        (&json!(1), &json!(1), &json!(2))
+    );
+    let order: Vec<&Value> = runs["runs"].as_array().expect("runs").iter().collect();
+    let told: Vec<String> = order
+        .iter()
+        .map(|of| {
+            format!(
+                "{} {}",
+                of["name"].as_str().unwrap_or("-"),
+                of["run"]["queue"]
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        ["node-1 [1,2]", "node-2 [2,2]", "node-4 null", "node-3 null"]
+    );
+    assert_eq!(api.get("/machines/2").await["progress"], "queue 2 of 2");
+    let all = json!({"filter": {}});
+    let (status, _) = api.ask("POST", "/machines/cancel", Some(all)).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(api.get("/runs").await["runs"], json!([]));
+    let once = json!({"mode": "next-boot", "profile": "debian-12"});
+    let (_, armed) = api.ask("POST", "/machines/1/arm", Some(once)).await;
+    assert_eq!(
+        (&armed["run"]["kind"], &armed["lifecycle"]),
+        (&json!("next-boot"), &json!("armed"))
+    );
+    happen(&api, 1, Happening::Asked).await;
+    assert_eq!(api.get("/runs").await["queued"], 0, "it waits for nobody");
+}
