@@ -123,6 +123,17 @@ impl Because {
         }
     }
 
+    /// The rule that it comes from, if one does.
+    pub fn rule(&self) -> Option<&RuleName> {
+        match self {
+            Because::Rule { rule, .. }
+            | Because::RuleOnce { rule, .. }
+            | Because::RuleUndecided { rule }
+            | Because::Unapproved { rule, .. } => Some(rule),
+            _ => None,
+        }
+    }
+
     /// Whether a person should look at it: it is not what anybody has set up.
     pub fn is_fault(&self) -> bool {
         match self {

@@ -1,8 +1,8 @@
 //! The immutable snapshot that every packet is answered from.
 
 use crate::{
-    LoaderInventory, MacAddr, Machine, MachineId, Profile, ProfileName, Rule, Site, SystemUuid,
-    rule, run,
+    LoaderInventory, MacAddr, Machine, MachineId, Profile, ProfileName, Rule, RuleName, Site,
+    SystemUuid, rule, run,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub struct Catalog {
     by_uuid: HashMap<SystemUuid, Option<Arc<Machine>>>,
     /// As [`rule::in_order`] gives them.
     rules: Arc<[Arc<Rule>]>,
+    /// Disabled ones too.
+    every_rule: Arc<BTreeMap<RuleName, Arc<Rule>>>,
     doubts: Arc<Doubts>,
     /// Those that wait for a slot, with their place from 1.
     queue: HashMap<MachineId, usize>,
@@ -92,7 +94,10 @@ impl Catalog {
 
     /// With these rules, in whatever order.
     pub fn with_rules(mut self, rules: impl IntoIterator<Item = Arc<Rule>>) -> Self {
-        self.rules = rule::in_order(rules).into();
+        let named = rules.into_iter().map(|rule| (rule.name.clone(), rule));
+        let every: BTreeMap<RuleName, Arc<Rule>> = named.collect();
+        self.rules = rule::in_order(every.values().cloned()).into();
+        self.every_rule = Arc::new(every);
         self
     }
 
@@ -131,6 +136,16 @@ impl Catalog {
     /// The rules in force, the one that is asked first first.
     pub fn rules(&self) -> &[Arc<Rule>] {
         &self.rules
+    }
+
+    /// Every rule by name, disabled ones too.
+    pub fn every_rule(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.every_rule.values()
+    }
+
+    /// A rule by name, disabled or not.
+    pub fn rule(&self, name: &RuleName) -> Option<&Arc<Rule>> {
+        self.every_rule.get(name)
     }
 
     /// The place of a machine in the queue, from 1, and how many wait. One that does not stand

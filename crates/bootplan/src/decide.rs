@@ -8,8 +8,8 @@ mod rules;
 
 use crate::{
     Because, BootClient, BootMethod, Catalog, ClientClass, EfiStyle, Endpoint, LoaderKind,
-    LoaderRole, LocalBoot, Machine, MachineId, Mode, Platform, Profile, ProfileName, Site, Stage,
-    Standing, UnassignedPolicy, identity,
+    LoaderRole, LocalBoot, Machine, MachineId, Mode, Platform, Profile, ProfileName, Rule, Run,
+    Site, Stage, Standing, UnassignedPolicy, identity,
 };
 use reason::Reason;
 use serde::{Deserialize, Serialize};
@@ -117,7 +117,8 @@ pub struct Sketch<'c> {
     pub boot_file: Option<BootFile>,
     /// [`BootPlan::efi_style`].
     pub efi_style: EfiStyle,
-    intent: Intent,
+    /// [`BootPlan::intent`].
+    pub intent: Intent,
     platform: Option<Platform>,
     loader: LoaderKind,
     /// The assigned one.
@@ -194,6 +195,23 @@ impl Verdict<'_> {
                 .and_then(|m| m.local_boot)
                 .unwrap_or(catalog.site.local_boot),
         }
+    }
+}
+
+/// The rule that is asked first about this client, and whether it matches for certain; `None` also
+/// when something that comes before rules decides: doubt, an order, an assignment.
+pub(crate) fn deciding_rule<'c>(
+    client: &BootClient,
+    catalog: &'c Catalog,
+) -> Option<(&'c Arc<Rule>, bool)> {
+    let machine = catalog.find(client.mac, client.uuid);
+    let own = machine.is_some_and(|machine| {
+        let run = machine.run.as_deref().map(Run::standing);
+        machine.profile.is_some() || run.is_some_and(|standing| standing != Standing::None)
+    });
+    match own || doubtful(client, catalog, machine) {
+        true => None,
+        false => rules::first(client, catalog, machine),
     }
 }
 

@@ -13,6 +13,7 @@ mod catalog;
 mod circuit;
 mod client;
 mod decide;
+pub mod effect;
 mod event;
 pub mod identity;
 mod lifecycle;

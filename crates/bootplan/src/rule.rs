@@ -4,6 +4,7 @@ use crate::profile::is_slug;
 use crate::{Mode, ProfileName, Seen, Selector};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -96,6 +97,9 @@ impl NewMachines {
 pub struct Rule {
     /// Identity.
     pub name: RuleName,
+    /// Operator's labels on the rule itself, such as whose files describe it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// A disabled rule matches nothing.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub enabled: bool,

@@ -4,7 +4,7 @@
 use super::reason::Reason;
 use super::{Intent, Judged, Ruling, profile, sketch, unassigned};
 use crate::{
-    Because, BootClient, Catalog, Machine, MachineState, Mode, NewMachines, Seen, Stage, rule,
+    Because, BootClient, Catalog, Machine, MachineState, Mode, NewMachines, Rule, Seen, Stage, rule,
 };
 use std::sync::Arc;
 
@@ -14,10 +14,7 @@ pub(super) fn judge<'c>(
     machine: Option<&'c Arc<Machine>>,
 ) -> Judged<'c> {
     let adopted = machine.is_some_and(|m| m.state == MachineState::Registered);
-    let found = {
-        let seen = Seen::of(client, machine.map(|m| &**m));
-        rule::first(catalog.rules(), &seen, asks_dhcp(client))
-    };
+    let found = first(client, catalog, machine);
     let wished = found.and_then(|(rule, _)| rule.new_machines);
     let newcomers = wished.unwrap_or(catalog.site.new_machines);
     if !adopted && newcomers == NewMachines::Ignore {
@@ -44,6 +41,16 @@ pub(super) fn judge<'c>(
             unassigned(client, catalog, machine, because.into())
         }
     }
+}
+
+/// The rule that is asked first, and whether it matches for certain.
+pub(super) fn first<'c>(
+    client: &BootClient,
+    catalog: &'c Catalog,
+    machine: Option<&'c Arc<Machine>>,
+) -> Option<(&'c Arc<Rule>, bool)> {
+    let seen = Seen::of(client, machine.map(|m| &**m));
+    rule::first(catalog.rules(), &seen, asks_dhcp(client))
 }
 
 fn wait<'c>(
