@@ -2,8 +2,8 @@
 //! and what a change of them would change. Asks the function that answers the network.
 
 use crate::{
-    Because, BootClient, Catalog, Finding, Intent, MacAddr, Machine, MachineId, ProfileName, Rule,
-    RuleName, Ruling, Seen, Stage, decide, judge,
+    Because, BootClient, Catalog, Finding, Intent, MacAddr, Machine, ProfileName, Rule, RuleName,
+    Ruling, Seen, Stage, decide, judge,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -6,6 +6,7 @@ pub mod boot;
 pub mod listen;
 mod metrics;
 pub mod people;
+mod rules;
 mod search;
 pub mod transfers;
 mod uploads;

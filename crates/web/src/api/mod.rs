@@ -11,6 +11,7 @@ mod explain;
 mod machines;
 mod problem;
 mod profiles;
+mod rules;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -77,6 +78,13 @@ fn table() -> OpenApiRouter<PeopleState> {
             profiles::delete_profile
         ))
         .routes(routes!(profiles::render_profile))
+        .routes(routes!(rules::list_rules))
+        .routes(routes!(rules::preview_rule))
+        .routes(routes!(
+            rules::get_rule,
+            rules::put_rule,
+            rules::delete_rule
+        ))
         .routes(routes!(site::get_site, site::put_site))
         .routes(routes!(site::get_status))
         .routes(routes!(transfers::list_transfers))

@@ -17,6 +17,7 @@ mod configuration;
 mod machines;
 mod orders;
 mod people;
+mod rules;
 
 struct Api {
     router: Router,
