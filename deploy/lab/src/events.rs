@@ -188,7 +188,9 @@ pub(crate) fn tell(kind: &EventKind) -> Option<String> {
             reason,
             ..
         } => format!("could not store {path} by {}: {reason}", by(*transport)),
-        EventKind::RunChanged { .. } => kind.headline(),
+        EventKind::RunChanged { .. } | EventKind::Powered { .. } | EventKind::HookFailed { .. } => {
+            kind.headline()
+        }
         // Said where the demo does it.
         EventKind::Assigned { .. } => return None,
         EventKind::Changed { .. } => return None,
