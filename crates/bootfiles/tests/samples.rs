@@ -36,7 +36,8 @@ fn files(profile: &Profile) -> Vec<&FileRef> {
             kernel, initrds, ..
         } => std::iter::once(kernel).chain(initrds).collect(),
         BootMethod::Program { files } => files.values().collect(),
-        BootMethod::Chain { .. } | BootMethod::LocalDisk {} => Vec::new(),
+        // A diskless machine's are made by a script (deploy/build-live.sh).
+        BootMethod::Chain { .. } | BootMethod::LocalDisk {} | BootMethod::Diskless(_) => Vec::new(),
     }
 }
 
@@ -58,9 +59,10 @@ fn every_way_to_boot_has_a_sample() {
             BootMethod::LocalDisk {} => "local-disk",
             BootMethod::Program { .. } => "program",
             BootMethod::Chain { .. } => "chain",
+            BootMethod::Diskless(_) => "diskless",
         })
         .collect();
-    assert_eq!(kinds.len(), 4, "{kinds:?}");
+    assert_eq!(kinds.len(), 5, "{kinds:?}");
 }
 
 #[test]

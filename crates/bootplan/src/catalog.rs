@@ -1,8 +1,8 @@
 //! The immutable snapshot that every packet is answered from.
 
 use crate::{
-    LoaderInventory, MacAddr, Machine, MachineId, Profile, ProfileName, Rule, RuleName, Site,
-    SystemUuid, rule, run,
+    LoaderInventory, MacAddr, Machine, MachineId, Overlays, Profile, ProfileName, Rule, RuleName,
+    Site, SystemUuid, rule, run,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -17,6 +17,8 @@ pub struct Catalog {
     pub site: Site,
     /// Loaders on disk.
     pub loaders: LoaderInventory,
+    /// What machines without a disk write into.
+    pub overlays: Arc<Overlays>,
     machines: BTreeMap<MachineId, Arc<Machine>>,
     profiles: BTreeMap<ProfileName, Arc<Profile>>,
     by_mac: HashMap<MacAddr, Arc<Machine>>,

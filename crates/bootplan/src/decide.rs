@@ -59,6 +59,8 @@ pub struct BootPlan {
     pub efi_style: EfiStyle,
     /// What people call the machine, if it is known.
     pub machine_name: Option<String>,
+    /// Its export, or why it has none ([`Overlays::of`](crate::Overlays::of)).
+    pub overlay: Result<Arc<str>, String>,
 }
 
 /// Why a machine gets a plan.
@@ -361,6 +363,7 @@ impl Sketch<'_> {
             boot_file: self.boot_file.clone(),
             efi_style: self.efi_style,
             machine_name: machine.map(|m| m.name.clone()),
+            overlay: catalog.overlays.of(machine.map(|m| m.id)),
         }
     }
 }

@@ -13,6 +13,7 @@ mod catalog;
 mod circuit;
 mod client;
 mod decide;
+pub mod diskless;
 pub mod effect;
 mod event;
 pub mod identity;
@@ -45,6 +46,7 @@ pub use client::{Arch, BootClient, ClientClass, IpxeFeatures, Platform, Stage};
 pub use decide::{
     BootFile, BootPlan, Decision, Intent, Outcome, Ruling, Sketch, Verdict, decide, judge,
 };
+pub use diskless::{Diskless, Overlays};
 pub use event::{Event, EventKind, Origin, Timestamp, Transport};
 pub use lifecycle::Lifecycle;
 pub use link::{LinkPurpose, VerifiedLink};

@@ -1,6 +1,6 @@
 //! Network boot programs: which kinds there are, and which ones are on disk.
 
-use crate::{BootMethod, FileRef, Platform};
+use crate::{BootMethod, Diskless, FileRef, Platform};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -59,6 +59,9 @@ impl LoaderKind {
                 BootMethod::Linux {
                     kernel, initrds, ..
                 } => here(kernel) && initrds.iter().all(here),
+                BootMethod::Diskless(Diskless {
+                    kernel, initrds, ..
+                }) => here(kernel) && initrds.iter().all(here),
                 BootMethod::Program { files } => files.values().all(here),
                 BootMethod::Chain { .. } => false,
                 BootMethod::LocalDisk {} => true,

@@ -1,6 +1,6 @@
 //! How to boot one operating system.
 
-use crate::{EfiStyle, LoaderKind, Platform, RelPath};
+use crate::{Diskless, EfiStyle, LoaderKind, Platform, RelPath};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -54,6 +54,14 @@ pub enum ProfileError {
     Empty {
         /// The field at fault.
         field: &'static str,
+    },
+    /// Does not go with the other fields, or is out of bounds.
+    #[error("{field}: {rule}")]
+    Unfit {
+        /// The field at fault.
+        field: &'static str,
+        /// What is allowed.
+        rule: String,
     },
     /// Neither a relative path nor a URL.
     #[error(
@@ -192,6 +200,8 @@ pub enum BootMethod {
         /// Platform to file.
         files: BTreeMap<Platform, FileRef>,
     },
+    /// A root file system over the network.
+    Diskless(Diskless),
     /// Hand over to another boot server's script or program by URL.
     Chain {
         /// Where to go on.
@@ -265,16 +275,9 @@ impl Profile {
         match &self.boot {
             BootMethod::Linux { args, console, .. } => {
                 literal("args", args, ARGS_LIMIT)?;
-                let console = console.as_deref().unwrap_or("");
-                literal("console", console, CONSOLE_LIMIT)?;
-                match console.split_once(char::is_whitespace) {
-                    Some((_, more)) => Err(ProfileError::Command {
-                        field: "console",
-                        word: more.to_owned(),
-                    }),
-                    None => Ok(()),
-                }
+                serial_line(console.as_deref().unwrap_or(""))
             }
+            BootMethod::Diskless(diskless) => diskless.validate(),
             BootMethod::Program { files } if files.is_empty() => {
                 Err(ProfileError::Empty { field: "files" })
             }
@@ -283,8 +286,20 @@ impl Profile {
     }
 }
 
+/// A serial console: one word.
+pub(crate) fn serial_line(console: &str) -> Result<(), ProfileError> {
+    literal("console", console, CONSOLE_LIMIT)?;
+    match console.split_once(char::is_whitespace) {
+        Some((_, more)) => Err(ProfileError::Command {
+            field: "console",
+            word: more.to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
 /// Kernel arguments: literal in every menu language, nothing in them expands or ends a command.
-fn literal(field: &'static str, text: &str, limit: usize) -> Result<(), ProfileError> {
+pub(crate) fn literal(field: &'static str, text: &str, limit: usize) -> Result<(), ProfileError> {
     printable(field, text, limit)?;
     let acted_on = |word: &&str| {
         word.contains("${") || word.starts_with('#') || ["||", "&&", ";"].contains(word)

@@ -5,6 +5,7 @@ mod clerk;
 mod cli;
 mod config;
 mod counters;
+mod diskless;
 mod foreign;
 mod logging;
 mod net;

@@ -3,6 +3,7 @@
 
 use crate::config::{Config, DhcpMode, Overrides};
 use crate::counters::Requests;
+use crate::diskless;
 use crate::foreign::ForeignServers;
 use crate::net::dhcp::{self, Responder};
 use crate::net::interfaces::{self, Interfaces};
@@ -40,6 +41,7 @@ pub(crate) struct Server {
     pages: PeopleState,
     control: axum::Router,
     reloader: Reloader,
+    diskless: diskless::Keeper,
     files: Arc<BootFiles>,
     interfaces: watch::Receiver<Arc<Interfaces>>,
     config: Config,
@@ -175,7 +177,9 @@ pub(crate) async fn build(
         ports.push(port("Overhearing", "0.0.0.0:68", "off", detail));
     }
     let config_fault = Arc::new(Mutex::new(None));
+    let nbd = diskless::Ports::default();
     let sources = StatusSources {
+        nbd: Arc::clone(&nbd),
         started: SystemTime::now(),
         interfaces: interfaces.clone(),
         ports,
@@ -239,6 +243,7 @@ pub(crate) async fn build(
             ui,
             control,
         },
+        diskless: diskless::Keeper::new(&config, &store, &nbd),
         store,
         journal,
         responder,
@@ -300,6 +305,7 @@ impl Server {
         let mut reloading = tokio::spawn(self.reloader.run());
         let tidying = tokio::spawn(tidy(self.files));
         let clerk = tokio::spawn(clerk::run(self.store.clone()));
+        let diskless = tokio::spawn(self.diskless.run());
 
         tokio::pin!(shutdown);
         let failure = tokio::select! {
@@ -315,6 +321,7 @@ impl Server {
         reloading.abort();
         tidying.abort();
         clerk.abort();
+        diskless.abort();
         self.pages.close();
         drop(stop);
         while draining.join_next().await.is_some() {}

@@ -24,6 +24,8 @@ pub(crate) struct StatusSources {
     pub interfaces: watch::Receiver<Arc<Interfaces>>,
     /// The sockets, as opened at the start.
     pub ports: Vec<PortStatus>,
+    /// nbdkit's ports, while somebody needs them.
+    pub nbd: crate::diskless::Ports,
     /// Loaders.
     pub files: Arc<BootFiles>,
     /// Requests by port.
@@ -42,6 +44,9 @@ impl StatusSources {
     /// The status now.
     pub(crate) fn read(&self) -> ServerStatus {
         let mut ports = self.ports.clone();
+        let nbd = self.nbd.lock().expect("no panic while held");
+        ports.extend(nbd.values().cloned());
+        drop(nbd);
         if let Some(fault) = self
             .config_fault
             .lock()

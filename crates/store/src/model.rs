@@ -2,8 +2,8 @@
 
 use crate::MachineRecord;
 use bootplan::{
-    Catalog, Doubts, LoaderInventory, MacAddr, MachineId, Profile, ProfileName, Rule, RuleName,
-    Site,
+    Catalog, Doubts, LoaderInventory, MacAddr, MachineId, Overlays, Profile, ProfileName, Rule,
+    RuleName, Site,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ pub(crate) struct Model {
     pub(crate) revision: u64,
     pub(crate) site: Site,
     pub(crate) loaders: LoaderInventory,
+    pub(crate) overlays: Arc<Overlays>,
     pub(crate) machines: BTreeMap<MachineId, Row>,
     pub(crate) profiles: BTreeMap<ProfileName, Arc<Profile>>,
     pub(crate) rules: BTreeMap<RuleName, Arc<Rule>>,
@@ -85,13 +86,14 @@ impl Model {
     /// The next snapshot.
     pub(crate) fn catalog(&mut self) -> Arc<Catalog> {
         self.revision += 1;
-        let catalog = Catalog::from_shared(
+        let mut catalog = Catalog::from_shared(
             self.revision,
             self.site.clone(),
             self.loaders.clone(),
             self.machines.values().map(|row| row.record.machine.clone()),
             self.profiles.values().cloned(),
         );
+        catalog.overlays = Arc::clone(&self.overlays);
         let rules = self.rules.values().cloned();
         Arc::new(
             catalog

@@ -4,7 +4,7 @@ use crate::change::Fresh;
 use crate::model::Model;
 use crate::rows::{self, failed};
 use crate::{OpenError, StoreError, StoredEvent, database};
-use bootplan::{Catalog, LoaderInventory, MachineId};
+use bootplan::{Catalog, LoaderInventory, MachineId, Overlays};
 use sqlx::AnyPool;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -99,6 +99,15 @@ impl Store {
         let mut model = self.model_mut();
         model.loaders = loaders;
         self.inner.catalog.send_replace(model.catalog());
+    }
+
+    /// Publishes what machines without a disk write into.
+    pub fn set_overlays(&self, overlays: Overlays) {
+        let mut model = self.model_mut();
+        if *model.overlays != overlays {
+            model.overlays = Arc::new(overlays);
+            self.inner.catalog.send_replace(model.catalog());
+        }
     }
 
     /// Events as they are stored, from the journal and from changes alike: subscribe for live

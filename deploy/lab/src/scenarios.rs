@@ -2,6 +2,7 @@
 
 pub(crate) mod boots;
 mod browser;
+mod diskless;
 mod payload;
 pub(crate) mod reference;
 mod silence;
@@ -52,6 +53,12 @@ const SCENARIOS: &[Scenario] = &[
         what: "set up in a browser; a waiting machine is assigned there and boots without a restart",
         standard: true,
         run: browser::first_boot,
+    },
+    Scenario {
+        name: "diskless",
+        what: "a machine without a disk, to a login prompt; after a power cut its files are there",
+        standard: true,
+        run: diskless::keeps_its_files,
     },
     Scenario {
         name: "payload",

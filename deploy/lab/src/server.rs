@@ -77,6 +77,11 @@ impl Server {
             .args(words))
     }
 
+    /// Its data directory.
+    pub(crate) fn data_dir(&self) -> String {
+        self.dir.join("data").display().to_string()
+    }
+
     /// `farrier apply -f` of this text.
     ///
     /// # Errors

@@ -209,7 +209,7 @@ fn base(sheet: &Sheet<'_>) -> String {
 }
 
 /// Percent-encodes everything that is not plainly part of a path.
-fn encoded(path: &str) -> String {
+pub(crate) fn encoded(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     for b in path.bytes() {
         if b.is_ascii_alphanumeric() || b"/-._~+@=,".contains(&b) {

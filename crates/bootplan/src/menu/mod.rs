@@ -16,9 +16,11 @@ mod ipxe;
 mod pxelinux;
 mod text;
 
+pub(crate) use ipxe::encoded;
+
 use crate::{
-    BootClient, BootMethod, BootPlan, Decision, Endpoint, FileRef, Intent, LoaderKind, LocalBoot,
-    Outcome, Platform, Profile,
+    BootClient, BootMethod, BootPlan, Decision, Diskless, Endpoint, FileRef, Intent, LoaderKind,
+    LocalBoot, Outcome, Profile,
 };
 
 /// Which text is wanted.
@@ -87,7 +89,10 @@ pub fn boot_files(profile: &Profile, platform: Option<Platform>) -> Vec<String> 
     let files: Vec<&FileRef> = match &profile.boot {
         BootMethod::Linux {
             kernel, initrds, ..
-        } => std::iter::once(kernel).chain(initrds).collect(),
+        }
+        | BootMethod::Diskless(Diskless {
+            kernel, initrds, ..
+        }) => std::iter::once(kernel).chain(initrds).collect(),
         BootMethod::Program { files } => platform.and_then(|p| files.get(&p)).into_iter().collect(),
         BootMethod::Chain { url } => vec![url],
         BootMethod::LocalDisk {} => Vec::new(),
@@ -169,7 +174,7 @@ impl<'a> Sheet<'a> {
             Outcome::Boot(plan) => {
                 name = plan.machine_name.clone();
                 if !matches!(plan.intent, Intent::Wait | Intent::Queue) {
-                    menu(language, plan)
+                    menu(language, plan, client, server)
                 } else if round < wait_rounds(language, plan) {
                     Page::Wait { plan }
                 } else {
@@ -256,13 +261,18 @@ fn wait_rounds(language: Language, plan: &BootPlan) -> u32 {
     }
 }
 
-fn menu(language: Language, plan: &BootPlan) -> Page<'_> {
-    let entries: Vec<Entry<'_>> = plan
+fn menu<'a>(
+    language: Language,
+    plan: &'a BootPlan,
+    client: &BootClient,
+    server: &Endpoint,
+) -> Page<'a> {
+    let entries: Vec<Entry<'a>> = plan
         .entries
         .iter()
         .map(|profile| Entry {
             profile,
-            boot: boot(language, profile, plan.platform),
+            boot: boot(language, profile, plan, client, server),
         })
         .collect();
     let assigned =
@@ -277,7 +287,9 @@ fn menu(language: Language, plan: &BootPlan) -> Page<'_> {
 fn boot<'a>(
     language: Language,
     profile: &'a Profile,
-    platform: Option<Platform>,
+    plan: &BootPlan,
+    client: &BootClient,
+    server: &Endpoint,
 ) -> Result<Boot<'a>, String> {
     let loader = match language {
         Language::Ipxe => LoaderKind::Ipxe,
@@ -304,7 +316,12 @@ fn boot<'a>(
                 args: args.join(" ").trim().to_owned(),
             })
         }
-        BootMethod::Program { files } => match platform {
+        BootMethod::Diskless(diskless) => Ok(Boot::Linux {
+            kernel: &diskless.kernel,
+            initrds: &diskless.initrds,
+            args: diskless.arguments(server, client.mac, &plan.overlay)?,
+        }),
+        BootMethod::Program { files } => match plan.platform {
             Some(platform) => match files.get(&platform) {
                 Some(file) => Ok(Boot::Program(file)),
                 None => Err(format!("it has no program for {platform}")),

@@ -2,8 +2,8 @@ mod queue;
 
 use super::*;
 use crate::{
-    Because, Catalog, IpxeFeatures, LoaderInventory, LoaderRole, MacAddr, Machine, Site, Stage,
-    UnassignedPolicy, decide,
+    Because, Catalog, IpxeFeatures, LoaderInventory, LoaderRole, MacAddr, Machine, Platform, Site,
+    Stage, UnassignedPolicy, decide,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -4,6 +4,7 @@ mod apply;
 mod assets;
 mod boots;
 mod client;
+mod diskless;
 mod explain;
 mod machine;
 mod orders;
@@ -95,6 +96,9 @@ pub(crate) enum Command {
     Export,
     /// What machines are doing
     Boots(boots::Boots),
+    /// What machines without a disk keep
+    #[command(subcommand)]
+    Diskless(diskless::Command),
     /// What the server is doing: interfaces, ports, loaders, counters
     Status,
     /// Who may log in (on the server's own host only)
@@ -135,6 +139,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Apply(apply) => apply::run(global, apply).await,
         Command::Export => apply::export(global).await,
         Command::Boots(boots) => boots::run(global, boots).await,
+        Command::Diskless(command) => diskless::run(global, command),
         Command::Status => status::run(global).await,
         Command::User(command) => user::run(global, command).await,
         Command::Tftp(command) => tftp::run(command).await,

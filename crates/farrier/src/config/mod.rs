@@ -33,6 +33,8 @@ pub(crate) struct Config {
     pub http: Http,
     /// The people's pages.
     pub ui: Ui,
+    /// Machines without a disk.
+    pub diskless: Diskless,
     /// Logging.
     pub log: Log,
 }
@@ -122,6 +124,16 @@ pub(crate) struct Ui {
     pub hosts: Vec<String>,
 }
 
+/// `diskless:`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Diskless {
+    /// The nbdkit program; found in PATH.
+    pub nbdkit: String,
+    /// Most that all machines together may be promised to keep.
+    pub overlay_quota: sharing::Size,
+}
+
 /// `log:`
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -154,6 +166,7 @@ impl Default for Config {
             cache: Cache::default(),
             http: Http::default(),
             ui: Ui::default(),
+            diskless: Diskless::default(),
             log: Log::default(),
         }
     }
@@ -198,6 +211,15 @@ impl Default for Ui {
         Ui {
             listen: any(8080),
             hosts: Vec::new(),
+        }
+    }
+}
+
+impl Default for Diskless {
+    fn default() -> Self {
+        Diskless {
+            nbdkit: "nbdkit".to_owned(),
+            overlay_quota: sharing::Size(512 << 30),
         }
     }
 }

@@ -4,7 +4,9 @@ use super::auth::Auth;
 use crate::transfers::Transfers;
 use bootfiles::FileCache;
 use bootfiles::dropbox::DropBoxes;
-use bootplan::{BootMethod, Endpoint, FileRef, Profile, RelPath, Timestamp, UnassignedPolicy};
+use bootplan::{
+    BootMethod, Diskless, Endpoint, FileRef, Profile, RelPath, Timestamp, UnassignedPolicy,
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -115,7 +117,10 @@ impl PeopleState {
         let files: Vec<&FileRef> = match &profile.boot {
             BootMethod::Linux {
                 kernel, initrds, ..
-            } => std::iter::once(kernel).chain(initrds).collect(),
+            }
+            | BootMethod::Diskless(Diskless {
+                kernel, initrds, ..
+            }) => std::iter::once(kernel).chain(initrds).collect(),
             BootMethod::Program { files } => files.values().collect(),
             BootMethod::LocalDisk {} | BootMethod::Chain { .. } => Vec::new(),
         };
@@ -123,7 +128,13 @@ impl PeopleState {
             FileRef::Image(path) => Some(path),
             FileRef::Url(_) => None,
         });
+        // What the operating system fetches is as necessary as what the loader does.
+        let root = match &profile.boot {
+            BootMethod::Diskless(diskless) => diskless.root_image(),
+            _ => None,
+        };
         local
+            .chain(&root)
             .filter(|path| !has(path))
             .map(ToString::to_string)
             .collect()

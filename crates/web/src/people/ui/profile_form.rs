@@ -3,7 +3,8 @@
 use super::error::sentence;
 use super::form::Fields;
 use bootplan::{
-    BootMethod, EfiStyle, FileRef, LoaderKind, Platform, Profile, ProfileError, ProfileName,
+    BootMethod, Diskless, EfiStyle, FileRef, LoaderKind, Platform, Profile, ProfileError,
+    ProfileName,
 };
 use std::collections::BTreeMap;
 
@@ -26,6 +27,11 @@ pub(crate) struct ProfileForm {
     pub(crate) console_other: String,
     pub(crate) files: BTreeMap<Platform, String>,
     pub(crate) url: String,
+    pub(crate) root: String,
+    pub(crate) access: String,
+    pub(crate) start: String,
+    pub(crate) overlay: String,
+    pub(crate) overlay_gib: String,
     /// Field name to what is wrong with it.
     pub(crate) errors: BTreeMap<String, String>,
 }
@@ -37,6 +43,7 @@ impl ProfileForm {
             enabled: true,
             efi_style: "binl".to_owned(),
             kind: "linux".to_owned(),
+            overlay_gib: "8".to_owned(),
             ..ProfileForm::default()
         }
     }
@@ -68,16 +75,15 @@ impl ProfileForm {
                 args,
                 console,
             } => {
-                form.kernel = kernel.to_string();
-                let lines: Vec<String> = initrds.iter().map(ToString::to_string).collect();
-                form.initrds = lines.join("\n");
-                form.args = args.clone();
-                let console = console.clone().unwrap_or_default();
-                match console.is_empty() || CONSOLES.contains(&console.as_str()) {
-                    true => form.console = console,
-                    false => (form.console, form.console_other) = ("other".to_owned(), console),
-                }
+                form.kernel_fields(kernel, initrds, args, console.as_ref());
                 "linux"
+            }
+            BootMethod::Diskless(d) => {
+                form.kernel_fields(&d.kernel, &d.initrds, &d.args, d.console.as_ref());
+                form.root = d.root.clone();
+                (form.access, form.start) = (slug(&d.access), slug(&d.start));
+                (form.overlay, form.overlay_gib) = (slug(&d.overlay), d.overlay_gib.to_string());
+                "diskless"
             }
             BootMethod::LocalDisk {} => "local-disk",
             BootMethod::Program { files } => {
@@ -91,6 +97,24 @@ impl ProfileForm {
         }
         .to_owned();
         form
+    }
+
+    fn kernel_fields(
+        &mut self,
+        kernel: &FileRef,
+        initrds: &[FileRef],
+        args: &str,
+        console: Option<&String>,
+    ) {
+        self.kernel = kernel.to_string();
+        let lines: Vec<String> = initrds.iter().map(ToString::to_string).collect();
+        self.initrds = lines.join("\n");
+        self.args = args.to_owned();
+        let console = console.cloned().unwrap_or_default();
+        match console.is_empty() || CONSOLES.contains(&console.as_str()) {
+            true => self.console = console,
+            false => (self.console, self.console_other) = ("other".to_owned(), console),
+        }
     }
 
     /// The fields as they were typed.
@@ -121,6 +145,11 @@ impl ProfileForm {
                 .filter(|(_, f)| !f.is_empty())
                 .collect(),
             url: text("url"),
+            root: text("root"),
+            access: text("access"),
+            start: text("start"),
+            overlay: text("overlay"),
+            overlay_gib: text("overlay_gib"),
             errors: BTreeMap::new(),
         }
     }
@@ -188,6 +217,7 @@ impl ProfileForm {
                 limit,
             } => (*field, format!("{length} bytes; at most {limit} fit")),
             ProfileError::Empty { field } => (*field, "this is needed".to_owned()),
+            ProfileError::Unfit { field, rule } => (*field, rule.clone()),
         };
         self.errors.insert(field.to_owned(), sentence(&text));
     }
@@ -212,7 +242,7 @@ impl ProfileForm {
                 }
                 Some(BootMethod::Program { files })
             }
-            "linux" => {
+            "linux" | "diskless" => {
                 let kernel = self.file_ref("kernel", &self.kernel.clone());
                 let typed = self.initrds.clone();
                 let initrds: Option<Vec<_>> = typed
@@ -223,12 +253,30 @@ impl ProfileForm {
                     "other" => self.console_other.clone(),
                     console => console.to_owned(),
                 };
-                Some(BootMethod::Linux {
-                    kernel: kernel?,
-                    initrds: initrds?,
-                    args: self.args.clone(),
-                    console: (!console.is_empty()).then_some(console),
-                })
+                if self.kind == "diskless" && self.access != "nfs" {
+                    self.file_ref("root", &self.root.clone())?;
+                }
+                let (kernel, initrds, args) = (kernel?, initrds?, self.args.clone());
+                let console = (!console.is_empty()).then_some(console);
+                if self.kind == "linux" {
+                    return Some(BootMethod::Linux {
+                        kernel,
+                        initrds,
+                        args,
+                        console,
+                    });
+                }
+                Some(BootMethod::Diskless(Diskless {
+                    kernel,
+                    initrds,
+                    root: self.root.clone(),
+                    access: chosen(&self.access),
+                    start: chosen(&self.start),
+                    overlay: chosen(&self.overlay),
+                    overlay_gib: self.overlay_gib.parse().unwrap_or(0),
+                    args,
+                    console,
+                }))
             }
             _ => {
                 let text = "Choose what is booted.";
@@ -257,6 +305,18 @@ impl ProfileForm {
     }
 }
 
+/// The word of a choice in YAML and forms.
+fn slug(choice: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(choice).ok();
+    let word = value.as_ref().and_then(|v| v.as_str());
+    word.unwrap_or_default().to_owned()
+}
+
+/// The choice of a word; the usual one for words that nobody offers.
+fn chosen<T: serde::de::DeserializeOwned + Default>(word: &str) -> T {
+    serde_json::from_value(word.into()).unwrap_or_default()
+}
+
 /// Serial consoles offered in the drop-down besides none and other.
 pub(crate) const CONSOLES: [&str; 3] = ["ttyS0,115200", "ttyS1,115200", "ttyAMA0,115200"];
 
@@ -277,6 +337,9 @@ mod tests {
         for boot in [
             serde_json::json!({"kind": "linux", "kernel": "d/linux", "initrds": ["d/a", "d/b"], "args": "quiet", "console": "ttyS0,115200"}),
             serde_json::json!({"kind": "linux", "kernel": "d/linux", "console": "ttyUSB0,9600"}),
+            serde_json::json!({"kind": "diskless", "kernel": "l/linux", "initrds": ["l/initrd"], "root": "l/root.squashfs",
+                "access": "nbd", "overlay": "per-machine", "overlay_gib": 20, "args": "quiet", "console": "ttyS0,115200"}),
+            serde_json::json!({"kind": "diskless", "kernel": "l/linux", "root": "l/root.squashfs", "start": "live-boot"}),
             serde_json::json!({"kind": "local-disk"}),
             serde_json::json!({"kind": "program", "files": {"bios": "m/memtest.bin"}}),
             serde_json::json!({"kind": "chain", "url": "http://10.0.0.9/boot.ipxe"}),
@@ -290,7 +353,12 @@ mod tests {
 
     #[test]
     fn errors_stand_beside_their_fields() {
-        let cases: [(&[(&str, &str)], &str); 6] = [
+        let cases: [(&[(&str, &str)], &str); 8] = [
+            (&[("kind", "diskless"), ("root", "../x")], "root"),
+            (
+                &[("kind", "diskless"), ("root", "a"), ("overlay_gib", "many")],
+                "overlay_gib",
+            ),
             (&[("name", "Not A Slug")], "name"),
             (&[("title", "")], "title"),
             (&[("kernel", "../../etc/passwd")], "kernel"),

@@ -196,6 +196,7 @@ fn edit_page(
 fn list_line(catalog: &Catalog, profile: &Profile) -> ListLine {
     let (kind, detail) = match &profile.boot {
         BootMethod::Linux { kernel, .. } => ("Linux", kernel.to_string()),
+        BootMethod::Diskless(diskless) => ("Diskless", diskless.root.clone()),
         BootMethod::LocalDisk {} => ("Local disk", String::new()),
         BootMethod::Program { files } => ("Program", counted_files(files.len())),
         BootMethod::Chain { url } => ("Chain", url.to_string()),
