@@ -87,7 +87,7 @@ long_files() {
 
 scripts() {
     git ls-files -z -- '*.sh' .ci/run | xargs -0 shellcheck &&
-        shellcheck -s sh boot-assets/diskless/farrier deploy/lab/payload/{init,lease,install,rcS}
+        shellcheck -s sh boot-assets/diskless/* deploy/lab/payload/{init,lease,install,rcS}
 }
 
 licences() { cargo deny --locked --log-level error check bans licenses sources; }

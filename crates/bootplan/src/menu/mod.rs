@@ -20,7 +20,7 @@ pub(crate) use ipxe::encoded;
 
 use crate::{
     BootClient, BootMethod, BootPlan, Decision, Diskless, Endpoint, FileRef, Intent, LoaderKind,
-    LocalBoot, Outcome, Profile,
+    LocalBoot, Outcome, Platform, Profile,
 };
 
 /// Which text is wanted.
