@@ -117,7 +117,7 @@ async function machineAppears() {
   const row = page.locator(`[data-testid="machine-row"][data-mac="${mac}"]`);
   await row.waitFor({ timeout: 300_000 });
   assert.equal(await page.evaluate(() => window.notReloaded), true, 'the page was reloaded');
-  assert.match(await row.innerText(), /discovered/i);
+  assert.match(await row.innerText(), /new/i);
   say('machine appeared without reload');
   await shot('machines-discovered');
   return row.getByRole('link').first().getAttribute('href');

@@ -192,10 +192,7 @@ impl Verdict<'_> {
             outcome,
             because: self.because(),
             machine: self.machine.map(|m| m.id),
-            local_boot: self
-                .machine
-                .and_then(|m| m.local_boot)
-                .unwrap_or(catalog.site.local_boot),
+            local_boot: catalog.site.local_boot_of(self.machine.map(|m| &**m)),
         }
     }
 }

@@ -51,7 +51,7 @@ pub use event::{Event, EventKind, Origin, Timestamp, Transport};
 pub use lifecycle::Lifecycle;
 pub use link::{LinkPurpose, VerifiedLink};
 pub use loader::{EfiStyle, LoaderInventory, LoaderKind, LoaderRole};
-pub use local_boot::LocalBoot;
+pub use local_boot::{LocalBoot, LocalBootModel};
 pub use mac::{MacAddr, MacParseError};
 pub use machine::{Facts, Machine, MachineId, MachineState, Mode};
 pub use power::{Ipmi, Power, PowerAction, PowerFault, PowerState, PowerWay, Redfish};

@@ -1,6 +1,6 @@
 //! Settings that hold for the whole site, and the address one request is answered from.
 
-use crate::{Limit, LoaderKind, LocalBoot, NewMachines};
+use crate::{Limit, LoaderKind, LocalBoot, LocalBootModel, Machine, NewMachines};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write};
 use std::net::Ipv4Addr;
@@ -70,6 +70,9 @@ pub struct Site {
     pub install_limit: Limit,
     /// How loaders start the local disk of machines that say nothing of their own.
     pub local_boot: LocalBoot,
+    /// How those of some models do; the first that fits counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub local_boot_models: Vec<LocalBootModel>,
 }
 
 impl Default for Site {
@@ -87,6 +90,7 @@ impl Default for Site {
                 minutes: 240,
             },
             local_boot: LocalBoot::Auto,
+            local_boot_models: Vec::new(),
         }
     }
 }
@@ -99,6 +103,18 @@ impl Site {
         self.wait_limit_s = self.wait_limit_s.clamp(10, 86_400);
         self.install_limit = self.install_limit.clamped();
         self
+    }
+
+    /// How a machine starts its disk: as it says itself, else as its model, else as the site.
+    pub fn local_boot_of(&self, machine: Option<&Machine>) -> LocalBoot {
+        let own = machine.and_then(|machine| machine.local_boot);
+        let model = || {
+            let facts = &machine?.facts;
+            let mut models = self.local_boot_models.iter();
+            models.find(|model| model.is_of(facts))
+        };
+        own.or_else(|| Some(model()?.local_boot))
+            .unwrap_or(self.local_boot)
     }
 
     /// How often a waiting machine asks before it gives up.

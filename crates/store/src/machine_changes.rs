@@ -29,6 +29,7 @@ impl Change {
             notes: new.notes,
             loader: new.loader,
             local_boot: new.local_boot,
+            mode: new.mode,
             profile: new.profile,
             ..Machine::named(MachineId(0), new.name.or(first).unwrap_or_default())
         };
@@ -75,6 +76,7 @@ impl Change {
             new.mode = Mode::Always;
         }
         set(&mut new.profile, wanted.profile);
+        set(&mut new.mode, wanted.mode.filter(|_| new.profile.is_some()));
         self.check(&new)?;
         if *old == new {
             return Ok(());
@@ -86,7 +88,7 @@ impl Change {
             let by = by.to_owned();
             self.say(Some(id), EventKind::Changed { what, by });
         }
-        if old.profile != new.profile {
+        if (&old.profile, old.mode) != (&new.profile, new.mode) {
             let (profile, by) = (new.profile, by.to_owned());
             self.call_off(id, &by).await?;
             self.say(Some(id), EventKind::Assigned { profile, by });
@@ -216,6 +218,7 @@ fn adoption(known: &Machine, new: NewMachine) -> MachineChange {
         notes: Some(new.notes),
         loader: Some(new.loader),
         local_boot: Some(new.local_boot),
+        mode: Some(new.mode),
         profile: Some(new.profile),
     }
 }

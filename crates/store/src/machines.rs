@@ -3,7 +3,7 @@
 use crate::change::to_the_end;
 use crate::{Store, StoreError};
 use bootplan::{
-    EventKind, LoaderKind, LocalBoot, MacAddr, Machine, MachineId, ProfileName, SystemUuid,
+    EventKind, LoaderKind, LocalBoot, MacAddr, Machine, MachineId, Mode, ProfileName, SystemUuid,
     Timestamp,
 };
 use serde::Serialize;
@@ -45,6 +45,8 @@ pub struct NewMachine {
     pub local_boot: Option<LocalBoot>,
     /// Profile to boot.
     pub profile: Option<ProfileName>,
+    /// How that is meant; nothing is ordered by it.
+    pub mode: Mode,
 }
 
 /// What to change of a machine; `None` leaves a field as it is.
@@ -70,6 +72,8 @@ pub struct MachineChange {
     pub local_boot: Option<Option<LocalBoot>>,
     /// Assignment.
     pub profile: Option<Option<ProfileName>>,
+    /// How that is meant; left out with another profile: always.
+    pub mode: Option<Mode>,
 }
 
 impl Store {

@@ -6,7 +6,8 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use bootplan::{Timestamp, Transport};
+use bootplan::run::{Happening, Order, Report};
+use bootplan::{Arming, MachineId, RunKind, Timestamp, Transport};
 use std::time::Duration;
 use store::Sighting;
 use tokio::net::TcpListener;
@@ -23,6 +24,7 @@ async fn main() {
     let store = support::empty(dir.path()).await;
     if mode != "empty" {
         support::fill(&store).await;
+        orders(&store).await;
     }
     let listener = TcpListener::bind(("127.0.0.1", port))
         .await
@@ -65,6 +67,47 @@ async fn main() {
         let _ = tokio::signal::ctrl_c().await;
     };
     serve(listener, app, Budget::people(), stop).await;
+}
+
+/// Machines in each state of an installation, and a queue.
+async fn orders(store: &store::Store) {
+    let site = bootplan::Site {
+        install_slots: 2,
+        ..store.site()
+    };
+    store.set_site(site, "morgan").await.expect("stored");
+    let ids: Vec<MachineId> = (2..=7).map(MachineId).collect();
+    let arming = Arming {
+        kind: RunKind::Install,
+        profile: "debian-12".parse().expect("a slug"),
+        limit: store.site().install_limit,
+        not_before: None,
+        window: None,
+        force: false,
+    };
+    store.arm(&ids, arming, "morgan").await.expect("ordered");
+    let phase = Happening::Reported(Report::Phase {
+        text: "partitioning".to_owned(),
+        to_disk: false,
+    });
+    let hold = Happening::Ordered(Order::Hold {
+        note: "PSU 2 is dead".to_owned(),
+    });
+    for (id, happening) in [
+        (2, Happening::Asked),
+        (2, Happening::HandedOver),
+        (2, Happening::Reported(Report::Done)),
+        (3, hold),
+        (4, Happening::Asked),
+        (4, Happening::HandedOver),
+        (4, phase),
+        (5, Happening::Asked),
+        (6, Happening::Asked),
+        (7, Happening::Asked),
+    ] {
+        let ids = [MachineId(id)];
+        store.happen(&ids, happening, "demo").await.expect("stored");
+    }
 }
 
 /// Three transfers that go on and on: a sound one, a lossy one, an upload without an announced length.

@@ -214,7 +214,10 @@ struct Config {
 impl Config {
     fn new(purpose: &str, local: LocalBoot) -> Self {
         let function = match local {
-            LocalBoot::Auto | LocalBoot::FirstDisk => LOCAL_FUNCTION,
+            LocalBoot::Auto
+            | LocalBoot::NextEntry
+            | LocalBoot::FirstDisk
+            | LocalBoot::LocalGrub => LOCAL_FUNCTION,
             LocalBoot::Exit => EXIT_FUNCTION,
         };
         Config {

@@ -4,6 +4,18 @@ use super::text::{ipxe_args, ipxe_text};
 use super::{Boot, Entry, Page, RETRIES, RETRY_S, Sheet};
 use crate::{BootPlan, Endpoint, FileRef, LocalBoot};
 
+/// For firmware without a way on, an error.
+const FIRST_DISK: &str = "sanboot --no-describe --drive 0x80 || exit 1";
+/// What an installed system leaves on the EFI partition; the architecture is added.
+const INSTALLED: [&str; 6] = [
+    "debian\\shim",
+    "ubuntu\\shim",
+    "fedora\\shim",
+    "rocky\\shim",
+    "debian\\grub",
+    "BOOT\\BOOT",
+];
+
 /// What iPXE knows about the machine, expanded by the client. Free texts go as `uristring`:
 /// serial numbers contain spaces and slashes.
 const QUERY: &str = "uuid=${uuid}&serial=${serial:uristring}&platform=${platform}\
@@ -278,10 +290,24 @@ impl Script {
         match how {
             LocalBoot::Auto => {
                 self.line("iseq ${platform} efi && exit 1 ||");
-                self.line("sanboot --no-describe --drive 0x80 || exit 1");
+                self.line(FIRST_DISK);
             }
-            LocalBoot::Exit => self.line("exit 1"),
-            LocalBoot::FirstDisk => self.line("sanboot --no-describe --drive 0x80 || exit 1"),
+            LocalBoot::Exit => self.line("exit 0"),
+            LocalBoot::NextEntry => self.line("exit 1"),
+            LocalBoot::FirstDisk => self.line(FIRST_DISK),
+            LocalBoot::LocalGrub => {
+                self.line("iseq ${platform} efi || goto disk");
+                for (build, arch) in [("x86_64", "x64"), ("arm64", "aa64"), ("i386", "ia32")] {
+                    self.line(&format!("iseq ${{buildarch}} {build} && set efi {arch} ||"));
+                }
+                for name in INSTALLED {
+                    self.line(&format!(
+                        "sanboot --no-describe --drive 0x80 --filename \\EFI\\{name}${{efi}}.efi ||"
+                    ));
+                }
+                self.line(":disk");
+                self.line(FIRST_DISK);
+            }
         }
     }
 }

@@ -35,7 +35,9 @@ pub(super) fn config(sheet: &Sheet<'_>) -> String {
     // way; -1 (INT 18h) is ignored by some BIOSes. PXELINUX cannot start a disk by itself.
     page.line(match sheet.local {
         LocalBoot::Exit => "  LOCALBOOT -1",
-        LocalBoot::Auto | LocalBoot::FirstDisk => "  LOCALBOOT 0",
+        LocalBoot::Auto | LocalBoot::NextEntry | LocalBoot::FirstDisk | LocalBoot::LocalGrub => {
+            "  LOCALBOOT 0"
+        }
     });
     page.text
 }

@@ -3,7 +3,7 @@
 use super::problem::{Answer, Json, Problem};
 use crate::people::{Actor, PeopleState, ServerStatus};
 use axum::extract::State;
-use bootplan::{Limit, LoaderKind, LocalBoot, NewMachines, Site, UnassignedPolicy};
+use bootplan::{Limit, LoaderKind, LocalBoot, LocalBootModel, NewMachines, Site, UnassignedPolicy};
 use utoipa::ToSchema;
 
 /// Site settings. (The description of what is really read and written by `bootplan::Site`.)
@@ -36,9 +36,13 @@ pub(super) struct SiteSchema {
     /// the first of them (5 to 10080).
     #[schema(value_type = Object, required = false)]
     install_limit: Limit,
-    /// How loaders start the local disk: `auto`, `exit`, `first-disk`.
+    /// How loaders start the local disk: `auto`, `exit`, `next-entry`, `first-disk`, `local-grub`.
     #[schema(value_type = String, required = false)]
     local_boot: LocalBoot,
+    /// How those of some models do: `{"manufacturer": "Dell*", "product": "OptiPlex *",
+    /// "local_boot": "exit"}`; the first that fits counts.
+    #[schema(value_type = Vec<Object>, required = false)]
+    local_boot_models: Vec<LocalBootModel>,
 }
 
 /// Shows the site settings.

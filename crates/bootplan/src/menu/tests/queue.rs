@@ -89,12 +89,18 @@ fn the_way_to_the_local_disk_can_be_chosen() {
     assert!(ipxe(LocalBoot::Auto).ends_with(sanboot));
     assert!(ipxe(LocalBoot::FirstDisk).ends_with(sanboot));
     assert!(!ipxe(LocalBoot::FirstDisk).contains("exit 1 ||"));
-    assert!(ipxe(LocalBoot::Exit).ends_with("local disk\nexit 1\n"));
+    assert!(ipxe(LocalBoot::Exit).ends_with("local disk\nexit 0\n"));
+    assert!(ipxe(LocalBoot::NextEntry).ends_with("local disk\nexit 1\n"));
+    let installed = ipxe(LocalBoot::LocalGrub);
+    assert!(installed.contains("--drive 0x80 --filename \\EFI\\debian\\shim${efi}.efi ||\n"));
+    assert!(installed.ends_with(sanboot) && installed.contains("goto disk\n"));
     let pxelinux = |local_boot| ends(Language::Pxelinux, local_boot);
     assert!(pxelinux(LocalBoot::Auto).ends_with("LOCALBOOT 0\n"));
     assert!(pxelinux(LocalBoot::Exit).ends_with("LOCALBOOT -1\n"));
+    assert!(pxelinux(LocalBoot::NextEntry).ends_with("LOCALBOOT 0\n"));
     let grub = |local_boot| ends(Language::Grub, local_boot);
     assert!(grub(LocalBoot::Auto).contains("chainloader"));
+    assert!(grub(LocalBoot::LocalGrub).contains("chainloader"));
     assert!(!grub(LocalBoot::Exit).contains("chainloader"));
     assert!(grub(LocalBoot::Exit).contains("\nfunction farrier_local {\n"));
 }

@@ -7,8 +7,9 @@
 use crate::api::machines::given;
 use crate::api::problem::Fault;
 use bootplan::{
-    BootMethod, Catalog, EfiStyle, Limit, LoaderKind, LocalBoot, MacAddr, Machine, MachineState,
-    NewMachines, Platform, Profile, ProfileName, Site, SystemUuid, UnassignedPolicy,
+    BootMethod, Catalog, EfiStyle, Limit, LoaderKind, LocalBoot, LocalBootModel, MacAddr, Machine,
+    MachineState, Mode, NewMachines, Platform, Profile, ProfileName, Site, SystemUuid,
+    UnassignedPolicy,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -48,6 +49,30 @@ pub(super) struct MachineDoc {
     pub(super) loader: Option<Option<LoaderKind>>,
     #[serde(default, deserialize_with = "given")]
     pub(super) profile: Option<Option<ProfileName>>,
+    /// Says how the profile is meant, too; instead of `profile`.
+    #[serde(default)]
+    pub(super) assign: Option<AssignDoc>,
+    #[serde(default, deserialize_with = "given")]
+    pub(super) local_boot: Option<Option<LocalBoot>>,
+}
+
+/// An assignment; one to be installed once orders nothing by itself.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AssignDoc {
+    profile: ProfileName,
+    #[serde(default)]
+    mode: Mode,
+}
+
+impl MachineDoc {
+    /// What is said of its profile, and how that is meant if that is said.
+    pub(super) fn assignment(&self) -> (Option<Option<ProfileName>>, Option<Mode>) {
+        match &self.assign {
+            Some(assign) => (Some(Some(assign.profile.clone())), Some(assign.mode)),
+            None => (self.profile.clone(), None),
+        }
+    }
 }
 
 /// Site settings.
@@ -65,6 +90,7 @@ pub(super) struct SiteDoc {
     install_slots: Option<u16>,
     install_limit: Option<Limit>,
     local_boot: Option<LocalBoot>,
+    local_boot_models: Option<Vec<LocalBootModel>>,
 }
 
 impl SiteDoc {
@@ -80,6 +106,10 @@ impl SiteDoc {
             install_slots: self.install_slots.unwrap_or(site.install_slots),
             install_limit: self.install_limit.unwrap_or(site.install_limit),
             local_boot: self.local_boot.unwrap_or(site.local_boot),
+            local_boot_models: self
+                .local_boot_models
+                .clone()
+                .unwrap_or_else(|| site.local_boot_models.clone()),
         }
     }
 }
@@ -347,7 +377,17 @@ pub(super) fn export(catalog: &Catalog) -> String {
         serial: Option<&'a str>,
         labels: &'a BTreeMap<String, String>,
         loader: Option<LoaderKind>,
-        profile: Option<&'a ProfileName>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        profile: Option<Option<&'a ProfileName>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        assign: Option<AssignOut<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        local_boot: Option<LocalBoot>,
+    }
+    #[derive(Serialize)]
+    struct AssignOut<'a> {
+        profile: &'a ProfileName,
+        mode: Mode,
     }
     fn push<T: Serialize>(text: &mut String, kind: &'static str, spec: &T) {
         let yaml = serde_yaml::to_string(&Out { kind, spec });
@@ -361,6 +401,10 @@ pub(super) fn export(catalog: &Catalog) -> String {
     }
     let registered = |m: &&std::sync::Arc<Machine>| m.state == MachineState::Registered;
     for machine in catalog.machines().filter(registered) {
+        let once = machine
+            .profile
+            .as_ref()
+            .filter(|_| !machine.mode.is_always());
         let out = MachineOut {
             name: &machine.name,
             macs: &machine.macs,
@@ -368,11 +412,12 @@ pub(super) fn export(catalog: &Catalog) -> String {
             serial: machine.serial.as_deref(),
             labels: &machine.labels,
             loader: machine.loader,
-            // Read back it would be a profile for every boot, and install for ever.
-            profile: machine
-                .profile
-                .as_ref()
-                .filter(|_| machine.mode.is_always()),
+            profile: once.is_none().then_some(machine.profile.as_ref()),
+            assign: once.map(|profile| AssignOut {
+                profile,
+                mode: machine.mode,
+            }),
+            local_boot: machine.local_boot,
         };
         push(&mut text, "machine", &out);
     }

@@ -3,7 +3,7 @@
 use super::documents::{Document, MachineDoc, Place, Placed, SiteDoc};
 use crate::api::problem::Fault;
 use crate::api::site::out_of_range;
-use bootplan::{Catalog, MacAddr, Machine, MachineId, MachineState, Profile, ProfileName};
+use bootplan::{Catalog, MacAddr, Machine, MachineId, MachineState, Mode, Profile, ProfileName};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -135,7 +135,12 @@ impl<'a> Planner<'a> {
     }
 
     fn machine(&mut self, doc: &MachineDoc, place: &Place) {
-        if let Some(Some(profile)) = &doc.profile
+        if doc.assign.is_some() && doc.profile.is_some() {
+            let problem = "write either 'profile' (for every boot) or 'assign', not both";
+            self.faults.push(place.fault("assign", problem));
+            return;
+        }
+        if let (Some(Some(profile)), _) = &doc.assignment()
             && !self.profiles.contains(profile)
         {
             let problem = format!("profile '{profile}' does not exist and no document makes it");
@@ -197,7 +202,9 @@ impl<'a> Planner<'a> {
             serial: doc.serial.clone().flatten(),
             labels: doc.labels.clone().unwrap_or_default(),
             loader: doc.loader.flatten(),
-            profile: doc.profile.clone().flatten(),
+            local_boot: doc.local_boot.flatten(),
+            profile: doc.assignment().0.flatten(),
+            mode: doc.assignment().1.unwrap_or_default(),
             ..NewMachine::default()
         };
         let id = MachineId(-1 - self.touched.len() as i64);
@@ -207,7 +214,9 @@ impl<'a> Planner<'a> {
             serial: new.serial.clone(),
             labels: new.labels.clone(),
             loader: new.loader,
+            local_boot: new.local_boot,
             profile: new.profile.clone(),
+            mode: new.mode,
             ..Machine::named(id, name.clone())
         };
         let fields = differences(None, &machine, &NOT_DOCUMENTED);
@@ -240,7 +249,15 @@ impl<'a> Planner<'a> {
         new.serial = doc.serial.clone().unwrap_or(new.serial);
         new.labels = doc.labels.clone().unwrap_or(new.labels);
         new.loader = doc.loader.unwrap_or(new.loader);
-        new.profile = doc.profile.clone().unwrap_or(new.profile);
+        let (profile, mode) = doc.assignment();
+        new.local_boot = doc.local_boot.unwrap_or(new.local_boot);
+        new.profile = profile.unwrap_or(new.profile);
+        // A profile by its name alone is for every boot, unless it is what was ordered.
+        new.mode = match mode {
+            Some(mode) => mode,
+            None if new.profile != old.profile => Mode::Always,
+            None => old.mode,
+        };
         new.state = MachineState::Registered;
         let fields = differences(Some(&old), &new, &["id", "facts"]);
         let adopted = fields.iter().any(|f| f.field == "state");
@@ -261,7 +278,9 @@ impl<'a> Planner<'a> {
                 serial: changed(&old.serial, new.serial),
                 labels: changed(&old.labels, new.labels),
                 loader: changed(&old.loader, new.loader),
+                local_boot: changed(&old.local_boot, new.local_boot),
                 profile: changed(&old.profile, new.profile),
+                mode: changed(&old.mode, new.mode),
                 ..MachineChange::default()
             };
             self.step(place, Step::UpdateMachine(id, change));

@@ -72,6 +72,32 @@ fn what_is_exported_changes_nothing_when_applied() {
 }
 
 #[test]
+fn what_is_installed_once_stays_so() {
+    let once = Machine {
+        mode: bootplan::Mode::InstallOnce,
+        local_boot: Some(bootplan::LocalBoot::Exit),
+        ..machine(1, "node-1", MachineState::Registered, Some("debian-12"))
+    };
+    let models = serde_json::json!({"local_boot_models":
+        [{"product": "OptiPlex *", "local_boot": "next-entry"}]});
+    let site: Site = serde_json::from_value(models).expect("settings");
+    let profiles: Vec<Profile> = catalog().profiles().map(|p| p.as_ref().clone()).collect();
+    let here = Catalog::new(1, site, LoaderInventory::default(), [once], profiles);
+    let yaml = export(&here);
+    assert!(yaml.contains("mode: install-once") && yaml.contains("local_boot: next-entry"));
+    assert!(!yaml.contains("profile: null"), "{yaml}");
+    let steps = |yaml: &str| plan(&parse(yaml).expect("well-formed"), &here).expect("possible");
+    assert!(steps(&yaml).steps.is_empty(), "{:?}", steps(&yaml).steps);
+    // A profile by its name alone does not turn what was ordered once into every boot.
+    let named = "kind: machine\nname: node-1\nprofile: debian-12\n";
+    assert!(steps(named).steps.is_empty());
+    let always = "kind: machine\nname: node-1\nassign: {profile: debian-12}\n";
+    assert_eq!(steps(always).changes[0].fields[0].field, "mode");
+    let both = "kind: machine\nname: node-1\nprofile: debian-12\nassign: {profile: debian-12}\n";
+    assert_eq!(faults(both)[0].field, "assign");
+}
+
+#[test]
 fn the_difference_is_shown_field_by_field() {
     let yaml = "\
 kind: machine

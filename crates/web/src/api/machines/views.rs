@@ -2,8 +2,8 @@
 
 use super::orders::RunView;
 use bootplan::{
-    Catalog, Facts, Lifecycle, LoaderKind, MacAddr, MachineId, MachineState, Mode, ProfileName,
-    SystemUuid, Timestamp,
+    Catalog, Facts, Lifecycle, LoaderKind, LocalBoot, MacAddr, MachineId, MachineState, Mode,
+    ProfileName, SystemUuid, Timestamp,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -35,6 +35,9 @@ pub(in crate::api) struct MachineView {
     /// Loader preference: `ipxe`, `pxelinux`, `grub`.
     #[schema(value_type = Option<String>)]
     pub(super) loader: Option<LoaderKind>,
+    /// How it starts its local disk; left out: as its model or the site.
+    #[schema(value_type = Option<String>)]
+    pub(super) local_boot: Option<LocalBoot>,
     /// The profile it is assigned to.
     #[schema(value_type = Option<String>)]
     pub(super) profile: Option<ProfileName>,
@@ -77,6 +80,7 @@ impl MachineView {
             labels: machine.labels,
             state: machine.state,
             loader: machine.loader,
+            local_boot: machine.local_boot,
             profile: machine.profile,
             facts: machine.facts,
             first_seen: record.first_seen,
@@ -140,6 +144,10 @@ pub(in crate::api) struct MachineBody {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub(super) loader: Option<LoaderKind>,
+    /// How it starts its local disk.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub(super) local_boot: Option<LocalBoot>,
     /// Profile to boot.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
@@ -170,6 +178,10 @@ pub(in crate::api) struct MachinePatch {
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     pub(super) loader: Option<Option<LoaderKind>>,
+    /// How it starts its local disk.
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    pub(super) local_boot: Option<Option<LocalBoot>>,
     /// Assignment.
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
@@ -192,6 +204,7 @@ impl From<MachineBody> for NewMachine {
             serial: body.serial,
             labels: body.labels,
             loader: body.loader,
+            local_boot: body.local_boot,
             profile: body.profile,
             ..NewMachine::default()
         }
@@ -207,6 +220,7 @@ impl From<MachinePatch> for MachineChange {
             serial: body.serial,
             labels: body.labels,
             loader: body.loader,
+            local_boot: body.local_boot,
             profile: body.profile,
             ..MachineChange::default()
         }

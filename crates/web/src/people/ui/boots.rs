@@ -3,6 +3,7 @@
 use super::error::{PageResult, page};
 use super::form::Query;
 use super::frame::{Frame, Visit, now};
+use super::install::Queue;
 use super::story::{Line, line, printable};
 use super::transfers::Moving;
 use crate::people::PeopleState;
@@ -16,6 +17,7 @@ use store::{EventQuery, StoredEvent};
 struct BootsPage {
     frame: Frame,
     moving: Moving,
+    queue: Queue,
     entries: Vec<Entry>,
     quiet: bool,
     older: Option<i64>,
@@ -56,6 +58,7 @@ pub(crate) async fn show(
     page(&BootsPage {
         frame: visit.frame(&state, "boots"),
         moving: Moving::all(&state),
+        queue: Queue::of(&state.store.catalog()),
         entries: entries.filter(|e| quiet || !e.line.quiet).collect(),
         quiet,
         older,

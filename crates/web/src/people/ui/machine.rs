@@ -3,6 +3,7 @@
 use super::error::{PageError, PageResult, page, sentence};
 use super::form::{Fields, Path};
 use super::frame::{Frame, Stamp, Visit, done, failed, local, now};
+use super::install::{self, Install};
 use super::machine_list::{Choice, assignment_problem, choices};
 use super::preview::{Answer, Menu, answers, menus};
 use super::settings::LOADERS;
@@ -33,6 +34,7 @@ struct MachinePage {
     labels: BTreeMap<String, String>,
     discovered: bool,
     profile: Option<String>,
+    install: Install,
     problem: Option<&'static str>,
     /// Files of the assigned profile that are not there.
     missing: String,
@@ -246,6 +248,7 @@ async fn machine_page(
             .collect(),
         discovered: machine.state == MachineState::Discovered,
         profile: machine.profile.as_ref().map(ToString::to_string),
+        install: install::of(machine, &catalog),
         problem: assignment_problem(&catalog, machine),
         missing: machine
             .profile

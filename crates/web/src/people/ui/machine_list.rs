@@ -3,14 +3,17 @@
 use super::error::{PageError, PageResult, page};
 use super::form::{Fields, Query};
 use super::frame::{Frame, Stamp, Visit, done, failed, local, now};
+use super::install;
 use super::story::{line, printable};
 use crate::people::PeopleState;
 use crate::people::auth::form_encode;
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+use bootplan::run::{Happening, Order};
 use bootplan::{
-    Catalog, Machine, MachineId, MachineState, ProfileName, Timestamp, UnassignedPolicy,
+    Catalog, Lifecycle, Machine, MachineId, MachineState, Mode, ProfileName, RunKind, Timestamp,
+    UnassignedPolicy,
 };
 use data_encoding::HEXLOWER;
 use serde::Deserialize;
@@ -31,7 +34,7 @@ struct MachinesPage {
     /// Which machines match, to be sent back with an action for all of them.
     expect: String,
     profiles: Vec<Choice>,
-    views: [View; 5],
+    views: Vec<View>,
     columns: Vec<Column>,
     previous: Option<String>,
     next: Option<String>,
@@ -45,6 +48,12 @@ struct Row {
     more_macs: usize,
     platform: Option<String>,
     discovered: bool,
+    word: &'static str,
+    class: &'static str,
+    icon: &'static str,
+    progress: Option<String>,
+    /// Its profile is what was ordered, not what it boots always.
+    once: bool,
     profile: Option<String>,
     /// Why the assigned profile boots nothing.
     problem: Option<&'static str>,
@@ -64,6 +73,7 @@ struct View {
     href: String,
     label: &'static str,
     count: usize,
+    offered: bool,
     current: bool,
 }
 
@@ -93,15 +103,17 @@ pub(crate) async fn show(
     let catalog = state.store.catalog();
     let all = state.store.machines();
     let total = all.len();
-    let views = VIEWS.map(|(key, label)| View {
+    let views = VIEWS.iter().map(|(key, label)| View {
         href: filter.href(|f| {
-            f.state = key.to_owned();
+            f.state = (*key).to_owned();
             f.page = 0;
         }),
         label,
         count: all.iter().filter(|r| in_view(&r.machine, key)).count(),
-        current: filter.view() == key,
+        offered: !OLD_VIEWS.contains(key),
+        current: filter.view() == *key,
     });
+    let views: Vec<View> = views.filter(|view| view.is_shown()).collect();
     let mut found: Vec<MachineRecord> = all.into_iter().filter(|r| filter.accepts(r)).collect();
     filter.sort(&mut found);
     let matching = found.len();
@@ -130,7 +142,7 @@ pub(crate) async fn show(
     })
 }
 
-/// `POST /machines/bulk`: assign, unassign or adopt the ticked rows or all that match.
+/// `POST /machines/bulk`: assign, unassign, install, call off or adopt the ticked rows or all that match.
 pub(crate) async fn bulk(
     State(state): State<PeopleState>,
     visit: Visit,
@@ -158,6 +170,24 @@ pub(crate) async fn bulk(
             };
             let text = format!("Assigned {many} to {profile}.");
             (state.store.assign(&ids, Some(profile), by).await, text)
+        }
+        "install" => {
+            let arming = match install::arming(RunKind::Install, &fields, &state.store.site()) {
+                Ok(arming) => arming,
+                Err(problem) => return Ok(failed(back, problem)),
+            };
+            let text = format!(
+                "Ordered {many} to be installed with {}, once.",
+                arming.profile
+            );
+            (state.store.arm(&ids, arming, by).await, text)
+        }
+        "cancel" => {
+            let cancel = Happening::Ordered(Order::Cancel);
+            let called_off = state.store.happen(&ids, cancel, by).await;
+            let count = called_off.as_ref().map_or(0, |count| *count);
+            let text = format!("Called off what was ordered of {}.", counted(count));
+            (called_off.map(drop), text)
         }
         _ => return Ok(failed(back, "choose what to do first")),
     };
@@ -209,6 +239,13 @@ fn mark(ids: impl Iterator<Item = MachineId>) -> String {
         hash.update(id.to_be_bytes());
     }
     HEXLOWER.encode(&hash.finalize()[..8])
+}
+
+impl View {
+    /// What nobody is in is not offered.
+    fn is_shown(&self) -> bool {
+        self.current || (self.count > 0 && self.offered) || self.label == VIEWS[0].1
+    }
 }
 
 impl Filter {
@@ -295,11 +332,10 @@ impl Filter {
 
 fn in_view(machine: &Machine, view: &str) -> bool {
     match view {
-        "discovered" => machine.state == MachineState::Discovered,
         "registered" => machine.state == MachineState::Registered,
         "assigned" => machine.profile.is_some(),
         "unassigned" => machine.profile.is_none(),
-        _ => true,
+        word => Lifecycle::from_slug(word).is_none_or(|word| word == machine.lifecycle()),
     }
 }
 
@@ -368,6 +404,11 @@ fn row(
         more_macs: machine.macs.len().saturating_sub(1),
         platform: facts.platform.map(|p| p.to_string()),
         discovered: machine.state == MachineState::Discovered,
+        word: install::title(machine.lifecycle()),
+        class: install::class(machine.lifecycle()),
+        icon: install::icon(machine.lifecycle()),
+        progress: machine.progress(catalog, at),
+        once: machine.profile.is_some() && machine.mode == Mode::InstallOnce,
         profile: machine.profile.as_ref().map(ToString::to_string),
         problem: assignment_problem(catalog, machine),
         seen: record.last_seen.map(|seen| Stamp::ago(seen, at)),
@@ -400,13 +441,21 @@ pub(crate) fn counted(n: usize) -> String {
     }
 }
 
-const VIEWS: [(&str, &str); 5] = [
+const VIEWS: [(&str, &str); 11] = [
     ("", "All"),
-    ("discovered", "Discovered"),
+    ("discovered", "New"),
+    ("ready", "Ready"),
+    ("armed", "Armed"),
+    ("installing", "Installing"),
+    ("held", "Held"),
+    ("failed", "Failed"),
+    ("installed", "Installed"),
     ("registered", "Registered"),
     ("assigned", "Assigned"),
     ("unassigned", "Unassigned"),
 ];
+/// Bookmarks of these still work.
+const OLD_VIEWS: [&str; 2] = ["registered", "assigned"];
 const COLUMNS: [(&str, &str); 6] = [
     ("Name", "name"),
     ("MAC", "mac"),

@@ -6,6 +6,7 @@ mod boots;
 mod error;
 mod form;
 mod frame;
+mod install;
 mod live;
 mod login;
 mod machine;
@@ -73,6 +74,7 @@ pub fn table() -> Vec<(
         ),
         ("/machines/{id}/assign", &["POST"], post(machine::assign)),
         ("/machines/{id}/adopt", &["POST"], post(machine::adopt)),
+        ("/machines/{id}/order", &["POST"], post(install::order)),
         ("/machines/{id}/delete", &["POST"], post(machine::delete)),
         ("/m/{mac}", &["GET"], get(machine::by_mac)),
         ("/profiles", &["GET"], get(profiles::list)),
@@ -94,6 +96,11 @@ pub fn table() -> Vec<(
         ("/status", &["GET"], get(status::show)),
         ("/settings", &["GET"], get(settings::show)),
         ("/settings/site", &["POST"], post(settings::site)),
+        (
+            "/settings/installing",
+            &["POST"],
+            post(settings::installing),
+        ),
         (
             "/settings/default",
             &["POST"],

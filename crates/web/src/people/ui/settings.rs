@@ -3,12 +3,15 @@
 use super::error::{PageError, PageResult, page, sentence};
 use super::form::{Fields, Path};
 use super::frame::{Frame, Stamp, Visit, done, failed, from_address, local, now};
+use super::story::printable;
 use crate::people::auth::password;
 use crate::people::{PeopleState, Via};
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use bootplan::{LoaderKind, Site, UnassignedPolicy};
+use bootplan::{
+    Glob, Limit, LoaderKind, LocalBoot, LocalBootModel, NewMachines, Site, UnassignedPolicy,
+};
 use http::{Extensions, StatusCode};
 use std::time::Duration;
 use store::ApiToken;
@@ -19,6 +22,10 @@ struct SettingsPage {
     frame: Frame,
     site: Site,
     loaders: [(LoaderKind, &'static str); 3],
+    newcomers: [(NewMachines, &'static str); 3],
+    disks: Vec<(LocalBoot, &'static str)>,
+    /// One model on a line.
+    models: String,
     tokens: Vec<TokenLine>,
     /// The secret of the token just made, shown this once.
     secret: Option<(String, String)>,
@@ -58,7 +65,44 @@ pub(crate) async fn site(
             ..before.clone()
         })
     };
-    match read() {
+    saved(&state, &visit, read()).await
+}
+
+/// `POST /settings/installing`
+pub(crate) async fn installing(
+    State(state): State<PeopleState>,
+    visit: Visit,
+    fields: Fields,
+) -> Result<Response, PageError> {
+    let before = state.store.site();
+    let read = || -> Result<Site, String> {
+        let whole = |field, what, min, max| {
+            let value = fields.get(field).parse::<u32>().ok();
+            let value = value.filter(|value| (min..=max).contains(value));
+            value.ok_or_else(|| format!("{what}: a number from {min} to {max} is needed"))
+        };
+        Ok(Site {
+            new_machines: NewMachines::from_slug(fields.get("new_machines"))
+                .unwrap_or(before.new_machines),
+            install_slots: whole("install_slots", "at the same time", 0, 10_000)? as u16,
+            install_limit: Limit {
+                tries: whole("tries", "tries", 1, 20)? as u8,
+                minutes: whole("minutes", "minutes", 5, 10_080)?,
+            },
+            local_boot: LocalBoot::from_slug(fields.get("local_boot")).unwrap_or(before.local_boot),
+            local_boot_models: models(fields.raw("models"))?,
+            ..before.clone()
+        })
+    };
+    saved(&state, &visit, read()).await
+}
+
+async fn saved(
+    state: &PeopleState,
+    visit: &Visit,
+    site: Result<Site, String>,
+) -> Result<Response, PageError> {
+    match site {
         Err(problem) => Ok(failed("/settings", problem)),
         Ok(site) => {
             state.store.set_site(site, &visit.actor.name).await?;
@@ -199,6 +243,9 @@ async fn settings(state: &PeopleState, visit: &Visit) -> Result<SettingsPage, Pa
         frame: visit.frame(state, "settings"),
         site: state.store.site(),
         loaders: LOADERS,
+        newcomers: NEWCOMERS,
+        models: model_lines(&state.store.site()),
+        disks: LocalBoot::ALL.map(|way| (way, way.told())).to_vec(),
         tokens: state.store.tokens().await?.into_iter().map(line).collect(),
         secret: None,
         session: visit.actor.via == Via::Session,
@@ -212,6 +259,56 @@ fn number(fields: &Fields, field: &str, what: &str, min: u32, max: u32) -> Resul
         .filter(|v| (min..=max).contains(v))
         .ok_or_else(|| format!("{what}: a number of seconds from {min} to {max} is needed"))
 }
+
+/// `Dell Inc. | OptiPlex * = exit` on each line; either side of the bar may be empty.
+fn models(text: &str) -> Result<Vec<LocalBootModel>, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let read = |line: &str| -> Option<LocalBootModel> {
+        let (model, way) = line.rsplit_once('=')?;
+        let (manufacturer, product) = model.split_once('|')?;
+        let pattern = |text: &str| match text.trim() {
+            "" => Some(None),
+            text => text.parse().ok().map(Some),
+        };
+        let (manufacturer, product) = (pattern(manufacturer)?, pattern(product)?);
+        (manufacturer.is_some() || product.is_some()).then_some(())?;
+        Some(LocalBootModel {
+            manufacturer,
+            product,
+            local_boot: LocalBoot::from_slug(way.trim())?,
+        })
+    };
+    let expected = |line: &str| {
+        let ways: Vec<&str> = LocalBoot::ALL.iter().map(|way| way.slug()).collect();
+        let short: String = line.chars().take(60).collect();
+        format!(
+            "models: '{}': expected MANUFACTURER | PRODUCT = {}",
+            printable(&short),
+            ways.join(", ")
+        )
+    };
+    lines
+        .map(|line| read(line).ok_or_else(|| expected(line)))
+        .collect()
+}
+
+fn model_lines(site: &Site) -> String {
+    let word = |pattern: &Option<Glob>| {
+        let text = pattern.clone().map(String::from);
+        printable(&text.unwrap_or_default())
+    };
+    let lines = site.local_boot_models.iter().map(|model| {
+        let (manufacturer, product) = (word(&model.manufacturer), word(&model.product));
+        format!("{manufacturer} | {product} = {}", model.local_boot.slug())
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+const NEWCOMERS: [(NewMachines, &str); 3] = [
+    (NewMachines::Hold, "Hold: a person adopts them"),
+    (NewMachines::Register, "Register: rules count at once"),
+    (NewMachines::Ignore, "Ignore: no answer, no trace"),
+];
 
 /// What people choose between, with the difference in half a line.
 pub(crate) const LOADERS: [(LoaderKind, &str); 3] = [
