@@ -205,6 +205,11 @@ pub fn account(client: &BootClient, catalog: &Catalog) -> Vec<Account> {
     catalog.rules().iter().map(of).collect()
 }
 
+/// [`account`] of a machine that asks for its menu.
+pub fn account_of(machine: &Machine, catalog: &Catalog) -> Vec<Account> {
+    account(&asking(machine), catalog)
+}
+
 fn fits(rule: &Rule, machine: &Machine) -> bool {
     let client = asking(machine);
     rule.selector.matches(&Seen::of(&client, Some(machine)))

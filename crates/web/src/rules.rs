@@ -2,6 +2,8 @@
 
 use bootplan::effect::{self, Changed, Share};
 use bootplan::{Catalog, Machine, Rule, RuleName};
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -63,6 +65,16 @@ impl Preview {
             1 => "1 machine would get something else".to_owned(),
             n => format!("{n} machines would get something else"),
         }
+    }
+
+    /// Says which changes were seen: the same for the same machines, before and after.
+    pub(crate) fn mark(&self) -> String {
+        let mut hash = Sha256::new();
+        for change in &self.changes {
+            let (from, to) = (&change.from.gets, &change.to.gets);
+            hash.update(format!("{} {from} -> {to}\n", change.machine.id.0));
+        }
+        HEXLOWER.encode(&hash.finalize()[..8])
     }
 }
 

@@ -345,6 +345,7 @@ async fn the_route_table_is_closed_to_strangers() {
                 "/uploads/content",
                 "/uploads/content?name=configs/core/sw1.cfg",
             )
+            .replace("/rules/{name}", "/rules/rack-10")
             .replace("{mac}", "52-54-00-a1-17-10")
             .replace("{name}", "debian-12")
             .replace("{hash}", "0")
@@ -392,6 +393,8 @@ async fn the_pages_of_an_empty_site_help_on() {
     }
     for path in [
         "/profiles",
+        "/rules",
+        "/rules/new",
         "/boots",
         "/status",
         "/settings",
@@ -420,6 +423,8 @@ async fn pages_have_no_inline_script_or_style_and_nothing_from_elsewhere() {
         "/profiles",
         "/profiles/debian-12",
         "/profiles/new",
+        "/rules",
+        "/rules/rack-10",
         "/boots?all=1",
         "/status",
         "/settings",

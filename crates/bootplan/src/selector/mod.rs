@@ -10,7 +10,7 @@ use crate::{BootClient, MacAddr, Machine, Platform};
 use parts::{DEPTH_LIMIT, LEAF_LIMIT};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::net::Ipv4Addr;
 
 /// A condition on a machine and on where it asks from.
@@ -237,6 +237,30 @@ impl Selector {
             n if n > LEAF_LIMIT => Err(SelectorError::Leaves),
             n => Ok(n),
         })
+    }
+}
+
+/// In one line, for people.
+impl Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let joined = |f: &mut fmt::Formatter<'_>, parts: &[Selector], between: &str| {
+            for (n, part) in parts.iter().enumerate() {
+                f.write_str(if n == 0 { "" } else { between })?;
+                match part {
+                    Selector::All(parts) | Selector::Any(parts) if parts.len() > 1 => {
+                        write!(f, "({part})")?;
+                    }
+                    part => write!(f, "{part}")?,
+                }
+            }
+            Ok(())
+        };
+        match self {
+            Selector::All(parts) => joined(f, parts, " and "),
+            Selector::Any(parts) => joined(f, parts, ", or "),
+            Selector::Not(part) => write!(f, "not ({part})"),
+            leaf => f.write_str(&leaf.line()),
+        }
     }
 }
 

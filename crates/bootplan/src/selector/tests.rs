@@ -163,6 +163,20 @@ fn an_explanation_names_every_condition() {
     assert_eq!(lines, expected);
 }
 
+#[test]
+fn a_whole_selector_in_one_line() {
+    let text = read(json!({
+        "any": [{"mac": ["52:54"], "arch": ["bios", "efi-x64"]}, {"label": {"role": ["web"]}}],
+        "not": {"serial": ["OLD*"]},
+    }))
+    .to_string();
+    assert_eq!(
+        text,
+        "((MAC begins 52:54 and architecture is BIOS or UEFI x64), or label role is web) and not \
+         (serial is like OLD*)"
+    );
+}
+
 pub(crate) fn any_selector() -> impl Strategy<Value = Selector> {
     let leaf = prop_oneof![
         Just(json!({"label": {"role": ["web"]}})),

@@ -2,7 +2,7 @@
 
 use super::Global;
 use super::machine::escape;
-use super::output::{outln, text};
+use super::output::{out, outln, text};
 use clap::Args;
 use serde_json::Value;
 
@@ -57,12 +57,43 @@ pub(crate) async fn run(global: &Global, ask: Explain) -> anyhow::Result<()> {
             outln!("{label:<9}  {}", text(&answer, key));
         }
     }
+    out!("{}", rules(&answer));
     if ask.menu
         && let Some(menu) = answer["menu"]["text"].as_str()
     {
         outln!("\n{menu}");
     }
     Ok(())
+}
+
+/// Each rule with what became of it; of those that do not decide, the conditions that fail.
+fn rules(answer: &Value) -> String {
+    let mut told = String::new();
+    for rule in answer["rules"].as_array().into_iter().flatten() {
+        let label = if told.is_empty() { "rules" } else { "" };
+        told += &format!(
+            "{label:<9}  {}: {}\n",
+            text(rule, "rule"),
+            text(rule, "text")
+        );
+        if !matches!(
+            rule["stand"].as_str(),
+            Some("no-match" | "unknown" | "may-decide")
+        ) {
+            continue;
+        }
+        for condition in rule["conditions"].as_array().into_iter().flatten() {
+            let word = match condition["holds"].as_bool() {
+                Some(true) => "yes",
+                Some(false) => "no",
+                None => "not known",
+            };
+            let depth = condition["depth"].as_u64().unwrap_or(0).min(8) as usize;
+            let indent = "  ".repeat(depth + 1);
+            told += &format!("{:<9}  {indent}{}: {word}\n", "", text(condition, "text"));
+        }
+    }
+    told
 }
 
 /// In one line what the machine comes to.
@@ -82,6 +113,30 @@ fn what_boots(answer: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn each_rule_says_what_became_of_it() {
+        let conditions = json!([
+            {"depth": 0, "text": "all of", "holds": false},
+            {"depth": 1, "text": "in subnet 10.2.0.0/16", "holds": false},
+            {"depth": 1, "text": "serial is like A*", "holds": null},
+        ]);
+        let answer = json!({"rules": [
+            {"rule": "far", "text": "does not match", "stand": "no-match", "conditions": conditions},
+            {"rule": "near", "text": "decides", "stand": "decides", "conditions": conditions},
+        ]});
+        let told = rules(&answer);
+        let lines: Vec<&str> = told.lines().collect();
+        let expected = [
+            "rules      far: does not match",
+            "             all of: no",
+            "               in subnet 10.2.0.0/16: no",
+            "               serial is like A*: not known",
+            "           near: decides",
+        ];
+        assert_eq!(lines, expected);
+        assert_eq!(rules(&json!({"rules": []})), "");
+    }
 
     #[test]
     fn the_first_line_says_what_boots() {

@@ -11,6 +11,7 @@ mod orders;
 mod output;
 mod profile;
 mod progress;
+mod rule;
 mod status;
 mod tftp;
 mod tftp_put;
@@ -88,6 +89,9 @@ pub(crate) enum Command {
     /// Profiles of the running server
     #[command(subcommand)]
     Profile(profile::Command),
+    /// Rules: what machines get that have no assignment of their own
+    #[command(subcommand)]
+    Rule(rule::Command),
     /// What a machine would get, and because of what
     Explain(explain::Explain),
     /// Bring machines, profiles and settings to what YAML files say
@@ -135,6 +139,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Assets(command) => assets::run(global, command),
         Command::Machine(command) => machine::run(global, command).await,
         Command::Profile(command) => profile::run(global, command).await,
+        Command::Rule(command) => rule::run(global, command).await,
         Command::Explain(explain) => explain::run(global, explain).await,
         Command::Apply(apply) => apply::run(global, apply).await,
         Command::Export => apply::export(global).await,

@@ -11,6 +11,7 @@ mod http_told;
 mod interfaces;
 mod ports;
 mod reload;
+mod rules;
 mod stop;
 mod tftp_clients;
 mod tftp_hostile;

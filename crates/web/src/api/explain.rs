@@ -3,10 +3,11 @@
 use super::problem::{Answer, Json, Problem, Query};
 use crate::people::{Actor, PeopleState};
 use axum::extract::State;
+use bootplan::effect::{self, Account, Stand};
 use bootplan::menu::{self, Language};
 use bootplan::{
-    Arch, Because, BootClient, Catalog, ClientClass, Decision, Endpoint, Intent, IpxeFeatures,
-    LoaderKind, MacAddr, Outcome, Platform, Stage, SystemUuid, decide,
+    Arch, Because, BootClient, Catalog, ClientClass, Decision, Endpoint, Finding, Intent,
+    IpxeFeatures, LoaderKind, MacAddr, Outcome, Platform, Stage, SystemUuid, decide,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -62,6 +63,27 @@ pub(super) struct Explanation {
     profiles: Vec<String>,
     /// The menu it would be served next.
     menu: Option<MenuText>,
+    /// What became of each rule in force, in the order they are asked.
+    rules: Vec<RuleAccount>,
+}
+
+/// How a rule stands to the client.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RuleAccount {
+    /// Its name.
+    rule: String,
+    /// What it gives.
+    profile: String,
+    /// `decides`, `may-decide` (as soon as more is known), `later` (matches, but a rule before it
+    /// decides), `overruled` (matches, but an assignment or order comes first), `no-match` or
+    /// `unknown`.
+    #[schema(value_type = String)]
+    stand: Stand,
+    /// The same for people.
+    text: String,
+    /// Its conditions, in the order written.
+    #[schema(value_type = Vec<Object>)]
+    conditions: Vec<Finding>,
 }
 
 /// A machine in short.
@@ -184,7 +206,23 @@ fn explanation(client: &BootClient, catalog: &Catalog, server: &Endpoint) -> Exp
             plan.entries.iter().map(|p| p.name.to_string()).collect()
         }),
         menu: plan.map(|plan| next_menu(plan.loader, client, catalog, server)),
+        rules: effect::account(client, catalog)
+            .into_iter()
+            .map(RuleAccount::from)
+            .collect(),
         reason: decision.because,
+    }
+}
+
+impl From<Account> for RuleAccount {
+    fn from(account: Account) -> Self {
+        RuleAccount {
+            rule: account.rule.name.to_string(),
+            profile: account.rule.profile.to_string(),
+            stand: account.stand,
+            text: account.stand.to_string(),
+            conditions: account.findings,
+        }
     }
 }
 

@@ -111,6 +111,10 @@ pub async fn fill(store: &Store) {
         let profile = serde_json::from_str(json).expect("sample profile");
         store.put_profile(profile, "morgan").await.expect("saved");
     }
+    for json in RULES {
+        let rule = serde_json::from_str(json).expect("sample rule");
+        store.put_rule(rule, "morgan").await.expect("saved");
+    }
     let now = now();
     for (n, (name, platform, product)) in MACHINES.iter().enumerate() {
         let sighting = Sighting {
@@ -158,6 +162,15 @@ pub async fn fill(store: &Store) {
         .await
         .expect("stored");
 }
+
+const RULES: [&str; 3] = [
+    r#"{"name": "rack-10", "selector": {"label": {"rack": ["10"]}}, "profile": "debian-12"}"#,
+    r#"{"name": "lab", "selector": {"all": [{"subnet": ["10.20.0.0/16"]}, {"arch": ["efi-x64", "bios"]},
+        {"not": {"serial": ["OLD*"]}}]}, "profile": "debian-12", "mode": "install-once",
+        "new_machines": "register"}"#,
+    r#"{"name": "strays", "enabled": false, "selector": {"manufacturer": ["Acme <b>*"]},
+        "profile": "memtest86"}"#,
+];
 
 /// The sample machines' addresses.
 pub fn mac(n: usize) -> MacAddr {

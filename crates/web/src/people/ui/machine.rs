@@ -6,6 +6,7 @@ use super::frame::{Frame, Stamp, Visit, done, failed, local, now};
 use super::install::{self, Install};
 use super::machine_list::{Choice, assignment_problem, choices};
 use super::preview::{Answer, Menu, answers, menus};
+use super::rules::{StandLine, stands};
 use super::settings::LOADERS;
 use super::story::{Attempt, printable};
 use super::transfers::Moving;
@@ -45,6 +46,7 @@ struct MachinePage {
     profiles: Vec<Choice>,
     answers: Vec<Answer>,
     menus: Vec<Menu>,
+    rules: Vec<StandLine>,
     moving: Moving,
     attempts: Vec<Attempt>,
     form: EditForm,
@@ -263,6 +265,7 @@ async fn machine_page(
         profiles: choices(&catalog),
         answers: answers(&catalog, machine, &server),
         menus: menus.unwrap_or_default(),
+        rules: stands(machine, &catalog),
         moving: Moving::of(state, machine),
         attempts: boots.iter().rev().map(|a| Attempt::new(a, at)).collect(),
         form,

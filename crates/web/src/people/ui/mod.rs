@@ -15,6 +15,8 @@ mod machine_new;
 mod preview;
 mod profile_form;
 mod profiles;
+mod rule_form;
+mod rules;
 mod settings;
 mod setup;
 mod status;
@@ -89,6 +91,18 @@ pub fn table() -> Vec<(
             get(profiles::edit).post(profiles::save),
         ),
         ("/profiles/{name}/delete", &["POST"], post(profiles::delete)),
+        ("/rules", &["GET"], get(rules::list)),
+        (
+            "/rules/new",
+            &["GET", "POST"],
+            get(rules::new).post(rules::create),
+        ),
+        (
+            "/rules/{name}",
+            &["GET", "POST"],
+            get(rules::edit).post(rules::save),
+        ),
+        ("/rules/{name}/delete", &["POST"], post(rules::delete)),
         ("/boots", &["GET"], get(boots::show)),
         ("/uploads", &["GET"], get(uploads::list)),
         ("/uploads/file", &["GET"], get(uploads::show)),
