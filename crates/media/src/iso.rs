@@ -28,6 +28,20 @@ pub(crate) fn list(source: &dyn Source) -> Result<Listing, MediaError> {
     walk(&mut volume.with_cache(links), image)
 }
 
+/// How many octets an ISO 9660 image says it has, from its primary descriptor (ECMA-119, 8.4);
+/// `None` when it is none, or says nothing. A copy that was cut off has less than that.
+pub fn claimed_len(source: &dyn Source) -> Option<u64> {
+    let mut descriptor = [0; 2048];
+    source.fetch(&mut descriptor, 16 * 2048).ok()?;
+    if !descriptor.starts_with(b"\x01CD001") {
+        return None;
+    }
+    // 8.4.8 and 8.4.12, the little-endian halves.
+    let blocks = u32::from_le_bytes(descriptor[80..84].try_into().ok()?);
+    let block = u16::from_le_bytes(descriptor[128..130].try_into().ok()?);
+    Some(u64::from(blocks) * u64::from(block))
+}
+
 impl Volume for IsoFs<Device<'_>> {
     const FORMAT: &'static str = "ISO 9660";
 

@@ -29,6 +29,7 @@ pub use device::Source;
 pub use directory::Directory;
 pub use error::MediaError;
 pub use image::Image;
+pub use iso::claimed_len;
 pub use listing::Listing;
 pub use recipes::{RecipeError, Recipes};
 pub use recognise::{Recognised, recognise};

@@ -107,12 +107,6 @@ fn profile(
             }
         }
     };
-    if let BootMethod::Linux { args, .. } = &boot
-        && args.contains("{{")
-        && !TEMPLATES
-    {
-        return Err("its arguments are a template, which this version cannot render".to_owned());
-    }
     let name = slug(image, &offer.suffix).parse::<ProfileName>();
     let profile = Profile {
         name: name.map_err(|error| error.to_string())?,
@@ -218,8 +212,6 @@ fn glob(pattern: &str, text: &str) -> bool {
 /// Enough of a marker file: the longest there is (`.treeinfo`) has 10 KiB.
 const MOST_TEXT: usize = 64 << 10;
 const MOST_VALUE: usize = 32;
-/// Whether arguments are rendered when a menu is made (`{{ file('…') }}`). Set this when they are.
-const TEMPLATES: bool = false;
 
 #[cfg(test)]
 mod tests;

@@ -13,10 +13,12 @@
 
 mod grub;
 mod ipxe;
+mod place;
 mod pxelinux;
 mod text;
 
 pub(crate) use ipxe::encoded;
+pub use place::files_in_args;
 
 use crate::{
     BootClient, BootMethod, BootPlan, Decision, Diskless, Endpoint, FileRef, Intent, LoaderKind,
@@ -309,7 +311,8 @@ fn boot<'a>(
             console,
         } => {
             let console = console.iter().map(|c| format!("console={c}"));
-            let args: Vec<String> = std::iter::once(args.clone()).chain(console).collect();
+            let args = place::with_urls(args, server);
+            let args: Vec<String> = std::iter::once(args).chain(console).collect();
             Ok(Boot::Linux {
                 kernel,
                 initrds,

@@ -238,7 +238,7 @@ fn the_usual_profile_of_a_pair_boots_that_pair() {
 }
 
 #[test]
-fn a_template_is_not_offered_before_it_can_be_rendered() {
+fn what_a_system_fetches_later_is_named_by_the_image() {
     let found = known(
         "x",
         &[
@@ -247,7 +247,11 @@ fn a_template_is_not_offered_before_it_can_be_rendered() {
             (".disk/info", "Ubuntu 24.04 LTS"),
         ],
     );
-    assert_eq!(found[0].profiles.is_empty(), !TEMPLATES);
+    let BootMethod::Linux { args, .. } = &found[0].profiles[0].boot else {
+        panic!("{found:?}");
+    };
+    let files: Vec<_> = bootplan::menu::files_in_args(args).collect();
+    assert_eq!(files, ["image-1.iso"], "{args}");
 }
 
 #[test]
