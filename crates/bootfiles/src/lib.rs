@@ -15,6 +15,7 @@ pub mod assets;
 mod cache;
 pub mod dropbox;
 mod files;
+pub mod images;
 mod inside;
 mod layout;
 mod loaders;

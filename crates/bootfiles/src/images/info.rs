@@ -1,0 +1,154 @@
+//! What is known of an image.
+
+use super::disk::{self, RECORDS, write_whole};
+use super::look::Stamp;
+use bootplan::{BootMethod, FileRef, Profile};
+use media::Recognised;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageInfo {
+    /// What it is called in the images directory: `debian.iso`, or a directory's name.
+    pub name: String,
+    /// A file, or a directory.
+    pub kind: ImageKind,
+    /// Whether it can be used.
+    pub state: ImageState,
+    /// Bytes of the file; 0 for a directory.
+    pub len: u64,
+    /// The label that it has for itself; may be empty, and strangers wrote it.
+    pub label: String,
+    /// What it holds, the likeliest first; nothing: nobody knows.
+    pub recognised: Vec<Recognised>,
+    /// SHA-256 of the file in hexadecimal, as soon as it is known.
+    pub sha256: Option<String>,
+    /// When it came, in milliseconds since 1970.
+    pub added: i64,
+    /// How it came: `copied into the directory`, or `uploaded by NAME`.
+    pub source: String,
+    /// When a client last fetched something of it, in milliseconds since 1970.
+    pub last_served: Option<i64>,
+}
+
+/// What an image is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageKind {
+    /// An untouched image, served from inside.
+    Iso,
+    /// Files as they are.
+    Directory,
+}
+
+/// Whether an image can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageState {
+    /// It is being copied in.
+    Arriving(String),
+    /// It can be served.
+    Ready,
+    /// Nothing can be served from inside, and why.
+    Unreadable(String),
+    /// Its content is not what it was, though nobody wrote to it: the disk fails.
+    Damaged(String),
+}
+
+impl ImageInfo {
+    /// The first part of the names of its files: `debian` for `debian.iso`.
+    pub fn prefix(&self) -> &str {
+        match self.kind {
+            ImageKind::Iso => self.name.strip_suffix(".iso").unwrap_or(&self.name),
+            ImageKind::Directory => &self.name,
+        }
+    }
+
+    /// Every profile that is offered for it.
+    pub fn offers(&self) -> impl Iterator<Item = &Profile> {
+        self.recognised.iter().flat_map(|found| &found.profiles)
+    }
+
+    /// Whether a profile boots from it.
+    pub fn is_used_by(&self, profile: &Profile) -> bool {
+        uses(profile, self.prefix()) || uses(profile, &self.name)
+    }
+}
+
+/// Whether a profile names a file of `images/PREFIX`, or that itself.
+pub fn uses(profile: &Profile, prefix: &str) -> bool {
+    let inside = |path: &str| {
+        let rest = path.strip_prefix(prefix);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let names = |file: &FileRef| match file {
+        FileRef::Image(path) => inside(path.as_str()),
+        FileRef::Url(_) => false,
+    };
+    match &profile.boot {
+        BootMethod::Linux {
+            kernel,
+            initrds,
+            args,
+            ..
+        } => {
+            names(kernel)
+                || initrds.iter().any(names)
+                || bootplan::menu::files_in_args(args).any(inside)
+        }
+        BootMethod::Program { files } => files.values().any(names),
+        _ => false,
+    }
+}
+
+/// What lies beside an image: what cannot be read off it quickly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Record {
+    /// Of which version of the file `sha256` is.
+    pub(super) size: u64,
+    pub(super) modified: (i64, u32),
+    pub(super) sha256: Option<String>,
+    pub(super) added: i64,
+    pub(super) source: String,
+    /// For people who look into the directory; found out again at each start.
+    pub(super) recognised: Vec<String>,
+    pub(super) last_served: Option<i64>,
+}
+
+impl Record {
+    pub(super) fn path(root: &Path, name: &str) -> PathBuf {
+        root.join(RECORDS).join(format!("{name}.json"))
+    }
+
+    /// The record of an image, if there is one that can be read.
+    pub(super) fn read(root: &Path, name: &str) -> Option<Record> {
+        let bytes = fs::read(Record::path(root, name)).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// For an image that nobody has a record of.
+    pub(super) fn found(now: i64) -> Record {
+        Record {
+            added: now,
+            source: "copied into the directory".to_owned(),
+            ..Record::default()
+        }
+    }
+
+    pub(super) fn write(&self, root: &Path, name: &str) -> io::Result<()> {
+        let bytes = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
+        write_whole(&Record::path(root, name), &bytes)
+    }
+
+    pub(super) fn remove(root: &Path, name: &str) {
+        let _ = disk::remove(&Record::path(root, name));
+    }
+
+    /// The checksum, if it is of this version.
+    pub(super) fn sha256_of(&self, stamp: &Stamp) -> Option<String> {
+        let same = (self.size, self.modified) == (stamp.len, stamp.modified);
+        self.sha256.clone().filter(|_| same)
+    }
+}

@@ -1,0 +1,82 @@
+//! Names that images may have.
+
+use super::ImageError;
+use bootplan::RelPath;
+
+/// Checks a name for what is brought in: `debian.iso`, `vmlinuz-dir/vmlinuz`. Menus of all three
+/// loaders, URLs and shells take such a name as it is.
+///
+/// # Errors
+/// [`ImageError::Name`] shows the name, cut and without control characters.
+pub fn check_name(name: &str) -> Result<RelPath, ImageError> {
+    let part = |part: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+        (1..=PART).contains(&part.len()) && part.chars().all(plain) && !part.starts_with(['.', '-'])
+    };
+    let parts: Vec<&str> = name.split('/').collect();
+    let path = name.parse::<RelPath>().ok();
+    let fine = parts.len() <= DEPTH && parts.iter().copied().all(part);
+    path.filter(|_| fine).ok_or_else(|| {
+        let shown = name
+            .chars()
+            .take(80)
+            .map(|c| if c.is_control() { '?' } else { c });
+        ImageError::Name(shown.collect())
+    })
+}
+
+/// With `.iso` and `.json` behind it, it is still a file name.
+const PART: usize = 128;
+/// Directories of images have few levels.
+const DEPTH: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_names_only() {
+        for good in [
+            "debian-12.8.0-amd64.iso",
+            "a",
+            "pair/vmlinuz",
+            "a/b/c/d",
+            "F_41+x.iso",
+        ] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        let long = "x".repeat(129);
+        for bad in [
+            "",
+            "/",
+            "a/",
+            "/a",
+            "a//b",
+            ".",
+            "..",
+            "../a",
+            "a/../b",
+            ".staging/x",
+            "a/.hidden",
+            "-rf",
+            "a b.iso",
+            "a\nb",
+            "a\\b",
+            "a,b.iso",
+            "ü.iso",
+            "a:b",
+            "a/b/c/d/e",
+            "$(x)",
+            "a'b",
+            "a%2e",
+            "<b>",
+            "\u{202e}x",
+            &long,
+        ] {
+            assert!(
+                matches!(check_name(bad), Err(ImageError::Name(_))),
+                "{bad:?}"
+            );
+        }
+    }
+}
