@@ -11,9 +11,10 @@ use crate::net::tftp::TftpServer;
 use crate::net::udp::PktInfo;
 use crate::reload::Reloader;
 use crate::status::{StatusSources, dhcp_rows, port};
-use crate::{bind, clerk, setup};
+use crate::{bind, clerk, image_watch, setup};
 use anyhow::Context;
 use bootfiles::dropbox::DropBoxes;
+use bootfiles::images::ImageStore;
 use bootfiles::{BootFiles, FileCache, TIDY_EVERY};
 use proxydhcp::Port;
 use std::path::PathBuf;
@@ -43,6 +44,7 @@ pub(crate) struct Server {
     reloader: Reloader,
     diskless: diskless::Keeper,
     files: Arc<BootFiles>,
+    images: ImageStore,
     interfaces: watch::Receiver<Arc<Interfaces>>,
     config: Config,
 }
@@ -113,6 +115,8 @@ pub(crate) async fn build(
     let files = files.with_cache(cache).with_published(config.published());
     let files = Arc::new(files);
     let drop_boxes = DropBoxes::open(config.drop_boxes())?;
+    let image_store = ImageStore::open(&data.join("images"), &data.join("distributions"))
+        .context("cannot use the images directory")?;
     store.set_loaders(files.inventory());
 
     let (wanted, wanted_interfaces) = watch::channel(config.interfaces.clone());
@@ -206,6 +210,7 @@ pub(crate) async fn build(
     let images = Arc::clone(&files);
     let state = state
         .with_images(Arc::new(move |path| images.has_image(path)))
+        .with_image_store(image_store.clone())
         .with_transfers(transfers.clone())
         .with_drop_boxes(drop_boxes)
         .with_cache(files.cache().clone());
@@ -250,6 +255,7 @@ pub(crate) async fn build(
         boot,
         reloader,
         files,
+        images: image_store,
         interfaces,
         config,
     })
@@ -306,6 +312,10 @@ impl Server {
         let tidying = tokio::spawn(tidy(self.files));
         let clerk = tokio::spawn(clerk::run(self.store.clone()));
         let diskless = tokio::spawn(self.diskless.run());
+        let watching = tokio::spawn(image_watch::follow(
+            self.images.clone(),
+            self.journal.live.subscribe(),
+        ));
 
         tokio::pin!(shutdown);
         let failure = tokio::select! {
@@ -322,6 +332,8 @@ impl Server {
         tidying.abort();
         clerk.abort();
         diskless.abort();
+        watching.abort();
+        self.images.stop();
         self.pages.close();
         drop(stop);
         while draining.join_next().await.is_some() {}

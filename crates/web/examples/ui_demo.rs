@@ -42,6 +42,7 @@ async fn main() {
             let transfers = Transfers::default();
             tokio::spawn(transfer(transfers.clone()));
             state
+                .with_image_store(support::images(dir.path()))
                 .with_drop_boxes(support::drop_boxes(dir.path()))
                 .with_transfers(transfers)
         }

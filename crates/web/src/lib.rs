@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod boot;
+mod images;
 pub mod listen;
 mod metrics;
 pub mod people;

@@ -3,6 +3,7 @@
 pub(crate) mod boots;
 mod browser;
 mod diskless;
+mod iso;
 mod payload;
 pub(crate) mod reference;
 mod silence;
@@ -65,6 +66,12 @@ const SCENARIOS: &[Scenario] = &[
         what: "BIOS -> the lab's installer -> it writes a boot sector -> its own disk speaks",
         standard: true,
         run: payload::installs,
+    },
+    Scenario {
+        name: "iso-boot",
+        what: "BIOS -> a kernel and initial RAM disk from inside an ISO that was brought in and offered",
+        standard: true,
+        run: iso::boots,
     },
     Scenario {
         name: "bios-pxelinux",

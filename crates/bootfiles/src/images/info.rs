@@ -97,8 +97,14 @@ pub fn uses(profile: &Profile, prefix: &str) -> bool {
                 || initrds.iter().any(names)
                 || bootplan::menu::files_in_args(args).any(inside)
         }
+        BootMethod::Diskless(diskless) => {
+            names(&diskless.kernel)
+                || diskless.initrds.iter().any(names)
+                || inside(&diskless.root)
+                || bootplan::menu::files_in_args(&diskless.args).any(inside)
+        }
         BootMethod::Program { files } => files.values().any(names),
-        _ => false,
+        BootMethod::Chain { .. } | BootMethod::LocalDisk {} => false,
     }
 }
 

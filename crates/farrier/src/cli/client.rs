@@ -159,6 +159,12 @@ impl Client {
             .await
     }
 
+    /// Sends octets and reads JSON back.
+    pub(crate) async fn put_octets(&self, path: &str, octets: Bytes) -> Result<Value, ClientError> {
+        let kind = "application/octet-stream";
+        self.json(Method::PUT, path, Some(octets), kind).await
+    }
+
     /// Asks for text.
     pub(crate) async fn get_text(&self, path: &str) -> Result<String, ClientError> {
         let body = self.request(Method::GET, path, None, "", "*/*").await?;

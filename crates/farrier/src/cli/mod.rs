@@ -6,6 +6,7 @@ mod boots;
 mod client;
 mod diskless;
 mod explain;
+mod image;
 mod machine;
 mod orders;
 mod output;
@@ -92,6 +93,9 @@ pub(crate) enum Command {
     /// Rules: what machines get that have no assignment of their own
     #[command(subcommand)]
     Rule(rule::Command),
+    /// Images of the running server
+    #[command(subcommand)]
+    Image(image::Command),
     /// What a machine would get, and because of what
     Explain(explain::Explain),
     /// Bring machines, profiles and settings to what YAML files say
@@ -140,6 +144,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Machine(command) => machine::run(global, command).await,
         Command::Profile(command) => profile::run(global, command).await,
         Command::Rule(command) => rule::run(global, command).await,
+        Command::Image(command) => image::run(global, command).await,
         Command::Explain(explain) => explain::run(global, explain).await,
         Command::Apply(apply) => apply::run(global, apply).await,
         Command::Export => apply::export(global).await,

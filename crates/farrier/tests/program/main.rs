@@ -8,6 +8,7 @@ mod cli;
 mod common;
 mod dhcp;
 mod http_told;
+mod images;
 mod interfaces;
 mod ports;
 mod reload;

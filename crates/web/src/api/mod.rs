@@ -8,6 +8,7 @@ mod apply;
 mod boots;
 mod events;
 mod explain;
+mod images;
 mod machines;
 mod problem;
 mod profiles;
@@ -94,6 +95,20 @@ fn table() -> OpenApiRouter<PeopleState> {
         .routes(routes!(uploads::list_versions))
         .routes(routes!(uploads::get_difference))
         .routes(routes!(uploads::get_content))
+        .routes(routes!(images::list_images))
+        .routes(routes!(images::get_image, images::delete_image))
+        .routes(routes!(images::make_profiles))
+        .routes(routes!(images::check_image))
+        .routes(routes!(
+            images::list_image_uploads,
+            images::begin_image_upload
+        ))
+        .routes(routes!(
+            images::get_image_upload,
+            images::put_image_piece,
+            images::cancel_image_upload
+        ))
+        .routes(routes!(images::finish_image_upload))
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::delete_token))
         .routes(routes!(users::list_users, users::create_user))

@@ -4,6 +4,7 @@ use super::{openapi_json, router, table};
 use crate::people::{Actor, PeopleOptions, PeopleState, ServerStatus, Via};
 use axum::body::Body;
 use axum::{Extension, Router};
+use bootfiles::images::ImageStore;
 use bootplan::Timestamp;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -14,6 +15,7 @@ use store::Store;
 use tower::ServiceExt;
 
 mod configuration;
+mod images;
 mod machines;
 mod orders;
 mod people;
@@ -22,7 +24,7 @@ mod rules;
 struct Api {
     router: Router,
     state: PeopleState,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Api {
@@ -45,11 +47,13 @@ impl Api {
             foreign_servers: Vec::new(),
             unassigned: Default::default(),
         });
-        let state = PeopleState::new(store, live, status, PeopleOptions::default());
+        let images = ImageStore::open(&dir.path().join("images"), &dir.path().join("recipes"));
+        let state = PeopleState::new(store, live, status, PeopleOptions::default())
+            .with_image_store(images.expect("a fresh directory"));
         Api {
             router: router(state.clone()),
             state,
-            _dir: dir,
+            dir,
         }
     }
 

@@ -4,6 +4,7 @@ use super::auth::Auth;
 use crate::transfers::Transfers;
 use bootfiles::FileCache;
 use bootfiles::dropbox::DropBoxes;
+use bootfiles::images::ImageStore;
 use bootplan::{
     BootMethod, Diskless, Endpoint, FileRef, Profile, RelPath, Timestamp, UnassignedPolicy,
 };
@@ -30,6 +31,7 @@ pub struct PeopleState {
     pub(crate) drop_boxes: DropBoxes,
     closing: Arc<watch::Sender<bool>>,
     images: Option<HasImage>,
+    pub(crate) image_store: Option<ImageStore>,
     pub(crate) transfers: Transfers,
     pub(crate) cache: Option<FileCache>,
 }
@@ -79,6 +81,7 @@ impl PeopleState {
             drop_boxes: DropBoxes::default(),
             closing: Arc::new(watch::Sender::new(false)),
             images: None,
+            image_store: None,
             transfers: Transfers::default(),
             cache: None,
         }
@@ -88,6 +91,15 @@ impl PeopleState {
     pub fn with_images(self, has: HasImage) -> Self {
         PeopleState {
             images: Some(has),
+            ..self
+        }
+    }
+
+    /// With the images directory, which the pages show and change.
+    pub fn with_image_store(self, store: ImageStore) -> Self {
+        let image_store = Some(store);
+        PeopleState {
+            image_store,
             ..self
         }
     }

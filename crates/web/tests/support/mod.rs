@@ -9,6 +9,7 @@ pub mod site;
 
 use bootfiles::Networks;
 use bootfiles::dropbox::{Device, DropBoxSettings, DropBoxes, Overwrite};
+use bootfiles::images::ImageStore;
 use bootplan::{
     Because, ClientClass, Event, EventKind, Intent, LoaderInventory, LoaderRole, MacAddr, Origin,
     Platform, ProfileName, Stage, Timestamp, TransferStats, Transport, UnassignedPolicy,
@@ -102,6 +103,26 @@ pub fn drop_boxes(dir: &Path) -> DropBoxes {
         upload.commit(device, at).expect("stored");
     }
     boxes
+}
+
+/// An images directory below `dir` with what people unpack and copy into one: an archive for the network, a kernel with
+/// its initial RAM disk, something that is none of both.
+pub fn images(dir: &Path) -> ImageStore {
+    let images = dir.join("images");
+    for (directory, names) in [
+        (
+            "debian-12-netboot",
+            &["linux", "initrd.gz", "pxelinux.0"][..],
+        ),
+        ("rescue", &["vmlinuz-6.1", "initrd.img-6.1"]),
+        ("firmware", &["notes.txt"]),
+    ] {
+        std::fs::create_dir_all(images.join(directory)).expect("made");
+        for name in names {
+            std::fs::write(images.join(directory).join(name), name).expect("written");
+        }
+    }
+    ImageStore::open(&images, &dir.join("distributions")).expect("a new directory")
 }
 
 /// Profiles, machines of every kind, and their boots.

@@ -26,7 +26,8 @@ pub struct Site {
     pub transfers: Transfers,
     /// Last octet of the address that requests come from.
     pub from: u8,
-    _dir: TempDir,
+    /// Where all of it lies.
+    pub dir: TempDir,
 }
 
 /// What came back.
@@ -69,7 +70,7 @@ impl Site {
             store,
             transfers: Transfers::default(),
             from: 1,
-            _dir: dir,
+            dir,
         };
         site.serve(DropBoxes::default());
         site
@@ -77,6 +78,7 @@ impl Site {
 
     fn serve(&mut self, drop_boxes: DropBoxes) {
         let state = super::state(&self.store)
+            .with_image_store(super::images(self.dir.path()))
             .with_transfers(self.transfers.clone())
             .with_cache(FileCache::new(1 << 20))
             .with_drop_boxes(drop_boxes);
@@ -87,7 +89,7 @@ impl Site {
     pub async fn full() -> (Site, String) {
         let mut site = Site::empty().await;
         super::fill(&site.store).await;
-        site.serve(super::drop_boxes(site._dir.path()));
+        site.serve(super::drop_boxes(site.dir.path()));
         let cookie = site.set_up().await;
         (site, cookie)
     }

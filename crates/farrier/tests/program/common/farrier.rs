@@ -169,7 +169,12 @@ impl<'a> Farrier<'a> {
 
     /// Waits until the log says something; that line.
     pub(crate) fn log_line(&self, words: &str) -> String {
-        eventually(Duration::from_secs(5), words, || {
+        self.log_line_within(Duration::from_secs(5), words)
+    }
+
+    /// The same for what takes its time.
+    pub(crate) fn log_line_within(&self, limit: Duration, words: &str) -> String {
+        eventually(limit, words, || {
             let log = self.log();
             log.lines()
                 .find(|line| line.contains(words))

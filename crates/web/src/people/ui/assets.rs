@@ -14,6 +14,8 @@ pub(crate) struct Assets {
     pub(crate) css: String,
     /// The module that makes pages live.
     pub(crate) script: String,
+    /// The module that brings images in.
+    pub(crate) images: String,
     /// The few lines that must run before the first paint.
     pub(crate) theme: String,
     /// The mark.
@@ -26,6 +28,7 @@ pub(crate) static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
     Assets {
         css: url("farrier.css"),
         script: url("farrier.js"),
+        images: url("images.js"),
         theme: url("theme.js"),
         icon: url("icon.svg"),
     }
@@ -65,7 +68,7 @@ static HASH: LazyLock<String> = LazyLock::new(|| {
     HEXLOWER.encode(&hash.finalize()[..6])
 });
 
-const FILES: [(&str, &str, &str); 4] = [
+const FILES: [(&str, &str, &str); 5] = [
     (
         "farrier.css",
         "text/css; charset=utf-8",
@@ -75,6 +78,11 @@ const FILES: [(&str, &str, &str); 4] = [
         "farrier.js",
         "text/javascript; charset=utf-8",
         include_str!("../../../../../web/static/farrier.js"),
+    ),
+    (
+        "images.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../../../../web/static/images.js"),
     ),
     (
         "theme.js",

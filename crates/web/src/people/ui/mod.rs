@@ -6,6 +6,7 @@ mod boots;
 mod error;
 mod form;
 mod frame;
+mod images;
 mod install;
 mod live;
 mod login;
@@ -104,6 +105,18 @@ pub fn table() -> Vec<(
         ),
         ("/rules/{name}/delete", &["POST"], post(rules::delete)),
         ("/boots", &["GET"], get(boots::show)),
+        ("/images", &["GET"], get(images::list)),
+        (
+            "/images/{name}/profiles",
+            &["POST"],
+            post(images::make_profiles),
+        ),
+        ("/images/{name}/delete", &["POST"], post(images::delete)),
+        (
+            "/images/uploads/{id}/cancel",
+            &["POST"],
+            post(images::cancel),
+        ),
         ("/uploads", &["GET"], get(uploads::list)),
         ("/uploads/file", &["GET"], get(uploads::show)),
         ("/uploads/content", &["GET"], get(uploads::content)),
@@ -166,6 +179,7 @@ fn page_of(action: &str) -> Option<&str> {
     Some(match parent {
         "" => "/machines",
         "/settings/tokens" => "/settings",
+        image if image.starts_with("/images/") => "/images",
         token if token.starts_with("/settings/tokens/") => "/settings",
         page => page,
     })

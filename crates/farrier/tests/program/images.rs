@@ -1,0 +1,178 @@
+//! Images with the real program: copied in, uploaded, cut off, served from inside, booted.
+
+use crate::common::{Farrier, Lan, SERVER, eventually};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use testkit::image::{self, Flavour, pattern};
+
+/// An ISO as Debian's live images are: marks, kernel, initial RAM disk, root file system.
+fn live(home: &Path) -> PathBuf {
+    let (tree, iso) = (home.join("tree"), home.join("live.iso"));
+    for (name, len) in [
+        ("live/vmlinuz-6.1.0-9-amd64", 300_001),
+        ("live/initrd.img-6.1.0-9-amd64", 1_200_000),
+        ("live/filesystem.squashfs", 40_000_000),
+    ] {
+        let path = tree.join(name);
+        fs::create_dir_all(path.parent().expect("below")).expect("made");
+        fs::write(path, pattern(len, name.len() as u8)).expect("written");
+    }
+    fs::create_dir(tree.join(".disk")).expect("made");
+    fs::write(
+        tree.join(".disk/info"),
+        "Official Debian GNU/Linux Live 12.8.0 xfce",
+    )
+    .expect("written");
+    image::make(Flavour::RockRidge, &tree, &iso);
+    iso
+}
+
+fn curl(lan: &Lan, args: &[&str]) -> Vec<u8> {
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "--fail"]).args(args);
+    let output = lan
+        .client
+        .run(|| curl.output())
+        .expect("deploy/setup.sh test installs it");
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    output.stdout
+}
+
+/// What a browser would need three clicks for, and what the machine then gets.
+#[test]
+fn an_added_image_is_offered_booted_and_kept_while_it_is_used() {
+    let lan = Lan::new();
+    let farrier = Farrier::started(&lan.server);
+    let iso = live(farrier.home());
+    let said = farrier.ok(&["image", "add", &iso.display().to_string()]);
+    assert!(said.starts_with("added live.iso, SHA-256 "), "{said}");
+    let list = farrier.ok(&["image", "list"]);
+    assert!(list.contains("Debian 12.8.0 live"), "{list}");
+    let offers = farrier.ok(&["image", "offer", "live.iso"]);
+    assert!(
+        offers.contains("fetch={{ file('live/live/filesystem.squashfs') }}"),
+        "{offers}"
+    );
+    let made = farrier.ok(&["image", "offer", "live.iso", "--make"]);
+    assert_eq!(made, "made live: Debian 12.8.0 live\n");
+    farrier.ok(&[
+        "machine",
+        "assign",
+        "--profile",
+        "live",
+        "52:54:00:00:00:01",
+    ]);
+    let menu = curl(
+        &lan,
+        &[&format!("http://{SERVER}/52-54-00-00-00-01/boot.ipxe")],
+    );
+    let menu = String::from_utf8(menu).expect("text");
+    let url = format!("http://{SERVER}/images/live/live/filesystem.squashfs");
+    assert!(
+        menu.contains(&format!("boot=live components fetch={url}")),
+        "{menu}"
+    );
+
+    // What the machine fetches is what xorriso takes out of the image.
+    let taken = farrier.home().join("taken");
+    image::extract(&iso, &taken);
+    let expected = fs::read(taken.join("live/filesystem.squashfs")).expect("taken out");
+    assert!(curl(&lan, &[&url]) == expected);
+    for (from, to) in [
+        (0, 0),
+        (262_143, 262_144),
+        (1_000_003, 30_000_007),
+        (39_999_999, 39_999_999),
+    ] {
+        let got = curl(&lan, &["-r", &format!("{from}-{to}"), &url]);
+        assert!(got == expected[from..=to], "{from}-{to}");
+    }
+    let kernel = format!("tftp://{SERVER}/images/live/live/vmlinuz-6.1.0-9-amd64");
+    let got = curl(&lan, &["--tftp-blksize", "1428", &kernel]);
+    assert!(got == fs::read(taken.join("live/vmlinuz-6.1.0-9-amd64")).expect("taken out"));
+    eventually(Duration::from_secs(10), "it is noted as served", || {
+        farrier.json(&["image", "list"])["images"]
+            .as_array()
+            .and_then(|images| images.iter().find(|image| image["name"] == "live.iso"))
+            .and_then(|image| image["last_served"].as_i64())
+    });
+
+    let refused = farrier.cli(&["image", "remove", "live.iso"]);
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("profile live"),
+        "{}",
+        refused.stderr
+    );
+    assert!(
+        farrier
+            .ok(&["image", "check", "live.iso"])
+            .contains("is what it was")
+    );
+}
+
+#[test]
+fn what_is_copied_into_the_directory_shows_up_with_its_checksum() {
+    let lan = Lan::new();
+    let farrier = Farrier::started(&lan.server);
+    let iso = live(farrier.home());
+    fs::copy(&iso, farrier.data().join("images/copied.iso")).expect("copied");
+    farrier.log_line_within(Duration::from_secs(30), "image recognised");
+    let sums = Command::new("sha256sum")
+        .arg(&iso)
+        .output()
+        .expect("coreutils");
+    let sum = String::from_utf8_lossy(&sums.stdout)[..64].to_owned();
+    eventually(Duration::from_secs(30), "its checksum is known", || {
+        let list = farrier.json(&["image", "list"]).to_string();
+        list.contains(&sum).then_some(())
+    });
+}
+
+/// R26: cut off at many places by kill -9, each time resumed, and never there before it is whole.
+#[test]
+fn an_upload_survives_kills_and_comes_out_whole() {
+    let lan = Lan::new();
+    let mut farrier = Farrier::started(&lan.server);
+    let iso = live(farrier.home());
+    let len = fs::metadata(&iso).expect("there").len();
+    let mut offsets = vec![0];
+    let mut adding = farrier.command(&["image", "add"]);
+    adding
+        .arg(&iso)
+        .arg("--socket")
+        .arg(farrier.control_socket());
+    let mut adding = adding.stdout(Stdio::piped()).spawn().expect("starts");
+    let progress = |farrier: &Farrier<'_>| {
+        let staging = fs::read_dir(farrier.data().join("images/.staging")).expect("there");
+        let parts = staging
+            .filter_map(|entry| Some(entry.ok()?.path().join("part").metadata().ok()?.len()));
+        parts.max()
+    };
+    for _ in 0..6 {
+        let before = *offsets.last().expect("one");
+        let reached = eventually(Duration::from_secs(30), "it goes on", || {
+            match adding.try_wait().expect("our own child") {
+                Some(_) => Some(len),
+                None => progress(&farrier).filter(|now| *now > before),
+            }
+        });
+        if reached == len {
+            break;
+        }
+        farrier.kill();
+        assert!(!farrier.data().join("images/live.iso").exists());
+        offsets.push(progress(&farrier).unwrap_or(reached));
+        farrier.start();
+    }
+    assert!(offsets.len() > 1, "it was never cut off: {offsets:?}");
+    let output = adding.wait_with_output().expect("our own child");
+    assert!(output.status.success(), "{output:?}\n{}", farrier.log());
+    let came = fs::read(farrier.data().join("images/live.iso")).expect("there");
+    assert!(came == fs::read(&iso).expect("there"));
+    let left = fs::read_dir(farrier.data().join("images/.staging"))
+        .expect("there")
+        .count();
+    assert_eq!(left, 0);
+}

@@ -1,0 +1,246 @@
+//! `/images`: what there is to boot from, and bringing in more.
+
+use super::error::{PageError, PageResult, page};
+use super::form::{Fields, Path};
+use super::frame::{Frame, Stamp, Visit, done, failed, now};
+use super::story::{printable, size};
+use crate::images::{self, ImagesError};
+use crate::people::PeopleState;
+use askama::Template;
+use axum::extract::State;
+use bootfiles::images::{ImageError, ImageInfo, ImageKind, ImageState, Staging};
+use bootplan::{Catalog, Profile, ProfileName, Timestamp};
+
+#[derive(Template)]
+#[template(path = "images.html")]
+struct ImagesPage {
+    frame: Frame,
+    directory: String,
+    rows: Vec<Row>,
+    coming: Vec<Coming>,
+    /// Something moves: the page is worth looking at again.
+    busy: bool,
+}
+
+struct Row {
+    name: String,
+    what: String,
+    label: String,
+    state: &'static str,
+    detail: String,
+    size: String,
+    sha256: String,
+    added: Stamp,
+    source: String,
+    served: Option<Stamp>,
+    users: Vec<User>,
+    offers: Vec<Offer>,
+    withheld: Vec<String>,
+}
+
+struct User {
+    name: String,
+    title: String,
+}
+
+struct Offer {
+    name: String,
+    title: String,
+    args: String,
+    taken: bool,
+}
+
+struct Coming {
+    id: String,
+    name: String,
+    done: u64,
+    total: u64,
+    shown: String,
+    source: String,
+}
+
+/// `GET /images`
+pub(crate) async fn list(State(state): State<PeopleState>, visit: Visit) -> PageResult {
+    let (all, coming) = match images::list(&state).await {
+        Ok(all) => {
+            let coming = images::blocking(&state, |store| Ok(store.stagings())).await?;
+            (all, coming)
+        }
+        Err(ImagesError::Off) => (Vec::new(), Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let catalog = state.store.catalog();
+    let directory = state
+        .image_store
+        .as_ref()
+        .map(|store| store.directory().display().to_string());
+    let arriving = |image: &&std::sync::Arc<ImageInfo>| {
+        let hashing = image.kind == ImageKind::Iso && image.state == ImageState::Ready;
+        matches!(image.state, ImageState::Arriving(_)) || hashing && image.sha256.is_none()
+    };
+    page(&ImagesPage {
+        busy: !coming.is_empty() || all.iter().any(|image| arriving(&image)),
+        frame: visit.frame(&state, "images"),
+        directory: directory.unwrap_or_default(),
+        rows: all.iter().map(|image| Row::of(image, &catalog)).collect(),
+        coming: coming.iter().map(Coming::of).collect(),
+    })
+}
+
+/// `POST /images/{name}/profiles`: makes the profiles whose buttons or boxes say so.
+pub(crate) async fn make_profiles(
+    State(state): State<PeopleState>,
+    visit: Visit,
+    Path(name): Path<String>,
+    fields: Fields,
+) -> PageResult {
+    let wanted: Result<Vec<ProfileName>, _> = fields.all("profile").map(str::parse).collect();
+    let wanted = wanted.map_err(|_| PageError::Form("no such offer".to_owned()))?;
+    match images::make_profiles(&state, &name, &wanted, &visit.actor.name).await {
+        Ok(made) => {
+            let names: Vec<&str> = made.iter().map(|profile| profile.name.as_str()).collect();
+            Ok(done(
+                "/images",
+                format!("Made {}; assign it to machines.", names.join(", ")),
+            ))
+        }
+        Err(error) => told(error),
+    }
+}
+
+/// `POST /images/{name}/delete`
+pub(crate) async fn delete(
+    State(state): State<PeopleState>,
+    _: Visit,
+    Path(name): Path<String>,
+) -> PageResult {
+    match images::delete(&state, &name).await {
+        Ok(()) => Ok(done("/images", format!("Deleted {}.", printable(&name)))),
+        Err(error) => told(error),
+    }
+}
+
+/// `POST /images/uploads/{id}/cancel`
+pub(crate) async fn cancel(
+    State(state): State<PeopleState>,
+    _: Visit,
+    Path(id): Path<String>,
+) -> PageResult {
+    let cancelled = images::blocking(&state, move |store| {
+        let staging = store.staging(&id)?;
+        store.cancel(&staging)?;
+        Ok(staging.wanted().name.clone())
+    });
+    match cancelled.await {
+        Ok(name) => Ok(done(
+            "/images",
+            format!("Threw away what had come of {name}."),
+        )),
+        Err(error) => told(error),
+    }
+}
+
+/// What people can mend is said where they are; the rest has a page of its own.
+fn told(error: ImagesError) -> PageResult {
+    match error {
+        ImagesError::Used { .. } | ImagesError::Taken(_) => Ok(failed("/images", error)),
+        error => Err(error.into()),
+    }
+}
+
+impl From<ImagesError> for PageError {
+    fn from(error: ImagesError) -> Self {
+        match error {
+            ImagesError::Store(refused) => PageError::Store(refused.cause),
+            ImagesError::Off
+            | ImagesError::NotOffered { .. }
+            | ImagesError::Image(ImageError::NotFound(_) | ImageError::Name(_)) => {
+                PageError::NotFound(error.to_string())
+            }
+            error => PageError::Unreadable(error.to_string()),
+        }
+    }
+}
+
+impl Row {
+    fn of(image: &ImageInfo, catalog: &Catalog) -> Row {
+        let first = image.recognised.first();
+        let (state, detail) = match &image.state {
+            ImageState::Arriving(detail) => ("arriving", detail.clone()),
+            ImageState::Ready => ("ready", String::new()),
+            ImageState::Unreadable(detail) => ("unreadable", detail.clone()),
+            ImageState::Damaged(detail) => ("damaged", detail.clone()),
+        };
+        let users = images::used_by(catalog, image);
+        let withheld = image.recognised.iter().flat_map(|found| &found.withheld);
+        Row {
+            name: image.name.clone(),
+            what: match (first, &image.state, image.kind) {
+                (Some(found), ..) => printable(&found.title),
+                (None, ImageState::Ready, ImageKind::Directory) => "files".to_owned(),
+                (None, ImageState::Ready, ImageKind::Iso) => {
+                    "not recognised; its files are served".to_owned()
+                }
+                (None, ..) => String::new(),
+            },
+            label: printable(&image.label),
+            state,
+            detail: printable(&detail),
+            size: match image.kind {
+                ImageKind::Iso => size(image.len),
+                ImageKind::Directory => "directory".to_owned(),
+            },
+            sha256: image.sha256.clone().unwrap_or_default(),
+            added: Stamp::ago(Timestamp(image.added), now()),
+            source: printable(&image.source),
+            served: image.last_served.map(|at| Stamp::ago(Timestamp(at), now())),
+            users: users.iter().map(|profile| User::of(profile)).collect(),
+            offers: image
+                .offers()
+                .map(|profile| Offer::of(profile, catalog))
+                .collect(),
+            withheld: withheld.map(|why| printable(why)).collect(),
+        }
+    }
+}
+
+impl User {
+    fn of(profile: &Profile) -> User {
+        User {
+            name: profile.name.to_string(),
+            title: printable(&profile.title),
+        }
+    }
+}
+
+impl Offer {
+    fn of(profile: &Profile, catalog: &Catalog) -> Offer {
+        Offer {
+            name: profile.name.to_string(),
+            title: printable(&profile.title),
+            args: match &profile.boot {
+                bootplan::BootMethod::Linux { args, .. } => printable(args),
+                _ => String::new(),
+            },
+            taken: catalog.profile(&profile.name).is_some(),
+        }
+    }
+}
+
+impl Coming {
+    fn of(staging: &Staging) -> Coming {
+        let wanted = staging.wanted();
+        let done = staging.offset();
+        Coming {
+            id: staging.id().to_owned(),
+            name: printable(&wanted.name),
+            done,
+            total: wanted.len.unwrap_or(done).max(1),
+            shown: match wanted.len {
+                Some(len) => format!("{} of {}", size(done), size(len)),
+                None => size(done),
+            },
+            source: printable(&wanted.source),
+        }
+    }
+}
