@@ -16,6 +16,7 @@ mod decide;
 pub mod diskless;
 pub mod effect;
 mod event;
+mod hook;
 pub mod identity;
 mod lifecycle;
 mod link;
@@ -48,6 +49,7 @@ pub use decide::{
 };
 pub use diskless::{Diskless, Overlays};
 pub use event::{Event, EventKind, Origin, Timestamp, Transport};
+pub use hook::{Hook, HookFault};
 pub use lifecycle::Lifecycle;
 pub use link::{LinkPurpose, VerifiedLink};
 pub use loader::{EfiStyle, LoaderInventory, LoaderKind, LoaderRole};

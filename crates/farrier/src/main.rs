@@ -7,6 +7,7 @@ mod config;
 mod counters;
 mod diskless;
 mod foreign;
+mod hooks;
 mod image_watch;
 mod logging;
 mod net;

@@ -17,6 +17,7 @@ use bootfiles::dropbox::DropBoxes;
 use bootfiles::images::ImageStore;
 use bootfiles::{BootFiles, FileCache, TIDY_EVERY};
 use proxydhcp::Port;
+use reach::power::Switches;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -27,7 +28,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use web::listen::{self, Budget};
-use web::people::{Actor, PeopleOptions, PeopleState};
+use web::people::{Actor, Passwords, PeopleOptions, PeopleState};
 use web::transfers::Transfers;
 
 /// A server with everything open and nothing running yet.
@@ -45,6 +46,8 @@ pub(crate) struct Server {
     diskless: diskless::Keeper,
     files: Arc<BootFiles>,
     images: ImageStore,
+    /// For web hooks.
+    client: reach::Client,
     interfaces: watch::Receiver<Arc<Interfaces>>,
     config: Config,
 }
@@ -84,6 +87,11 @@ async fn tidy(files: Arc<BootFiles>) {
         // Closing waits where a file server does.
         let _ = tokio::task::spawn_blocking(move || files.cache().tidy()).await;
     }
+}
+
+/// Passwords of controllers and keys of hooks.
+fn passwords(_: &Store) -> Passwords {
+    Arc::new(|_| None)
 }
 
 async fn first_of(a: &mut Signal, b: &mut Signal) {
@@ -214,6 +222,9 @@ pub(crate) async fn build(
         .with_transfers(transfers.clone())
         .with_drop_boxes(drop_boxes)
         .with_cache(files.cache().clone());
+    let client = reach::Client::new(config.outgoing.allow.clone());
+    let switches = Switches::new(client.clone(), &config.power.ipmitool);
+    let state = state.with_power(switches, passwords(&store));
     let control_path = config.control_socket();
     let control = bind::unix(&control_path).await?;
     let boot = web::boot::BootPlane::from(web::boot::BootState {
@@ -256,6 +267,7 @@ pub(crate) async fn build(
         reloader,
         files,
         images: image_store,
+        client,
         interfaces,
         config,
     })
@@ -316,6 +328,8 @@ impl Server {
             self.images.clone(),
             self.journal.live.subscribe(),
         ));
+        let secrets = passwords(&self.store);
+        let hooks = tokio::spawn(crate::hooks::run(self.store.clone(), self.client, secrets));
 
         tokio::pin!(shutdown);
         let failure = tokio::select! {
@@ -334,6 +348,7 @@ impl Server {
         diskless.abort();
         watching.abort();
         self.images.stop();
+        hooks.abort();
         self.pages.close();
         drop(stop);
         while draining.join_next().await.is_some() {}

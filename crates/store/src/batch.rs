@@ -2,7 +2,7 @@
 
 use crate::change::{Change, to_the_end};
 use crate::{MachineChange, NewMachine, Store, StoreError};
-use bootplan::{Arming, MachineId, Profile, ProfileName, Rule, RuleName, Site};
+use bootplan::{Arming, Hook, MachineId, Power, Profile, ProfileName, Rule, RuleName, Site};
 
 /// One step of a batch; what it does, and what is refused, is told at the method of [`Store`]
 /// that does it alone.
@@ -24,6 +24,10 @@ pub enum Step {
     PutRule(Rule),
     /// [`Store::delete_rule`].
     DeleteRule(RuleName),
+    /// [`Store::set_power`], of the machine with this name.
+    SetPower(String, Power),
+    /// [`Store::put_hook`].
+    PutHook(Hook),
     /// [`Store::arm`].
     Arm(Vec<MachineId>, Arming),
 }
@@ -78,6 +82,16 @@ impl Change {
             Step::Adopt(ids) => self.adopt(&ids, by).await,
             Step::PutRule(rule) => self.put_rule(rule, by).await,
             Step::DeleteRule(name) => self.delete_rule(name, by).await,
+            Step::SetPower(name, power) => {
+                let known = {
+                    let model = self.store.model();
+                    self.overlay.with_name(&model, &name)
+                };
+                let what = format!("machine '{name}'");
+                let id = known.ok_or(StoreError::NotFound { what })?;
+                self.set_power(id, &power, by).await
+            }
+            Step::PutHook(hook) => self.put_hook(hook, by).await,
             Step::Arm(ids, arming) => self.arm(&ids, &arming, by).await,
         }
     }

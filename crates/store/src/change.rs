@@ -6,7 +6,7 @@ use crate::journal::log;
 use crate::overlay::Overlay;
 use crate::rows::{self, Tx, failed};
 use crate::store::Store;
-use bootplan::{Doubts, Event, EventKind, MachineId, Origin, Profile, Rule, Site, Timestamp};
+use bootplan::{Doubts, Event, EventKind, Hook, MachineId, Origin, Profile, Rule, Site, Timestamp};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -108,6 +108,7 @@ impl Change {
         let events = insert_events(&mut self.tx, std::mem::take(&mut self.events))
             .await
             .map_err(doing)?;
+        self.tell_hooks(&events).await.map_err(doing)?;
         let fresh = self.read_back().await.map_err(doing)?;
         let Change {
             tx,
@@ -153,6 +154,9 @@ impl Change {
         if self.overlay.touches_doubts() {
             fresh.doubts = Some(rows::load_doubts(tx).await?);
         }
+        if self.overlay.touches_hooks() {
+            fresh.hooks = Some(crate::hooks::load_hooks(tx).await?);
+        }
         Ok(fresh)
     }
 }
@@ -165,6 +169,8 @@ pub(crate) struct Fresh {
     pub(crate) site: Option<Site>,
     pub(crate) rules: Option<Vec<Rule>>,
     pub(crate) doubts: Option<Doubts>,
+    /// Not part of a Catalog.
+    pub(crate) hooks: Option<Vec<Arc<Hook>>>,
 }
 
 impl Fresh {

@@ -2,8 +2,8 @@
 
 use crate::MachineRecord;
 use bootplan::{
-    Catalog, Doubts, LoaderInventory, MacAddr, MachineId, Overlays, Profile, ProfileName, Rule,
-    RuleName, Site,
+    Catalog, Doubts, Hook, LoaderInventory, MacAddr, MachineId, Overlays, Profile, ProfileName,
+    Rule, RuleName, Site,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -22,6 +22,8 @@ pub(crate) struct Model {
     pub(crate) profiles: BTreeMap<ProfileName, Arc<Profile>>,
     pub(crate) rules: BTreeMap<RuleName, Arc<Rule>>,
     pub(crate) doubts: Arc<Doubts>,
+    /// Not part of a Catalog.
+    pub(crate) hooks: Vec<Arc<Hook>>,
     by_mac: HashMap<MacAddr, MachineId>,
     by_name: HashMap<String, MachineId>,
 }

@@ -18,6 +18,7 @@ pub(crate) struct Overlay {
     rules: BTreeMap<RuleName, Option<Arc<Rule>>>,
     site: Option<Site>,
     doubts: bool,
+    hooks: bool,
 }
 
 impl Overlay {
@@ -57,6 +58,11 @@ impl Overlay {
         self.doubts = true;
     }
 
+    /// Hooks are not as they were.
+    pub(crate) fn touch_hooks(&mut self) {
+        self.hooks = true;
+    }
+
     /// The settings are now these.
     pub(crate) fn put_site(&mut self, site: Site) {
         self.site = Some(site);
@@ -77,6 +83,10 @@ impl Overlay {
 
     pub(crate) fn touches_doubts(&self) -> bool {
         self.doubts
+    }
+
+    pub(crate) fn touches_hooks(&self) -> bool {
+        self.hooks
     }
 
     pub(crate) fn touches_site(&self) -> bool {

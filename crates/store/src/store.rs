@@ -155,6 +155,9 @@ impl Store {
         if let Some(doubts) = fresh.doubts {
             model.doubts = Arc::new(doubts);
         }
+        if let Some(hooks) = fresh.hooks {
+            model.hooks = hooks;
+        }
         if changed {
             self.inner.catalog.send_replace(model.catalog());
         }
@@ -182,6 +185,7 @@ impl Store {
             site: Some(rows::load_site(&mut tx).await.map_err(doing)?),
             rules: Some(rows::load_rules(&mut tx).await.map_err(doing)?),
             doubts: Some(rows::load_doubts(&mut tx).await.map_err(doing)?),
+            hooks: Some(crate::hooks::load_hooks(&mut tx).await.map_err(doing)?),
         };
         tx.rollback().await.map_err(doing)?;
         let known = self.model().machines.keys().copied().collect();

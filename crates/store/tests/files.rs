@@ -241,19 +241,12 @@ async fn other_programs_databases_and_newer_ones_are_refused() {
     sql(
         &path,
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-         VALUES (9, 'from the future', TRUE, x'00', 0)",
+         VALUES (99, 'from the future', TRUE, x'00', 0)",
     )
     .await;
     let error = refused(dir.path()).await;
     assert!(
-        matches!(
-            error,
-            OpenError::Newer {
-                found: 9,
-                known: 2,
-                ..
-            }
-        ),
+        matches!(error, OpenError::Newer { found: 99, .. }),
         "{error}"
     );
     let text = error.to_string();
@@ -269,19 +262,12 @@ async fn a_newer_postgres_is_refused() {
         .execute(
             &place.url,
             "INSERT INTO _sqlx_migrations (version, description, success, checksum, \
-             execution_time) VALUES (9, 'from the future', TRUE, '\\x00', 0)",
+             execution_time) VALUES (99, 'from the future', TRUE, '\\x00', 0)",
         )
         .await;
     let error = Store::open(&place.url).await.err().expect("refused");
     assert!(
-        matches!(
-            error,
-            OpenError::Newer {
-                found: 9,
-                known: 2,
-                ..
-            }
-        ),
+        matches!(error, OpenError::Newer { found: 99, .. }),
         "{error}"
     );
     let away = Store::open("postgres://u:secret@127.0.0.1:1/db")

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     },
     #[command(flatten)]
     Order(super::orders::Command),
+    /// Switch machines on and off, or say how they boot the next time
+    Power(super::power::Power),
     /// Assign a profile, or take the assignment away
     #[command(group = ArgGroup::new("what").required(true).args(["profile", "none"]))]
     Assign {
@@ -42,6 +44,7 @@ pub(crate) enum Command {
 pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()> {
     let client = global.client()?;
     match command {
+        Command::Power(power) => super::power::run(global, power).await?,
         Command::List { filter } => {
             let filter = escape(&filter.unwrap_or_default());
             let answer = client

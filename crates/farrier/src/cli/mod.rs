@@ -10,6 +10,7 @@ mod image;
 mod machine;
 mod orders;
 mod output;
+mod power;
 mod profile;
 mod progress;
 mod rule;

@@ -140,6 +140,8 @@ fn with_example(message: &str) -> String {
         "Dhcp" => "mode: proxy",
         "Tftp" => "enabled: true",
         "Http" => "listen: 0.0.0.0:80",
+        "Outgoing" => "allow: [10.0.0.0/8]",
+        "Power" => "ipmitool: ipmitool",
         "Ui" => "listen: 0.0.0.0:8080",
         "Log" => "level: info",
         _ => "data_dir: /var/lib/farrier",

@@ -35,6 +35,10 @@ pub(crate) struct Config {
     pub ui: Ui,
     /// Machines without a disk.
     pub diskless: Diskless,
+    /// What is asked of others: downloads, web hooks.
+    pub outgoing: Outgoing,
+    /// Power switches.
+    pub power: Power,
     /// Logging.
     pub log: Log,
 }
@@ -134,6 +138,22 @@ pub(crate) struct Diskless {
     pub overlay_quota: sharing::Size,
 }
 
+/// `outgoing:`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Outgoing {
+    /// Networks and addresses beyond the Internet that downloads and web hooks may ask.
+    pub allow: reach::Allowed,
+}
+
+/// `power:`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Power {
+    /// The program that speaks IPMI.
+    pub ipmitool: PathBuf,
+}
+
 /// `log:`
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -167,6 +187,8 @@ impl Default for Config {
             http: Http::default(),
             ui: Ui::default(),
             diskless: Diskless::default(),
+            outgoing: Outgoing::default(),
+            power: Power::default(),
             log: Log::default(),
         }
     }
@@ -220,6 +242,14 @@ impl Default for Diskless {
         Diskless {
             nbdkit: "nbdkit".to_owned(),
             overlay_quota: sharing::Size(512 << 30),
+        }
+    }
+}
+
+impl Default for Power {
+    fn default() -> Self {
+        Power {
+            ipmitool: PathBuf::from("ipmitool"),
         }
     }
 }

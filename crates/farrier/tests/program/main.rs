@@ -11,6 +11,7 @@ mod http_told;
 mod images;
 mod interfaces;
 mod ports;
+mod reach;
 mod reload;
 mod rules;
 mod stop;

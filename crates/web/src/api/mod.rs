@@ -8,8 +8,10 @@ mod apply;
 mod boots;
 mod events;
 mod explain;
+mod hooks;
 mod images;
 mod machines;
+mod power;
 mod problem;
 mod profiles;
 mod rules;
@@ -68,6 +70,14 @@ fn table() -> OpenApiRouter<PeopleState> {
             machines::patch_machine,
             machines::delete_machine
         ))
+        .routes(routes!(
+            power::get_power,
+            power::put_power,
+            power::use_power
+        ))
+        .routes(routes!(power::use_many))
+        .routes(routes!(hooks::list_hooks))
+        .routes(routes!(hooks::put_hook, hooks::delete_hook))
         .routes(routes!(boots::list_boots))
         .routes(routes!(boots::list_all_boots))
         .routes(routes!(explain::explain))

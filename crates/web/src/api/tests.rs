@@ -19,6 +19,7 @@ mod images;
 mod machines;
 mod orders;
 mod people;
+mod reach;
 mod rules;
 
 struct Api {

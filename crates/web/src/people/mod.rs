@@ -4,10 +4,12 @@
 //! [`ui::PUBLIC`] are reachable without an [`Actor`].
 
 pub mod auth;
+pub(crate) mod power;
 mod state;
 pub mod ui;
 
 pub use auth::{Actor, Via};
+pub use power::Passwords;
 pub use state::{
     ForeignServer, HasImage, InterfaceStatus, LoaderLine, PeopleOptions, PeopleState, PortRequests,
     PortStatus, ServerStatus,

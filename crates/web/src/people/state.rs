@@ -1,6 +1,7 @@
 //! What the people's plane is given by the program, and what the status page shows.
 
 use super::auth::Auth;
+use super::power::{Passwords, PowerRoom};
 use crate::transfers::Transfers;
 use bootfiles::FileCache;
 use bootfiles::dropbox::DropBoxes;
@@ -8,6 +9,7 @@ use bootfiles::images::ImageStore;
 use bootplan::{
     BootMethod, Diskless, Endpoint, FileRef, Profile, RelPath, Timestamp, UnassignedPolicy,
 };
+use reach::power::Switches;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -34,6 +36,7 @@ pub struct PeopleState {
     pub(crate) image_store: Option<ImageStore>,
     pub(crate) transfers: Transfers,
     pub(crate) cache: Option<FileCache>,
+    pub(crate) power: Option<PowerRoom>,
 }
 
 /// Whether a file of this name can be served from below the images directory.
@@ -84,6 +87,7 @@ impl PeopleState {
             image_store: None,
             transfers: Transfers::default(),
             cache: None,
+            power: None,
         }
     }
 
@@ -118,6 +122,18 @@ impl PeopleState {
     pub fn with_cache(self, cache: FileCache) -> Self {
         let cache = Some(cache);
         PeopleState { cache, ..self }
+    }
+
+    /// With the means to use power switches, and the passwords of their controllers.
+    pub fn with_power(self, switches: Switches, passwords: Passwords) -> Self {
+        let room = PowerRoom {
+            switches,
+            passwords,
+        };
+        PeopleState {
+            power: Some(room),
+            ..self
+        }
     }
 
     /// The local files of this profile that cannot be served at this moment; none when nobody

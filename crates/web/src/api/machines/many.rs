@@ -78,7 +78,7 @@ pub(in crate::api) async fn adopt_machines(
     Ok(Json(changed(&ids)))
 }
 
-pub(super) fn meant(
+pub(in crate::api) fn meant(
     state: &PeopleState,
     ids: Option<Vec<i64>>,
     filter: Option<Filter>,

@@ -2,7 +2,7 @@
 
 pub(super) mod many;
 pub(super) mod orders;
-mod views;
+pub(super) mod views;
 
 use super::problem::{Answer, Json, Path, Problem, Query};
 use crate::people::{Actor, PeopleState};

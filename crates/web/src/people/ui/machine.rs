@@ -5,6 +5,7 @@ use super::form::{Fields, Path};
 use super::frame::{Frame, Stamp, Visit, done, failed, local, now};
 use super::install::{self, Install};
 use super::machine_list::{Choice, assignment_problem, choices};
+use super::power::PowerPanel;
 use super::preview::{Answer, Menu, answers, menus};
 use super::rules::{StandLine, stands};
 use super::settings::LOADERS;
@@ -50,6 +51,7 @@ struct MachinePage {
     moving: Moving,
     attempts: Vec<Attempt>,
     form: EditForm,
+    power: PowerPanel,
 }
 
 /// The edit form as typed, with its errors.
@@ -226,6 +228,8 @@ async fn machine_page(
     let mut events = state.store.events(query).await?;
     events.reverse();
     let at = now();
+    let power = state.store.power(machine.id).await?;
+    let power = PowerPanel::of(power, &printable(&machine.name)).with_last(&events, at);
     let boots = timeline::attempts(events.into_iter().map(|e| e.event));
     let facts = &machine.facts;
     let product = [&facts.manufacturer, &facts.product];
@@ -269,6 +273,7 @@ async fn machine_page(
         moving: Moving::of(state, machine),
         attempts: boots.iter().rev().map(|a| Attempt::new(a, at)).collect(),
         form,
+        power,
     })
 }
 

@@ -6,6 +6,7 @@ mod boots;
 mod error;
 mod form;
 mod frame;
+mod hooks;
 mod images;
 mod install;
 mod live;
@@ -13,6 +14,7 @@ mod login;
 mod machine;
 mod machine_list;
 mod machine_new;
+mod power;
 mod preview;
 mod profile_form;
 mod profiles;
@@ -79,6 +81,8 @@ pub fn table() -> Vec<(
         ("/machines/{id}/adopt", &["POST"], post(machine::adopt)),
         ("/machines/{id}/order", &["POST"], post(install::order)),
         ("/machines/{id}/delete", &["POST"], post(machine::delete)),
+        ("/machines/{id}/power", &["POST"], post(power::act)),
+        ("/machines/{id}/power/edit", &["POST"], post(power::edit)),
         ("/m/{mac}", &["GET"], get(machine::by_mac)),
         ("/profiles", &["GET"], get(profiles::list)),
         (
@@ -144,6 +148,16 @@ pub fn table() -> Vec<(
             &["POST"],
             post(settings::change_password),
         ),
+        (
+            "/settings/hooks",
+            &["GET", "POST"],
+            get(hooks::show).post(hooks::save),
+        ),
+        (
+            "/settings/hooks/{name}/delete",
+            &["POST"],
+            post(hooks::delete),
+        ),
         ("/live", &["GET"], get(live::stream)),
         ("/metrics", &["GET"], get(crate::metrics::show)),
         ("/static/{hash}/{file}", &["GET"], get(assets::serve)),
@@ -181,6 +195,7 @@ fn page_of(action: &str) -> Option<&str> {
         "/settings/tokens" => "/settings",
         image if image.starts_with("/images/") => "/images",
         token if token.starts_with("/settings/tokens/") => "/settings",
+        hook if hook.starts_with("/settings/hooks/") => "/settings/hooks",
         page => page,
     })
 }

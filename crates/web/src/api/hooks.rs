@@ -1,0 +1,84 @@
+//! Web hooks.
+
+use super::problem::{Answer, Json, Path, Problem};
+use crate::people::{Actor, PeopleState};
+use axum::extract::State;
+use bootplan::Hook;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use store::HookStatus;
+use utoipa::ToSchema;
+
+/// A hook without its name.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HookBody {
+    /// Where events are posted.
+    url: String,
+    /// Kinds of events (`assigned`, `run-changed`); empty: all but the steps of every boot.
+    #[serde(default)]
+    events: Vec<String>,
+    /// The secret that signs what is posted.
+    #[serde(default)]
+    secret: String,
+    /// Whether it is told anything.
+    #[serde(default = "yes")]
+    enabled: bool,
+}
+
+/// The hooks and how their receivers do.
+#[derive(Serialize, ToSchema)]
+pub(super) struct HookList {
+    /// By name.
+    #[schema(value_type = Vec<Object>)]
+    hooks: Vec<HookStatus>,
+}
+
+/// Lists web hooks: what they are told, when they last were, and why not since.
+#[utoipa::path(get, path = "/hooks", tag = "hooks", responses((status = OK, body = HookList)))]
+pub(super) async fn list_hooks(
+    _: Actor,
+    State(state): State<PeopleState>,
+) -> Answer<Json<HookList>> {
+    let hooks = state.store.hook_statuses().await?;
+    Ok(Json(HookList { hooks }))
+}
+
+/// Creates a web hook or replaces it; what waits for it stays.
+#[utoipa::path(put, path = "/hooks/{name}", tag = "hooks",
+    params(("name" = String, Path, description = "lower-case letters, digits and '-'")),
+    request_body = HookBody,
+    responses((status = OK, body = Object), (status = "4XX", body = Problem)))]
+pub(super) async fn put_hook(
+    actor: Actor,
+    State(state): State<PeopleState>,
+    Path(name): Path<String>,
+    Json(body): Json<HookBody>,
+) -> Answer<Json<Hook>> {
+    let hook = Hook {
+        name,
+        url: body.url,
+        events: body.events,
+        secret: body.secret,
+        enabled: body.enabled,
+    };
+    state.store.put_hook(hook.clone(), &actor.name).await?;
+    Ok(Json(hook))
+}
+
+/// Deletes a web hook, and what waits for it.
+#[utoipa::path(delete, path = "/hooks/{name}", tag = "hooks",
+    params(("name" = String, Path, description = "the hook")),
+    responses((status = NO_CONTENT), (status = "4XX", body = Problem)))]
+pub(super) async fn delete_hook(
+    actor: Actor,
+    State(state): State<PeopleState>,
+    Path(name): Path<String>,
+) -> Answer<StatusCode> {
+    state.store.delete_hook(&name, &actor.name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn yes() -> bool {
+    true
+}
