@@ -129,7 +129,7 @@ impl Diskless {
             Access::Nfs => {
                 let plain = |c: u8| c.is_ascii_graphic() && !b"\"'\\`<>{}|^$;,#".contains(&c);
                 let split = self.root.split_once(":/");
-                if !split.is_some_and(|(s, _)| !s.is_empty()) || !self.root.bytes().all(plain) {
+                if split.is_none_or(|(s, _)| s.is_empty()) || !self.root.bytes().all(plain) {
                     return Err(unfit("root", "SERVER:/PATH for access: nfs"));
                 }
             }
