@@ -165,8 +165,12 @@ pub fn judge<'c>(client: &BootClient, catalog: &'c Catalog) -> Verdict<'c> {
 /// Whether a person has to say first which machine this is. One machine's MAC with the UUID of
 /// another one that we know counts at once: the store hears of it later. A UUID that nobody has is
 /// not enough: it may be the first one heard that was forged, and a packet must not keep a machine
-/// from booting for good.
+/// from booting for good. For the same reason a card that says its own machine's UUID is not
+/// doubtful, whatever others have said by its address.
 fn doubtful(client: &BootClient, catalog: &Catalog, machine: Option<&Arc<Machine>>) -> bool {
+    if machine.is_some_and(|machine| identity::same_uuid(client.uuid, machine)) {
+        return false;
+    }
     let another = machine.is_some_and(|machine| {
         let owner = client.uuid.and_then(|uuid| catalog.find_uuid(uuid));
         owner.is_some_and(|owner| owner.id != machine.id)

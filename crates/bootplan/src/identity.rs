@@ -131,7 +131,7 @@ pub fn conclude<'m>(
         }
     };
     let mut suspects: Vec<Suspect> = known.clone().into_iter().map(weigh).collect();
-    suspects.retain(|suspect| suspect.speaks_for() >= SUSPICIOUS);
+    suspects.retain(Suspect::is_suspicious);
     suspects.sort_by_key(|suspect| suspect.machine);
     match &suspects[..] {
         [] if through_shared && seen.uuid.is_none() && seen.serial.is_none() => Conclusion::Untold,
@@ -166,6 +166,13 @@ impl Suspect {
         weights.filter(|weight| *weight > 0).sum()
     }
 
+    /// Half a proof is none where something contradicts it: two boards with one UUID and a serial
+    /// number each are two.
+    fn is_suspicious(&self) -> bool {
+        let undisputed = self.evidence.iter().all(|e| e.weight() > 0);
+        self.speaks_for() >= if undisputed { SUSPICIOUS } else { ENOUGH }
+    }
+
     fn is_certain(&self) -> bool {
         self.speaks_for() >= ENOUGH && self.evidence.iter().all(|e| e.weight() > 0)
     }
@@ -183,8 +190,9 @@ impl Observation<'_> {
     }
 }
 
-fn same_uuid(uuid: Option<SystemUuid>, machine: &Machine) -> bool {
-    match (uuid, machine.uuid) {
+/// Whether a UUID that tells machines apart is this machine's, in either byte order.
+pub fn same_uuid(uuid: Option<SystemUuid>, machine: &Machine) -> bool {
+    match (uuid.filter(|uuid| uuid.is_identity()), machine.uuid) {
         (Some(seen), Some(known)) => seen == known || seen.swapped() == known,
         _ => false,
     }

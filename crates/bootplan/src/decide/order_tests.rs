@@ -284,6 +284,17 @@ fn doubt_ends_on_the_disk() {
         decide(&firmware, &in_conflict).because,
         Because::IdentityConflict
     );
+    // Its own UUID is no doubt, whatever else was said by this address.
+    for (said, expected) in [
+        ("12345678-9abc-def0-1122-334455667788", "run-os"),
+        ("aaaaaaaa-9abc-def0-1122-334455667788", "disk"),
+    ] {
+        let client = BootClient {
+            uuid: Some(uuid(said)),
+            ..firmware.clone()
+        };
+        assert_eq!(got(&client, &in_conflict), expected, "{said}");
+    }
     // A shared adapter finds nobody, and its owner by the UUID.
     let shared = Doubts {
         shared_macs: [MAC].into(),

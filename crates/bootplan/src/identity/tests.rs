@@ -71,7 +71,7 @@ type Case<'a> = (&'a str, &'a [&'a str], &'a [u8], &'a str, &'a str);
 #[test]
 fn stories() {
     let full = "A m1 u1 s1 p1 a1";
-    let cases: [Case; 27] = [
+    let cases: [Case; 29] = [
         ("the same again", &[full], &[], "m1 u1 s1 p1", "A"),
         ("only its card is told", &[full], &[], "m1", "A"),
         ("nobody has seen it", &[full], &[], "m9 u9 s9 p1", "new"),
@@ -188,6 +188,20 @@ fn stories() {
             "A",
         ),
         ("entered by its UUID alone", &["A u1"], &[], "m1 u1", "A"),
+        (
+            "one UUID on two boards with serial numbers",
+            &[full],
+            &[],
+            "m2 u1 s2 p1",
+            "new",
+        ),
+        (
+            "one serial number on two boards",
+            &[full],
+            &[],
+            "m2 u2 s1 p1",
+            "new",
+        ),
         (
             "the same with another serial",
             &["A u1 s1"],
