@@ -83,13 +83,12 @@ impl ImageStore {
             return Err(ImageError::Checksum { expected, found });
         }
         let mut staged = self.staged();
-        for staging in staged
-            .values()
-            .filter(|other| other.wanted().name == wanted.name)
-        {
-            let (a, b) = (staging.wanted(), &wanted);
+        let mut under_way = staged.values();
+        let other = under_way.find(|other| other.wanted().name == wanted.name);
+        if let Some(other) = other {
+            let (a, b) = (other.wanted(), &wanted);
             return match (&a.len, &a.sha256, &a.mark) == (&b.len, &b.sha256, &b.mark) {
-                true => Ok(staging.clone()),
+                true => Ok(other.clone()),
                 false => Err(ImageError::UnderWay(wanted.name)),
             };
         }
