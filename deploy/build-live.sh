@@ -26,7 +26,7 @@ out=$(mkdir -p "$2" && cd "$2" && pwd)
 shift 2
 parts=${HERE:-$(cd "$(dirname "$0")/.." && pwd)}/boot-assets/diskless
 
-packages=linux-image-amd64,initramfs-tools,busybox,nbd-client,systemd-sysv,systemd-resolved,dbus,udev,kmod,iproute2,login,passwd
+packages=linux-image-amd64,initramfs-tools,zstd,busybox,nbd-client,systemd-sysv,systemd-resolved,dbus,udev,kmod,iproute2,login,passwd
 [ $with_live = no ] || packages+=,live-boot,live-boot-initramfs-tools
 for package in "$@"; do packages+=,$package; done
 

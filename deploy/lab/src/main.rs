@@ -7,6 +7,7 @@ mod console;
 mod demo;
 mod events;
 mod forward;
+mod guide;
 mod lan;
 mod machine;
 mod scenarios;

@@ -3,7 +3,9 @@
 pub(crate) mod boots;
 mod browser;
 mod diskless;
+mod guides;
 mod iso;
+mod orders;
 mod payload;
 pub(crate) mod reference;
 mod silence;
@@ -60,6 +62,42 @@ const SCENARIOS: &[Scenario] = &[
         what: "a machine without a disk, to a login prompt; after a power cut its files are there",
         standard: true,
         run: diskless::keeps_its_files,
+    },
+    Scenario {
+        name: "loop-guard",
+        what: "an installer that never reports: two tries, then held and on its own disk",
+        standard: true,
+        run: orders::loop_guard,
+    },
+    Scenario {
+        name: "install-unattended",
+        what: "ordered once: installs by its answers, reports, boots its disk ever after",
+        standard: false,
+        run: orders::install_unattended,
+    },
+    Scenario {
+        name: "server-down",
+        what: "Farrier is down: a machine with an order reaches its disk",
+        standard: true,
+        run: orders::server_down,
+    },
+    Scenario {
+        name: "guide-switches",
+        what: "docs/guides/switches.md, as it is written",
+        standard: true,
+        run: guides::switches,
+    },
+    Scenario {
+        name: "guide-classroom",
+        what: "docs/guides/diskless-classroom.md, as it is written (builds a Debian: 5 minutes or more)",
+        standard: false,
+        run: guides::classroom,
+    },
+    Scenario {
+        name: "guide-forty",
+        what: "docs/guides/debian-forty.md, as it is written",
+        standard: false,
+        run: guides::forty,
     },
     Scenario {
         name: "payload",

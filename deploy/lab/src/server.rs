@@ -25,11 +25,17 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts it on `host` with loaders and images from `assets`, an empty store, and its files
-    /// in `dir`; returns when it answers.
+    /// in `dir`, and `more` in its configuration file; returns when it answers.
     ///
     /// # Errors
     /// When the program is missing, ends, or does not answer.
-    pub(crate) fn start(program: &Path, assets: &Path, host: &Host, dir: &Path) -> Result<Self> {
+    pub(crate) fn start(
+        program: &Path,
+        assets: &Path,
+        host: &Host,
+        dir: &Path,
+        more: &str,
+    ) -> Result<Self> {
         if !program.exists() {
             bail!(
                 "{} does not exist: run `make boots`, or cargo build -p farrier",
@@ -42,7 +48,7 @@ impl Server {
                 .context("take over loaders and images (`make assets` fetches them)")?;
         }
         let config = dir.join("farrier.yaml");
-        let text = format!("data_dir: {}\ninterfaces: [eth0]\n", data.display());
+        let text = format!("data_dir: {}\ninterfaces: [eth0]\n{more}", data.display());
         std::fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
 
         let mut command = host.command(&program.display().to_string());

@@ -31,6 +31,14 @@ impl Stand {
     /// # Errors
     /// When something is missing or does not start.
     pub(crate) fn build(run: &Run<'_>, dhcp: SiteDhcp) -> Result<Self> {
+        Self::with_config(run, dhcp, "")
+    }
+
+    /// The same with more in Farrier's configuration file.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub(crate) fn with_config(run: &Run<'_>, dhcp: SiteDhcp, more: &str) -> Result<Self> {
         let (lan, capture) = run.lan()?;
         let site = lan.host("site", Some(SITE))?;
         let farrier = lan.host("farrier", Some(FARRIER))?;
@@ -40,6 +48,7 @@ impl Stand {
             &run.options.assets,
             &farrier,
             &run.dir,
+            more,
         )?;
         server.cli(&["apply", "-f", PROFILES])?;
         Ok(Self {
@@ -50,6 +59,30 @@ impl Stand {
             _site: site,
             lan,
         })
+    }
+}
+
+/// A [`Stand`] whose Farrier has ended.
+pub(crate) struct Abandoned {
+    _dhcp: Process,
+    _capture: Option<Process>,
+    _farrier: Host,
+    _site: Host,
+    /// The LAN.
+    pub(crate) lan: Lan,
+}
+
+impl Stand {
+    /// Stops Farrier; its host stays.
+    pub(crate) fn without_server(self) -> Abandoned {
+        drop(self.server);
+        Abandoned {
+            _dhcp: self._dhcp,
+            _capture: self._capture,
+            _farrier: self.farrier,
+            _site: self._site,
+            lan: self.lan,
+        }
     }
 }
 

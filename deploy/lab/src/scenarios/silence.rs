@@ -124,7 +124,7 @@ fn to_its_disk(run: &Run<'_>, lan: &Lan, name: &str) -> Result<Duration> {
 }
 
 /// A disk image whose boot sector prints [`DISK_SAYS`] by the BIOS and stops.
-fn disk_that_speaks(dir: &Path) -> Result<PathBuf> {
+pub(super) fn disk_that_speaks(dir: &Path) -> Result<PathBuf> {
     let path = dir.join("disk.img");
     std::fs::write(&path, boot_sector()).with_context(|| format!("write {}", path.display()))?;
     Ok(path)
@@ -168,7 +168,7 @@ fn wait_for_output(process: &mut Process, text: &str) -> Result<()> {
 }
 
 /// What the disk's boot sector prints.
-const DISK_SAYS: &str = "BOOTED FROM ITS OWN DISK";
+pub(super) const DISK_SAYS: &str = "BOOTED FROM ITS OWN DISK";
 
 #[cfg(test)]
 mod tests {
