@@ -108,6 +108,13 @@ pub enum Because {
     },
     /// Nobody has adopted the machine, and such machines are ignored.
     Ignored,
+    /// The profile's arguments could not be filled in for this machine.
+    Template {
+        /// Which profile.
+        profile: ProfileName,
+        /// What is wrong, with its line and column.
+        fault: String,
+    },
     /// What it says of itself fits no one machine; a person has to say which one it is.
     IdentityConflict,
 }
@@ -146,6 +153,7 @@ impl Because {
             | Because::UnknownArchitecture { .. }
             | Because::LoaderMissing { .. }
             | Because::NoMachineAddress
+            | Because::Template { .. }
             | Because::IdentityConflict => true,
             Because::Assignment { .. }
             | Because::SiteDefault { .. }
@@ -241,6 +249,9 @@ impl fmt::Display for Because {
                 f,
                 "rule '{rule}' gives it '{profile}' once somebody adopts it; until then '{policy}'"
             ),
+            Because::Template { profile, fault } => {
+                write!(f, "profile '{profile}' cannot be filled in for it: {fault}")
+            }
             Because::Ignored => f.write_str("machines that nobody has adopted are ignored"),
             Because::IdentityConflict => f.write_str(
                 "it says of itself what fits no one machine; say on its page which one it is",

@@ -1,8 +1,8 @@
 //! The immutable snapshot that every packet is answered from.
 
 use crate::{
-    LoaderInventory, MacAddr, Machine, MachineId, Overlays, Profile, ProfileName, Rule, RuleName,
-    Site, SystemUuid, rule, run,
+    LoaderInventory, MacAddr, Machine, MachineId, Objects, Overlays, Profile, ProfileName, Rule,
+    RuleName, Site, SystemUuid, rule, run,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -29,6 +29,7 @@ pub struct Catalog {
     /// Disabled ones too.
     every_rule: Arc<BTreeMap<RuleName, Arc<Rule>>>,
     doubts: Arc<Doubts>,
+    objects: Arc<Objects>,
     /// Those that wait for a slot, with their place from 1.
     queue: HashMap<MachineId, usize>,
 }
@@ -107,6 +108,17 @@ impl Catalog {
     pub fn with_doubts(mut self, doubts: Arc<Doubts>) -> Self {
         self.doubts = doubts;
         self
+    }
+
+    /// With these templates, snippets and groups.
+    pub fn with_objects(mut self, objects: Arc<Objects>) -> Self {
+        self.objects = objects;
+        self
+    }
+
+    /// Templates, snippets and groups.
+    pub fn objects(&self) -> &Arc<Objects> {
+        &self.objects
     }
 
     /// The machine behind a claim: by MAC; else, by a UUID that exactly one machine has, one that

@@ -197,6 +197,23 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         transfer: Option<TransferStats>,
     },
+    /// A machine fetched one of its answers.
+    AnswerServed {
+        /// The answer's name; the link is in no event.
+        name: String,
+        /// In which try of its run; 0 where there is none.
+        attempt: u8,
+        /// Bytes of it.
+        bytes: u64,
+    },
+    /// Somebody came with a link that was good once, or from an address that is another
+    /// machine's; or the answer could not be made.
+    AnswerRefused {
+        /// The answer's name.
+        name: String,
+        /// Why, for people.
+        reason: String,
+    },
     /// A machine asked for the first time.
     Discovered {
         /// What it can run, if known.

@@ -6,6 +6,7 @@
 //! the machine's page. Menus are rendered from the same decision ([`menu`]), and what an operator
 //! sees of a boot is a fold over [`Event`]s ([`timeline`]).
 
+mod answer;
 mod answer_kind;
 mod because;
 mod boot_path;
@@ -38,6 +39,9 @@ mod uuid;
 mod variables;
 mod window;
 
+pub use answer::{
+    Answer, Group, Object, ObjectKind, ObjectName, ObjectNameError, Objects, Text, Uses,
+};
 pub use answer_kind::AnswerKind;
 pub use because::Because;
 pub use boot_path::{BootPath, ClientKey, PathRefusal, RelPath};

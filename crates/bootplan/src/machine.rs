@@ -1,6 +1,8 @@
 //! Computers as an operator knows them.
 
-use crate::{CircuitId, LoaderKind, LocalBoot, MacAddr, Platform, ProfileName, Run, SystemUuid};
+use crate::{
+    CircuitId, LoaderKind, LocalBoot, MacAddr, Platform, ProfileName, Run, SystemUuid, Variables,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -125,6 +127,9 @@ pub struct Machine {
     /// The installation in progress, else the last one that ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<Arc<Run>>,
+    /// For its arguments and answers; they cover all others.
+    #[serde(default, skip_serializing_if = "Variables::is_empty")]
+    pub variables: Variables,
     /// What it said about itself.
     pub facts: Facts,
 }
@@ -147,6 +152,7 @@ impl Machine {
             profile: None,
             mode: Mode::Always,
             run: None,
+            variables: Variables::default(),
             facts: Facts::default(),
         }
     }

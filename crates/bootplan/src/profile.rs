@@ -1,6 +1,6 @@
 //! How to boot one operating system.
 
-use crate::{Diskless, EfiStyle, LoaderKind, Platform, RelPath};
+use crate::{Answer, Diskless, EfiStyle, Limit, LoaderKind, Platform, RelPath, Variables};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -62,6 +62,20 @@ pub enum ProfileError {
         field: &'static str,
         /// What is allowed.
         rule: String,
+    },
+    /// An answer that could not be served.
+    #[error("answer '{name}': {rule}")]
+    Answer {
+        /// Its name.
+        name: String,
+        /// What is allowed.
+        rule: String,
+    },
+    /// Two answers that are fetched by one name.
+    #[error("answers: two have the name '{name}'")]
+    TwoAnswers {
+        /// The name.
+        name: String,
     },
     /// Neither a relative path nor a URL.
     #[error(
@@ -153,6 +167,21 @@ impl FromStr for FileRef {
     }
 }
 
+impl FileRef {
+    /// Whether it is iPXE's loader of Windows, which takes all other files by their names.
+    pub fn is_wimboot(&self) -> bool {
+        self.file_name() == "wimboot"
+    }
+
+    /// The last part of the path.
+    pub fn file_name(&self) -> &str {
+        match self {
+            FileRef::Image(path) => path.file_name(),
+            FileRef::Url(url) => url.rsplit('/').next().unwrap_or(url),
+        }
+    }
+}
+
 impl fmt::Display for FileRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -237,6 +266,42 @@ pub struct Profile {
     pub efi_style: EfiStyle,
     /// What is booted.
     pub boot: BootMethod,
+    /// What its machines fetch by link, or a device by plain name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<Answer>,
+    /// For its arguments and answers, between those of groups and of the machine.
+    #[serde(default, skip_serializing_if = "Variables::is_empty")]
+    pub variables: Variables,
+    /// When an installation by it is held; `None` leaves that to the site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install: Option<Limit>,
+}
+
+impl Profile {
+    /// Whether it is another one for each machine: its arguments are a template, or it gives its
+    /// answers to wimboot.
+    pub fn has_template(&self) -> bool {
+        match &self.boot {
+            BootMethod::Linux { args, kernel, .. } => {
+                let given = kernel.is_wimboot() && !self.answers.is_empty();
+                given || args.contains("{{") || args.contains("{%")
+            }
+            _ => false,
+        }
+    }
+
+    /// The same with these kernel arguments.
+    ///
+    /// # Errors
+    /// Arguments that a loader would act on, as in [`validate`](Self::validate).
+    pub fn with_args(&self, filled: String) -> Result<Profile, ProfileError> {
+        literal("args", &filled, ARGS_LIMIT)?;
+        let mut profile = self.clone();
+        if let BootMethod::Linux { args, .. } = &mut profile.boot {
+            *args = filled;
+        }
+        Ok(profile)
+    }
 }
 
 fn yes() -> bool {
@@ -272,6 +337,20 @@ impl Profile {
         }
         printable("title", &self.title, TITLE_LIMIT)?;
         printable("description", &self.description, DESCRIPTION_LIMIT)?;
+        if self.answers.len() > ANSWERS_LIMIT {
+            return Err(ProfileError::TooLong {
+                field: "answers",
+                length: self.answers.len(),
+                limit: ANSWERS_LIMIT,
+            });
+        }
+        for (index, answer) in self.answers.iter().enumerate() {
+            answer.validate()?;
+            if self.answers[..index].iter().any(|a| a.name == answer.name) {
+                let name = answer.name.clone();
+                return Err(ProfileError::TwoAnswers { name });
+            }
+        }
         match &self.boot {
             BootMethod::Linux { args, console, .. } => {
                 literal("args", args, ARGS_LIMIT)?;
@@ -327,6 +406,8 @@ fn printable(field: &'static str, text: &str, limit: usize) -> Result<(), Profil
     Ok(())
 }
 
+/// More than any installer asks for.
+const ANSWERS_LIMIT: usize = 32;
 /// Fits one line of an 80-column menu twice over.
 const TITLE_LIMIT: usize = 120;
 const DESCRIPTION_LIMIT: usize = 2000;

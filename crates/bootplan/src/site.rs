@@ -1,6 +1,8 @@
 //! Settings that hold for the whole site, and the address one request is answered from.
 
-use crate::{Limit, LoaderKind, LocalBoot, LocalBootModel, Machine, NewMachines};
+use crate::{
+    Limit, LoaderKind, LocalBoot, LocalBootModel, Machine, NewMachines, Variables,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write};
 use std::net::Ipv4Addr;
@@ -73,6 +75,9 @@ pub struct Site {
     /// How those of some models do; the first that fits counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub local_boot_models: Vec<LocalBootModel>,
+    /// For every machine's arguments and answers; groups, profiles and machines cover them.
+    #[serde(skip_serializing_if = "Variables::is_empty")]
+    pub variables: Variables,
 }
 
 impl Default for Site {
@@ -91,6 +96,7 @@ impl Default for Site {
             },
             local_boot: LocalBoot::Auto,
             local_boot_models: Vec::new(),
+            variables: Variables::default(),
         }
     }
 }

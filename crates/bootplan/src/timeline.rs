@@ -304,6 +304,8 @@ fn on_the_wire(kind: &EventKind) -> bool {
         // A switch that stores its configuration does not boot.
         EventKind::FileStored { .. }
         | EventKind::UploadFailed { .. }
+        | EventKind::AnswerServed { .. }
+        | EventKind::AnswerRefused { .. }
         | EventKind::Discovered { .. }
         | EventKind::Assigned { .. }
         | EventKind::Changed { .. }

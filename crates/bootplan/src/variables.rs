@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// Variables of a site, a group, a profile or a machine: names to values of any shape. They are
 /// not secret: exports and pages show them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "BTreeMap<String, Value>", into = "BTreeMap<String, Value>")]
 pub struct Variables(BTreeMap<String, Value>);
 

@@ -118,6 +118,9 @@ fn profile(
         loader: None,
         efi_style: EfiStyle::default(),
         boot,
+        answers: Vec::new(),
+        variables: Default::default(),
+        install: None,
     };
     profile.validate().map_err(|error| error.to_string())?;
     Ok(profile)

@@ -84,6 +84,9 @@ fn profile() -> Profile {
         boot: BootMethod::Chain {
             url: FileRef::Url("http://192.168.77.2/x".to_owned()),
         },
+        answers: Vec::new(),
+        variables: Default::default(),
+        install: None,
     }
 }
 
@@ -105,6 +108,7 @@ fn rules_allocate_nothing() {
         ];
         Arc::new(Rule {
             name: format!("r{n}").parse().expect("a slug"),
+            labels: Default::default(),
             enabled: true,
             selector: Selector::All(conditions),
             profile: "disk".parse().expect("a slug"),

@@ -187,6 +187,9 @@ fn uefi_in_direct_style_does_not_need_port_4011() {
         boot: BootMethod::Chain {
             url: FileRef::Url("http://192.168.77.2/x".to_owned()),
         },
+        answers: Vec::new(),
+        variables: Default::default(),
+        install: None,
     };
     let mut farrier = Farrier::new(one_machine(MAC, profile));
     farrier.silent_on_4011 = true;

@@ -497,5 +497,8 @@ fn profile(enabled: bool) -> Profile {
         boot: BootMethod::Chain {
             url: FileRef::Url("http://192.168.77.2/x".to_owned()),
         },
+        answers: Vec::new(),
+        variables: Default::default(),
+        install: None,
     }
 }

@@ -103,6 +103,12 @@ impl EventKind {
                 printable(path),
                 printable(reason)
             ),
+            EventKind::AnswerServed { name, bytes, .. } => {
+                format!("answer {} {}", printable(name), human_size(*bytes))
+            }
+            EventKind::AnswerRefused { name, reason } => {
+                format!("answer {} refused: {}", printable(name), printable(reason))
+            }
             EventKind::Discovered { platform } => match platform {
                 Some(platform) => format!("seen for the first time ({platform})"),
                 None => "seen for the first time".to_owned(),

@@ -172,7 +172,8 @@ fn load(page: &mut Script, sheet: &Sheet<'_>, boot: &Boot<'_>) {
         } => {
             // EFI kernels find their initial RAM disks only by `initrd=`; BIOS does not mind.
             let mut line = format!("kernel --name linux {}", url(kernel));
-            for n in 0..initrds.len() {
+            let by_name = kernel.is_wimboot();
+            for n in (0..initrds.len()).filter(|_| !by_name) {
                 line += &format!(" initrd=initrd{n}");
             }
             let args = ipxe_args(args);
@@ -181,8 +182,12 @@ fn load(page: &mut Script, sheet: &Sheet<'_>, boot: &Boot<'_>) {
             }
             page.line(&format!("{line} || goto failed"));
             for (n, initrd) in initrds.iter().enumerate() {
+                let name = match by_name {
+                    true => initrd.file_name().to_owned(),
+                    false => format!("initrd{n}"),
+                };
                 page.line(&format!(
-                    "initrd --name initrd{n} {} || goto failed",
+                    "initrd --name {name} {} || goto failed",
                     url(initrd)
                 ));
             }
