@@ -52,6 +52,9 @@ for part in "$@"; do
             need curl curl
             need xorriso xorriso
             need genisoimage genisoimage
+            need ignition ignition-validate
+            need cloud-init cloud-init
+            need libxml2-utils xmllint
             need openssl openssl
             need python3-venv /usr/lib/python3.11/ensurepip/__main__.py
             redfish=yes

@@ -11,9 +11,11 @@
 //! can read no file, because there is none to read: includes come from a [`Library`] in memory.
 
 mod about;
+mod case;
 mod check;
 mod explain;
 mod fault;
+mod fill;
 mod filters;
 pub mod links;
 mod render;
@@ -22,8 +24,10 @@ mod scope;
 mod secrets;
 
 pub use about::{About, Addresses, Server, Try};
+pub use case::{Case, Links, standing, stranger};
 pub use check::check;
 pub use fault::Fault;
+pub use fill::fill;
 pub use render::{Document, Library, Material, Rendered, render};
 pub use review::{Asked, Reviewed, review};
 pub use scope::{Conflict, GroupLayer, Origin, Resolved, Scope};

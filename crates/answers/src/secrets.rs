@@ -36,6 +36,11 @@ pub enum Secrets {
 pub(crate) const MASK: &str = "$0$secret";
 
 impl Secrets {
+    /// No secret at all.
+    pub fn none() -> Self {
+        Secrets::Masked(Arc::default())
+    }
+
     /// The text for a template, or `None` if there is no such secret.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         match self {
