@@ -1,8 +1,6 @@
 //! Settings that hold for the whole site, and the address one request is answered from.
 
-use crate::{
-    Limit, LoaderKind, LocalBoot, LocalBootModel, Machine, NewMachines, Variables,
-};
+use crate::{Limit, LoaderKind, LocalBoot, LocalBootModel, Machine, NewMachines, Variables};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write};
 use std::net::Ipv4Addr;

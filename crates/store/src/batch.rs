@@ -2,7 +2,10 @@
 
 use crate::change::{Change, to_the_end};
 use crate::{MachineChange, NewMachine, Store, StoreError};
-use bootplan::{Arming, Hook, MachineId, Power, Profile, ProfileName, Rule, RuleName, Site};
+use bootplan::{
+    Arming, Hook, MachineId, Object, ObjectKind, ObjectName, Power, Profile, ProfileName, Rule,
+    RuleName, Site,
+};
 
 /// One step of a batch; what it does, and what is refused, is told at the method of [`Store`]
 /// that does it alone.
@@ -28,6 +31,10 @@ pub enum Step {
     SetPower(String, Power),
     /// [`Store::put_hook`].
     PutHook(Hook),
+    /// [`Store::put_object`].
+    PutObject(Object),
+    /// [`Store::delete_object`].
+    DeleteObject(ObjectKind, ObjectName),
     /// [`Store::arm`].
     Arm(Vec<MachineId>, Arming),
 }
@@ -92,6 +99,8 @@ impl Change {
                 self.set_power(id, &power, by).await
             }
             Step::PutHook(hook) => self.put_hook(hook, by).await,
+            Step::PutObject(object) => self.put_object(object, by).await,
+            Step::DeleteObject(kind, name) => self.delete_object(kind, &name, by).await,
             Step::Arm(ids, arming) => self.arm(&ids, &arming, by).await,
         }
     }

@@ -3,10 +3,13 @@
 use crate::StoreError;
 use crate::events::{StoredEvent, insert_events};
 use crate::journal::log;
+use crate::objects::load_objects;
 use crate::overlay::Overlay;
 use crate::rows::{self, Tx, failed};
 use crate::store::Store;
-use bootplan::{Doubts, Event, EventKind, Hook, MachineId, Origin, Profile, Rule, Site, Timestamp};
+use bootplan::{
+    Doubts, Event, EventKind, Hook, MachineId, Objects, Origin, Profile, Rule, Site, Timestamp,
+};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -157,6 +160,9 @@ impl Change {
         if self.overlay.touches_hooks() {
             fresh.hooks = Some(crate::hooks::load_hooks(tx).await?);
         }
+        if self.overlay.touches_objects() {
+            fresh.objects = Some(load_objects(tx).await?);
+        }
         Ok(fresh)
     }
 }
@@ -171,6 +177,7 @@ pub(crate) struct Fresh {
     pub(crate) doubts: Option<Doubts>,
     /// Not part of a Catalog.
     pub(crate) hooks: Option<Vec<Arc<Hook>>>,
+    pub(crate) objects: Option<Objects>,
 }
 
 impl Fresh {
@@ -181,6 +188,7 @@ impl Fresh {
             || self.site.is_some()
             || self.rules.is_some()
             || self.doubts.is_some()
+            || self.objects.is_some()
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn migrator() -> Migrator {
     Migrator::with_migrations(vec![
         migration(1, "initial", include_str!("../migrations/0001_initial.sql")),
         migration(2, "orders", include_str!("../migrations/0002_orders.sql")),
+        migration(3, "answers", include_str!("../migrations/0003_answers.sql")),
         migration(4, "power", include_str!("../migrations/0004_power.sql")),
         migration(5, "hooks", include_str!("../migrations/0005_hooks.sql")),
     ])

@@ -27,6 +27,7 @@ impl Change {
             asset: new.asset,
             labels: new.labels,
             notes: new.notes,
+            variables: new.variables,
             loader: new.loader,
             local_boot: new.local_boot,
             mode: new.mode,
@@ -70,6 +71,7 @@ impl Change {
         set(&mut new.asset, wanted.asset);
         set(&mut new.labels, wanted.labels);
         set(&mut new.notes, wanted.notes);
+        set(&mut new.variables, wanted.variables);
         set(&mut new.loader, wanted.loader);
         set(&mut new.local_boot, wanted.local_boot);
         if wanted.profile.as_ref().is_some_and(|p| *p != new.profile) {
@@ -216,6 +218,7 @@ fn adoption(known: &Machine, new: NewMachine) -> MachineChange {
         asset: new.asset.map(Some),
         labels: Some(new.labels),
         notes: Some(new.notes),
+        variables: Some(new.variables),
         loader: Some(new.loader),
         local_boot: Some(new.local_boot),
         mode: Some(new.mode),
@@ -233,6 +236,7 @@ fn described(old: &Machine, new: &Machine) -> Option<String> {
         ("asset tag", old.asset != new.asset),
         ("labels", old.labels != new.labels),
         ("notes", old.notes != new.notes),
+        ("variables", old.variables != new.variables),
         ("loader", old.loader != new.loader),
         ("local boot", old.local_boot != new.local_boot),
         ("state", old.state != new.state),

@@ -4,7 +4,7 @@ use crate::change::to_the_end;
 use crate::{Store, StoreError};
 use bootplan::{
     EventKind, LoaderKind, LocalBoot, MacAddr, Machine, MachineId, Mode, ProfileName, SystemUuid,
-    Timestamp,
+    Timestamp, Variables,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -39,6 +39,8 @@ pub struct NewMachine {
     pub labels: BTreeMap<String, String>,
     /// Free text of several lines.
     pub notes: String,
+    /// For its arguments and answers.
+    pub variables: Variables,
     /// Loader preference.
     pub loader: Option<LoaderKind>,
     /// How it starts its local disk.
@@ -66,6 +68,8 @@ pub struct MachineChange {
     pub labels: Option<BTreeMap<String, String>>,
     /// All its notes.
     pub notes: Option<String>,
+    /// All its variables.
+    pub variables: Option<Variables>,
     /// Loader preference.
     pub loader: Option<Option<LoaderKind>>,
     /// How it starts its local disk.

@@ -2,8 +2,8 @@
 
 use crate::MachineRecord;
 use bootplan::{
-    Catalog, Doubts, Hook, LoaderInventory, MacAddr, MachineId, Overlays, Profile, ProfileName,
-    Rule, RuleName, Site,
+    Catalog, Doubts, Hook, LoaderInventory, MacAddr, MachineId, Objects, Overlays, Profile,
+    ProfileName, Rule, RuleName, Site,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -24,6 +24,7 @@ pub(crate) struct Model {
     pub(crate) doubts: Arc<Doubts>,
     /// Not part of a Catalog.
     pub(crate) hooks: Vec<Arc<Hook>>,
+    pub(crate) objects: Arc<Objects>,
     by_mac: HashMap<MacAddr, MachineId>,
     by_name: HashMap<String, MachineId>,
 }
@@ -100,7 +101,8 @@ impl Model {
         Arc::new(
             catalog
                 .with_rules(rules)
-                .with_doubts(Arc::clone(&self.doubts)),
+                .with_doubts(Arc::clone(&self.doubts))
+                .with_objects(Arc::clone(&self.objects)),
         )
     }
 }

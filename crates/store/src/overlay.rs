@@ -19,6 +19,7 @@ pub(crate) struct Overlay {
     site: Option<Site>,
     doubts: bool,
     hooks: bool,
+    objects: bool,
 }
 
 impl Overlay {
@@ -61,6 +62,15 @@ impl Overlay {
     /// Hooks are not as they were.
     pub(crate) fn touch_hooks(&mut self) {
         self.hooks = true;
+    }
+
+    /// Templates, snippets or groups are not as they were.
+    pub(crate) fn touch_objects(&mut self) {
+        self.objects = true;
+    }
+
+    pub(crate) fn touches_objects(&self) -> bool {
+        self.objects
     }
 
     /// The settings are now these.

@@ -235,6 +235,7 @@ fn machine(row: &AnyRow, id: i64, macs: Vec<MacAddr>) -> Result<MachineRecord, s
             serial: optional("serial")?,
             asset: optional("asset")?,
             notes: row.try_get("notes")?,
+            variables: json(row, "variables")?,
             labels: json(row, "labels")?,
             state: if state == MachineState::Registered.slug() {
                 MachineState::Registered
@@ -257,7 +258,7 @@ fn machine(row: &AnyRow, id: i64, macs: Vec<MacAddr>) -> Result<MachineRecord, s
 macro_rules! machine_columns {
     () => {
         "SELECT m.id, m.name, m.uuid, m.serial, m.labels, m.state, m.loader, m.facts, \
-         m.first_seen, m.last_seen, m.asset, m.notes, m.local_boot, a.profile, a.mode, \
+         m.first_seen, m.last_seen, m.asset, m.notes, m.variables, m.local_boot, a.profile, a.mode, \
          r.spec AS run FROM machines m LEFT JOIN assignments a ON a.machine_id = m.id \
          LEFT JOIN runs r ON r.id = (SELECT MAX(n.id) FROM runs n WHERE n.machine_id = m.id)"
     };

@@ -2,7 +2,9 @@
 
 use crate::change::Fresh;
 use crate::model::Model;
+use crate::objects::load_objects;
 use crate::rows::{self, failed};
+use crate::vault::Opened;
 use crate::{OpenError, StoreError, StoredEvent, database};
 use bootplan::{Catalog, LoaderInventory, MachineId, Overlays};
 use sqlx::AnyPool;
@@ -23,6 +25,7 @@ pub(crate) struct Inner {
     pub(crate) writer: Arc<Mutex<()>>,
     pub(crate) live: broadcast::Sender<Arc<StoredEvent>>,
     model: RwLock<Model>,
+    vault: RwLock<Option<Opened>>,
     stale: AtomicBool,
     catalog: watch::Sender<Arc<Catalog>>,
     /// Held while the database is open; released by the system if we are killed.
@@ -69,6 +72,7 @@ impl Store {
                 writer: Arc::default(),
                 live: broadcast::Sender::new(LIVE_CAPACITY),
                 model: RwLock::default(),
+                vault: RwLock::default(),
                 stale: AtomicBool::new(true),
                 catalog: watch::Sender::new(Arc::default()),
                 _lock: opened.lock,
@@ -126,6 +130,14 @@ impl Store {
         self.inner.model.read().expect("no change panics half-way")
     }
 
+    pub(crate) fn vault(&self) -> RwLockReadGuard<'_, Option<Opened>> {
+        self.inner.vault.read().expect("no change panics half-way")
+    }
+
+    pub(crate) fn vault_mut(&self) -> RwLockWriteGuard<'_, Option<Opened>> {
+        self.inner.vault.write().expect("no change panics half-way")
+    }
+
     pub(crate) fn model_mut(&self) -> RwLockWriteGuard<'_, Model> {
         self.inner.model.write().expect("no change panics half-way")
     }
@@ -158,6 +170,9 @@ impl Store {
         if let Some(hooks) = fresh.hooks {
             model.hooks = hooks;
         }
+        if let Some(objects) = fresh.objects {
+            model.objects = Arc::new(objects);
+        }
         if changed {
             self.inner.catalog.send_replace(model.catalog());
         }
@@ -186,6 +201,7 @@ impl Store {
             rules: Some(rows::load_rules(&mut tx).await.map_err(doing)?),
             doubts: Some(rows::load_doubts(&mut tx).await.map_err(doing)?),
             hooks: Some(crate::hooks::load_hooks(&mut tx).await.map_err(doing)?),
+            objects: Some(load_objects(&mut tx).await.map_err(doing)?),
         };
         tx.rollback().await.map_err(doing)?;
         let known = self.model().machines.keys().copied().collect();

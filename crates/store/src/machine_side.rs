@@ -1,0 +1,98 @@
+//! All that the boot plane may do with the store, and nothing else: what a machine's link allows.
+
+use crate::change::{Change, now};
+use crate::rows::failed;
+use crate::{Store, StoreError};
+use bootplan::run::{Happening, Report};
+use bootplan::{RunState, Secret, VerifiedLink};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// The narrow door of the boot plane. It reads no people, tokens or uploads, and changes nothing
+/// but the run of a machine whose link was checked.
+#[derive(Clone)]
+pub struct MachineSide(Store);
+
+impl From<Store> for MachineSide {
+    fn from(store: Store) -> Self {
+        MachineSide(store)
+    }
+}
+
+impl MachineSide {
+    /// The key under which links are signed.
+    pub fn link_key(&self) -> Option<[u8; 32]> {
+        self.0.link_key()
+    }
+
+    /// The secrets, for a sealed answer that is being rendered.
+    pub fn secrets(&self) -> Arc<BTreeMap<String, Secret>> {
+        self.0.secrets()
+    }
+
+    /// A machine's own report; durable when this returns. False when it comes too late.
+    ///
+    /// # Errors
+    /// The machine is gone, database failure.
+    pub async fn report(&self, link: &VerifiedLink, report: Report) -> Result<bool, StoreError> {
+        let machine = self.0.machine(link.machine);
+        let run = machine.and_then(|record| record.machine.run.clone());
+        let run = run.filter(|r| r.id.0 == link.run && r.may_report(link.try_number));
+        let Some(run) = run else {
+            return Ok(false);
+        };
+        if run.is_over() {
+            // Said again because the first answer was lost: nothing to be alarmed at.
+            return Ok(report == Report::Done && run.state == RunState::Installed);
+        }
+        let happening = Happening::Reported(report);
+        self.0
+            .happen(&[link.machine], happening, "machine")
+            .await
+            .map(|_| true)
+    }
+
+    /// Notes that an answer for one use was fetched, before it leaves. False: it was before.
+    ///
+    /// # Errors
+    /// Database failure.
+    pub async fn use_once(
+        &self,
+        link: &VerifiedLink,
+        name: &str,
+        from: Option<Ipv4Addr>,
+    ) -> Result<bool, StoreError> {
+        let (store, link, name) = (self.0.clone(), *link, name.to_owned());
+        crate::change::to_the_end(async move {
+            let mut change = store.begin().await?;
+            let first = change.use_once(&link, &name, from).await?;
+            change.commit().await?;
+            Ok(first)
+        })
+        .await
+    }
+}
+
+impl Change {
+    async fn use_once(
+        &mut self,
+        link: &VerifiedLink,
+        name: &str,
+        from: Option<Ipv4Addr>,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "INSERT INTO link_uses (run_id, attempt, name, at, ip) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (run_id, attempt, name) DO NOTHING",
+        )
+        .bind(link.run)
+        .bind(i64::from(link.try_number))
+        .bind(name.to_owned())
+        .bind(now().0)
+        .bind(from.map_or_else(String::new, |ip| ip.to_string()))
+        .execute(&mut *self.tx)
+        .await
+        .map_err(failed("noting the use of a link"))?;
+        Ok(done.rows_affected() > 0)
+    }
+}

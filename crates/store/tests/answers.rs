@@ -1,0 +1,287 @@
+//! Templates, variables, secrets and links; on SQLite and on a real PostgreSQL.
+
+mod common;
+
+use bootplan::run::{Happening, Report};
+use bootplan::{
+    Arming, LinkPurpose, MachineId, Object, ObjectKind, RunKind, RunState, Secret, Site, Timestamp,
+    Variables, VerifiedLink,
+};
+use common::{Place, mac, on_both, profile};
+use serde_json::json;
+use std::net::Ipv4Addr;
+use store::{
+    EventQuery, MachineChange, MachineSide, NewMachine, Step, Store, StoreError, UnlockError,
+};
+
+on_both!(
+    objects_are_kept_and_published,
+    variables_are_kept,
+    secrets_come_back_with_the_key_and_only_with_it,
+    a_secret_stands_in_no_row_and_no_event,
+    a_report_ends_its_run_and_no_other,
+    an_answer_for_one_use_is_fetched_once_a_try,
+);
+
+const CANARY: &str = "k7Qz-canary-Wp31";
+
+fn object(value: serde_json::Value) -> Object {
+    serde_json::from_value(value).expect("an object")
+}
+
+fn variables(value: serde_json::Value) -> Variables {
+    serde_json::from_value(value).expect("variables")
+}
+
+async fn objects_are_kept_and_published(place: Place) {
+    let store = place.open().await;
+    let seed = object(json!({"kind": "template", "name": "seed", "text": "{{ x }}"}));
+    let keys = object(json!({"kind": "snippet", "name": "seed", "text": "KEY"}));
+    let rack = object(json!({"kind": "group", "name": "rack1",
+        "selector": {"label": {"rack": ["1"]}}, "variables": {"x": 1}}));
+    let steps = [&seed, &keys, &rack].map(|o| Step::PutObject(o.clone()));
+    store.apply(steps.to_vec(), "ann").await.expect("applied");
+    let revision = store.catalog().revision;
+    store
+        .put_object(seed.clone(), "ann")
+        .await
+        .expect("the same");
+    assert_eq!(store.catalog().revision, revision, "nothing was different");
+    let store = place.reopen(store).await;
+    let objects = store.catalog().objects().clone();
+    assert_eq!(objects.templates["seed"], "{{ x }}");
+    assert_eq!(objects.snippets["seed"], "KEY");
+    assert_eq!(objects.of(ObjectKind::Group), [rack]);
+
+    let name = "seed".parse().expect("a name");
+    let gone = store.delete_object(ObjectKind::Snippet, &name, "ann").await;
+    gone.expect("deleted");
+    assert!(store.catalog().objects().snippets.is_empty());
+    assert_eq!(store.catalog().objects().templates.len(), 1);
+    let again = store.delete_object(ObjectKind::Snippet, &name, "ann").await;
+    assert!(matches!(again, Err(StoreError::NotFound { .. })));
+    let large = "x".repeat(256 * 1024 + 1);
+    let large = object(json!({"kind": "template", "name": "large", "text": large}));
+    let refused = store.put_object(large, "ann").await;
+    assert!(matches!(refused, Err(StoreError::Invalid { .. })));
+}
+
+async fn variables_are_kept(place: Place) {
+    let store = place.open().await;
+    let new = NewMachine {
+        variables: variables(json!({"disk": "/dev/sda"})),
+        ..common::named("a", &[1])
+    };
+    let id = store
+        .create_machine(new, "ann")
+        .await
+        .expect("created")
+        .machine
+        .id;
+    let site = Site {
+        variables: variables(json!({"domain": "example"})),
+        ..Site::default()
+    };
+    store.set_site(site, "ann").await.expect("set");
+    let store = place.reopen(store).await;
+    let of = |store: &Store| store.machine(id).expect("there").machine.variables.clone();
+    assert_eq!(of(&store), variables(json!({"disk": "/dev/sda"})));
+    assert_eq!(
+        store.site().variables,
+        variables(json!({"domain": "example"}))
+    );
+    let change = MachineChange {
+        variables: Some(variables(json!({"disk": ["x", 1]}))),
+        ..MachineChange::default()
+    };
+    store
+        .update_machine(id, change, "ann")
+        .await
+        .expect("changed");
+    let store = place.reopen(store).await;
+    assert_eq!(of(&store), variables(json!({"disk": ["x", 1]})));
+}
+
+async fn secrets_come_back_with_the_key_and_only_with_it(place: Place) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (key, other) = (dir.path().join("key"), dir.path().join("other"));
+    let store = place.open().await;
+    let name = "root".parse().expect("a name");
+    let locked = store.put_secret(&name, Secret::new(CANARY), "ann").await;
+    assert!(
+        matches!(locked, Err(StoreError::Invalid { .. })),
+        "no key yet"
+    );
+    store.unlock(&key).await.expect("a key is made");
+    store
+        .put_secret(&name, Secret::new("old"), "ann")
+        .await
+        .expect("set");
+    store
+        .put_secret(&name, Secret::new(CANARY), "bob")
+        .await
+        .expect("set");
+    assert_eq!(store.secrets()["root"].expose(), CANARY);
+    let links = store.link_key();
+
+    let store = place.reopen(store).await;
+    assert!(store.secrets().is_empty() && store.link_key().is_none());
+    let missing = store.unlock(&other).await.expect_err("no such file");
+    assert!(matches!(missing, UnlockError::File(_)), "{missing}");
+    assert!(!other.exists(), "a key that opens nothing is not made");
+    std::fs::write(&other, [7; 32]).expect("written");
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o600)).expect("set");
+    let wrong = store.unlock(&other).await.expect_err("another key");
+    let said = wrong.to_string();
+    assert!(said.contains("other") && said.contains("'root'"), "{said}");
+    assert!(store.secrets().is_empty());
+
+    store.unlock(&key).await.expect("the right key");
+    assert_eq!(store.secrets()["root"].expose(), CANARY);
+    assert_eq!(store.link_key(), links, "links last across restarts");
+    let records = store.secret_records().await.expect("listed");
+    assert_eq!(
+        (records[0].name.as_str(), records[0].by.as_str()),
+        ("root", "bob")
+    );
+    store.delete_secret(&name, "ann").await.expect("deleted");
+    assert!(store.secrets().is_empty());
+}
+
+async fn a_secret_stands_in_no_row_and_no_event(place: Place) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = place.open().await;
+    store.unlock(&dir.path().join("key")).await.expect("a key");
+    let name = "root".parse().expect("a name");
+    store
+        .put_secret(&name, Secret::new(CANARY), "ann")
+        .await
+        .expect("set");
+    let events = store.events(EventQuery::default()).await.expect("events");
+    let told = format!("{events:?} {:?}", store.catalog());
+    assert!(told.contains("secret 'root' set") && !told.contains(CANARY));
+    store.close().await;
+    // Everything that SQLite wrote; PostgreSQL got the same statements.
+    if let Some(file) = place.url.strip_prefix("sqlite:") {
+        for suffix in ["", "-wal"] {
+            let octets = std::fs::read(format!("{file}{suffix}")).unwrap_or_default();
+            let found = octets.windows(CANARY.len()).any(|w| w == CANARY.as_bytes());
+            assert!(!found, "{file}{suffix}");
+        }
+    }
+}
+
+async fn installing(place: &Place) -> (Store, MachineId) {
+    let store = place.open().await;
+    store
+        .put_profile(profile("debian-12"), "ann")
+        .await
+        .expect("stored");
+    let new = common::named("a", &[1]);
+    let id = store
+        .create_machine(new, "ann")
+        .await
+        .expect("created")
+        .machine
+        .id;
+    let arming = Arming {
+        kind: RunKind::Install,
+        profile: "debian-12".parse().expect("a name"),
+        limit: Site::default().install_limit,
+        not_before: None,
+        window: None,
+        force: false,
+    };
+    store.arm(&[id], arming, "ann").await.expect("armed");
+    for happening in [Happening::Asked, Happening::HandedOver] {
+        store
+            .happen(&[id], happening, "machine")
+            .await
+            .expect("stored");
+    }
+    assert_eq!(store.machine(id).expect("there").machine.macs, [mac(1)]);
+    (store, id)
+}
+
+fn link(store: &Store, machine: MachineId, try_number: u8) -> VerifiedLink {
+    let record = store.machine(machine).expect("there");
+    VerifiedLink {
+        purpose: LinkPurpose::Report,
+        machine,
+        run: record.machine.run.as_ref().expect("a run").id.0,
+        try_number,
+        expires: Timestamp(i64::MAX),
+    }
+}
+
+async fn a_report_ends_its_run_and_no_other(place: Place) {
+    let (store, id) = installing(&place).await;
+    let side = MachineSide::from(store.clone());
+    let state = || {
+        store
+            .machine(id)
+            .and_then(|r| r.machine.run.clone())
+            .expect("a run")
+            .state
+            .clone()
+    };
+    assert_eq!(state(), RunState::Installing);
+    let mut foreign = link(&store, id, 1);
+    foreign.run += 1;
+    for wrong in [foreign, link(&store, id, 0), link(&store, id, 9)] {
+        assert!(!side.report(&wrong, Report::Done).await.expect("told"));
+    }
+    assert_eq!(state(), RunState::Installing);
+    let phase = Report::Phase {
+        text: "partitioning".to_owned(),
+        to_disk: false,
+    };
+    assert!(
+        side.report(&link(&store, id, 1), phase)
+            .await
+            .expect("told")
+    );
+    assert!(
+        side.report(&link(&store, id, 1), Report::Done)
+            .await
+            .expect("told")
+    );
+    assert_eq!(state(), RunState::Installed);
+    drop(side);
+    let store = place.reopen(store).await;
+    let run = store
+        .machine(id)
+        .and_then(|r| r.machine.run.clone())
+        .expect("a run");
+    assert_eq!(
+        run.state,
+        RunState::Installed,
+        "durable before it was acknowledged"
+    );
+}
+
+async fn an_answer_for_one_use_is_fetched_once_a_try(place: Place) {
+    let (store, id) = installing(&place).await;
+    let side = MachineSide::from(store.clone());
+    let from = Some(Ipv4Addr::new(10, 0, 0, 9));
+    for (attempt, name, first) in [
+        (1, "user-data", true),
+        (1, "user-data", false),
+        (1, "meta-data", true),
+        (2, "user-data", true),
+    ] {
+        let link = link(&store, id, attempt);
+        let used = side.use_once(&link, name, from).await.expect("noted");
+        assert_eq!(used, first, "{attempt} {name}");
+    }
+    drop(side);
+    let store = place.reopen(store).await;
+    let side = MachineSide::from(store.clone());
+    assert!(
+        !side
+            .use_once(&link(&store, id, 1), "user-data", from)
+            .await
+            .expect("noted")
+    );
+}
