@@ -5,10 +5,13 @@ use crate::inside::{self, Trees};
 use crate::loaders::{self, LoaderIndex, LoaderStatus};
 use crate::opener::{self, Patience, Refused};
 use crate::published::{self, Published};
-use bootplan::{LoaderInventory, RelPath};
+use answers::Links;
+use answers::links::LinkKey;
+use bootplan::{LoaderInventory, RelPath, Timestamp};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
 
 /// Loader directories and the images directory, with an index of the loaders that are there.
 ///
@@ -22,6 +25,7 @@ pub struct BootFiles {
     cache: FileCache,
     trees: Trees,
     published: Vec<Published>,
+    link_key: Option<LinkKey>,
 }
 
 /// Why the boot files cannot be served at all.
@@ -75,6 +79,7 @@ impl BootFiles {
             cache: FileCache::new(DEFAULT_BUDGET),
             trees: Trees::default(),
             published: Vec::new(),
+            link_key: None,
         })
     }
 
@@ -82,6 +87,22 @@ impl BootFiles {
     #[must_use]
     pub fn with_cache(self, cache: FileCache) -> BootFiles {
         BootFiles { cache, ..self }
+    }
+
+    /// With the key under which links of machines are signed; without it, menus hold none.
+    #[must_use]
+    pub fn with_link_key(self, key: LinkKey) -> BootFiles {
+        BootFiles {
+            link_key: Some(key),
+            ..self
+        }
+    }
+
+    /// Links for a menu that is rendered now.
+    pub(crate) fn links(&self) -> Links<'_> {
+        let now = Timestamp::from(SystemTime::now());
+        let key = self.link_key.as_ref();
+        key.map_or(Links::Hidden, |key| Links::Minted(key, now))
     }
 
     /// With directories that are served below a prefix of their own.

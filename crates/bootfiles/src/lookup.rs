@@ -2,10 +2,11 @@
 
 use crate::opener::{Patience, Refused};
 use crate::{BootFiles, SharedFile};
+use answers::{Case, Links, Secrets};
 use bootplan::menu::{self, Language};
 use bootplan::{
     Because, BootClient, BootPath, Catalog, ClientKey, Decision, Endpoint, EventKind, IpxeFeatures,
-    MacAddr, Outcome, Platform, Stage, SystemUuid, Transport, decide,
+    MacAddr, Outcome, Platform, RelPath, Stage, SystemUuid, Transport, decide,
 };
 use std::net::Ipv4Addr;
 
@@ -57,6 +58,8 @@ pub struct Rendered {
     pub decision: Option<Decision>,
     /// What the client claims; `None` for the bootstraps.
     pub client: Option<BootClient>,
+    /// The name of the answer that it is, for a device that asked by plain name.
+    pub answer: Option<String>,
 }
 
 impl Asker {
@@ -108,6 +111,13 @@ impl Asker {
 impl Rendered {
     /// The event that says this text was served; `None` for the bootstraps.
     pub fn event(&self, transport: Transport) -> Option<EventKind> {
+        if let Some(name) = &self.answer {
+            return Some(EventKind::AnswerServed {
+                name: name.clone(),
+                attempt: 0,
+                bytes: self.body.len() as u64,
+            });
+        }
         let decision = self.decision.as_ref()?;
         let intent = match &decision.outcome {
             Outcome::Boot(plan) => Some(plan.intent),
@@ -179,7 +189,12 @@ impl BootFiles {
                     Some(opened) => opened,
                     None => self.open_loader(name, patience),
                 };
-                return file(path, asker, opened);
+                let found = file(path, asker, opened)?;
+                let device = match found {
+                    Found::Absent => device_file(name, asker, catalog, server),
+                    Found::Text(_) | Found::File(_) => None,
+                };
+                return Some(device.map_or(found, |text| Found::Text(Box::new(text))));
             }
             BootPath::Image(image) => return file(path, asker, self.open_image(image, patience)),
             BootPath::IpxeBootstrap => Some(bootstrap(
@@ -200,7 +215,7 @@ impl BootFiles {
                     round: asker.round,
                     path: format!("{}/boot.ipxe", mac.dashed()),
                 };
-                ask.answer(asker, catalog, server)
+                ask.answer(asker, catalog, server, self.links())
             }
             BootPath::Pxelinux { key, round } => {
                 let name = key_name(key);
@@ -214,7 +229,7 @@ impl BootFiles {
                         n => format!("farrier/wait/{n}/pxelinux.cfg/{name}"),
                     },
                 };
-                ask.answer(asker, catalog, server)
+                ask.answer(asker, catalog, server, self.links())
             }
             BootPath::Grub { key } => {
                 let ask = Ask {
@@ -224,7 +239,7 @@ impl BootFiles {
                     round: asker.round,
                     path: format!("grub/grub.cfg-{}", key_name(key)),
                 };
-                ask.answer(asker, catalog, server)
+                ask.answer(asker, catalog, server, self.links())
             }
         };
         Some(text.map_or(Found::Absent, |text| Found::Text(Box::new(text))))
@@ -241,21 +256,43 @@ struct Ask {
 }
 
 impl Ask {
-    fn answer(self, asker: &Asker, catalog: &Catalog, server: &Endpoint) -> Option<Rendered> {
+    fn answer(
+        self,
+        asker: &Asker,
+        catalog: &Catalog,
+        server: &Endpoint,
+        links: Links<'_>,
+    ) -> Option<Rendered> {
         let client = self.client(asker, catalog)?;
-        let decision = decide(&client, catalog);
+        let mut decision = decide(&client, catalog);
         let nobody = decision.because == Because::NoMachineAddress;
         let stranger = self.key == ClientKey::Default && decision.outcome == Outcome::Silent;
-        if nobody || stranger {
+        if nobody || stranger || self.is_stolen(asker, &decision, catalog) {
             return None;
         }
+        answers::fill(&mut decision, &client, catalog, server, links);
         Some(Rendered {
             body: menu::render(self.language, &client, &decision, server, self.round),
             stage: self.stage,
             path: self.path,
             decision: Some(decision),
             client: Some(client),
+            answer: None,
         })
+    }
+
+    /// A menu with links in it is for its machine only. Where the neighbour table says that the
+    /// asker is another one, it gets nothing; behind a router nobody can say.
+    fn is_stolen(&self, asker: &Asker, decision: &Decision, catalog: &Catalog) -> bool {
+        let Outcome::Boot(plan) = &decision.outcome else {
+            return false;
+        };
+        let machine = decision.machine.and_then(|id| catalog.machine(id));
+        let (Some(machine), Some(hint)) = (machine, asker.mac_hint) else {
+            return false;
+        };
+        let links = plan.entries.iter().any(|profile| profile.has_template());
+        links && !machine.macs.is_empty() && !machine.macs.contains(&hint)
     }
 
     /// Whose menu it is. Only the platform of iPXE's query is taken over; for the others
@@ -293,7 +330,38 @@ fn bootstrap(stage: Stage, path: &str, body: String) -> Rendered {
         path: path.to_owned(),
         decision: None,
         client: None,
+        answer: None,
     }
+}
+
+/// A switch's or router's file, by its plain name, chosen by the hardware address behind the
+/// asker's: the devices that ask so can be given no link, so such a file holds no secret.
+fn device_file(
+    name: &RelPath,
+    asker: &Asker,
+    catalog: &Catalog,
+    server: &Endpoint,
+) -> Option<Rendered> {
+    let client = BootClient::asking(asker.mac_hint?, Stage::Firmware);
+    let machine = catalog.find(client.mac, None)?;
+    let decision = decide(&client, catalog);
+    let profile = catalog.profile(decision.because.profile()?)?;
+    let plain = |answer: &&bootplan::Answer| answer.is_plain() && answer.name == name.as_str();
+    let answer = profile.answers.iter().find(plain)?;
+    let case = Case::new(catalog, machine, profile, server, Links::Hidden);
+    let made = case.answer(answer, &Secrets::none());
+    let body = made
+        .inspect_err(|fault| tracing::warn!(machine = machine.name, %fault, "a device file"))
+        .ok()?
+        .text;
+    Some(Rendered {
+        body,
+        stage: Stage::Firmware,
+        path: answer.name.clone(),
+        decision: None,
+        client: Some(client),
+        answer: Some(answer.name.clone()),
+    })
 }
 
 /// What a client may not have looks like what is not there; the log knows the difference. `None`:

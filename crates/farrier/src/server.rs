@@ -12,6 +12,7 @@ use crate::net::udp::PktInfo;
 use crate::reload::Reloader;
 use crate::status::{StatusSources, dhcp_rows, port};
 use crate::{bind, clerk, image_watch, setup};
+use answers::links::LinkKey;
 use anyhow::Context;
 use bootfiles::dropbox::DropBoxes;
 use bootfiles::images::ImageStore;
@@ -109,6 +110,7 @@ pub(crate) async fn build(
     setup::make_directories(&data)?;
     setup::raise_open_files();
     let store = Store::open(&config.database_url()).await?;
+    store.unlock(&config.key_file()).await?;
     let files = BootFiles::open(
         &[data.join("loaders/local"), data.join("loaders/packaged")],
         &data.join("images"),
@@ -120,7 +122,10 @@ pub(crate) async fn build(
             tracing::warn!("tftp.publish: '{prefix}': {directory} is not there; nothing is served");
         }
     }
-    let files = files.with_cache(cache).with_published(config.published());
+    let mut files = files.with_cache(cache).with_published(config.published());
+    if let Some(key) = store.link_key() {
+        files = files.with_link_key(LinkKey::new(key));
+    }
     let files = Arc::new(files);
     let drop_boxes = DropBoxes::open(config.drop_boxes())?;
     let image_store = ImageStore::open(&data.join("images"), &data.join("distributions"))
@@ -231,6 +236,7 @@ pub(crate) async fn build(
         files: Arc::clone(&files),
         catalog: store.watch(),
         events,
+        machines: store.clone().into(),
         transfers,
         http_port,
         ui_port,

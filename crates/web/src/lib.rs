@@ -7,6 +7,7 @@ mod images;
 pub mod listen;
 mod metrics;
 pub mod people;
+mod review;
 mod rules;
 mod search;
 pub mod transfers;

@@ -191,6 +191,10 @@ pub(crate) fn tell(kind: &EventKind) -> Option<String> {
         EventKind::RunChanged { .. } | EventKind::Powered { .. } | EventKind::HookFailed { .. } => {
             kind.headline()
         }
+        EventKind::AnswerServed { name, .. } => format!("has fetched its answer {name}"),
+        EventKind::AnswerRefused { name, reason } => {
+            format!("was refused its answer {name}: {reason}")
+        }
         // Said where the demo does it.
         EventKind::Assigned { .. } => return None,
         EventKind::Changed { .. } => return None,

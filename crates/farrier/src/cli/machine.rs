@@ -22,6 +22,14 @@ pub(crate) enum Command {
         /// Name, id or MAC
         machine: String,
     },
+    /// Render and check everything that a machine will fetch
+    Review {
+        /// Name, id or MAC
+        machine: String,
+        /// The profile; left out: the one it is assigned to
+        #[arg(long, short)]
+        profile: Option<String>,
+    },
     #[command(flatten)]
     Order(super::orders::Command),
     /// Switch machines on and off, or say how they boot the next time
@@ -85,6 +93,9 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
                 true => outln!("{answer:#}"),
                 false => show(&answer),
             }
+        }
+        Command::Review { machine, profile } => {
+            super::review::run(&client, &machine, profile.as_deref(), global.json).await?;
         }
         Command::Order(command) => super::orders::run(&client, command).await?,
         Command::Assign {

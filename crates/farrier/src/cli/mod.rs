@@ -13,7 +13,9 @@ mod output;
 mod power;
 mod profile;
 mod progress;
+mod review;
 mod rule;
+mod secret;
 mod status;
 mod tftp;
 mod tftp_put;
@@ -110,6 +112,9 @@ pub(crate) enum Command {
     Diskless(diskless::Command),
     /// What the server is doing: interfaces, ports, loaders, counters
     Status,
+    /// Secrets that sealed answers name
+    #[command(subcommand)]
+    Secret(secret::Command),
     /// Who may log in (on the server's own host only)
     #[command(subcommand)]
     User(user::Command),
@@ -146,6 +151,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Profile(command) => profile::run(global, command).await,
         Command::Rule(command) => rule::run(global, command).await,
         Command::Image(command) => image::run(global, command).await,
+        Command::Secret(command) => secret::run(global, command).await,
         Command::Explain(explain) => explain::run(global, explain).await,
         Command::Apply(apply) => apply::run(global, apply).await,
         Command::Export => apply::export(global).await,

@@ -29,6 +29,8 @@ pub(crate) struct Config {
     pub tftp: Tftp,
     /// The memory of file contents.
     pub cache: Cache,
+    /// Secrets and links.
+    pub secrets: Secrets,
     /// The HTTP boot plane, for machines.
     pub http: Http,
     /// The people's pages.
@@ -110,6 +112,25 @@ pub(crate) struct Cache {
     pub memory_mib: u32,
 }
 
+/// `secrets:`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Secrets {
+    /// The file with the key that secrets are sealed with; empty: `secret.key` in the data
+    /// directory.
+    pub key_file: PathBuf,
+}
+
+impl Config {
+    /// Where the key file is.
+    pub(crate) fn key_file(&self) -> PathBuf {
+        match self.secrets.key_file.as_os_str().is_empty() {
+            true => self.data_dir.join("secret.key"),
+            false => self.secrets.key_file.clone(),
+        }
+    }
+}
+
 /// `http:`
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -184,6 +205,7 @@ impl Default for Config {
             dhcp: Dhcp::default(),
             tftp: Tftp::default(),
             cache: Cache::default(),
+            secrets: Secrets::default(),
             http: Http::default(),
             ui: Ui::default(),
             diskless: Diskless::default(),

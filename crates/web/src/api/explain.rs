@@ -239,7 +239,14 @@ fn next_menu(
         platform: client.platform,
         ..BootClient::asking(client.mac, stage)
     };
-    let decision: Decision = decide(&asking, catalog);
+    let mut decision: Decision = decide(&asking, catalog);
+    answers::fill(
+        &mut decision,
+        &asking,
+        catalog,
+        server,
+        answers::Links::Hidden,
+    );
     MenuText {
         language: loader,
         text: menu::render(language, &asking, &decision, server, 0),

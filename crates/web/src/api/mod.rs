@@ -14,7 +14,9 @@ mod machines;
 mod power;
 mod problem;
 mod profiles;
+mod review;
 mod rules;
+mod secrets;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -78,6 +80,9 @@ fn table() -> OpenApiRouter<PeopleState> {
         .routes(routes!(power::use_many))
         .routes(routes!(hooks::list_hooks))
         .routes(routes!(hooks::put_hook, hooks::delete_hook))
+        .routes(routes!(review::review_machine))
+        .routes(routes!(secrets::list_secrets))
+        .routes(routes!(secrets::put_secret, secrets::delete_secret))
         .routes(routes!(boots::list_boots))
         .routes(routes!(boots::list_all_boots))
         .routes(routes!(explain::explain))

@@ -198,12 +198,20 @@ fn render(state: &PeopleState, profile: Profile, query: &RenderQuery) -> Answer<
         platform,
         ..BootClient::asking(mac, stage)
     };
-    let decision = decide(&client, &sample);
+    let mut decision = decide(&client, &sample);
+    let server = state.endpoint();
+    answers::fill(
+        &mut decision,
+        &client,
+        &sample,
+        &server,
+        answers::Links::Hidden,
+    );
     Ok(Rendered {
         platform,
         language: language_of,
         because: decision.because.to_string(),
-        text: menu::render(language, &client, &decision, &state.endpoint(), 0),
+        text: menu::render(language, &client, &decision, &server, 0),
     })
 }
 
@@ -229,6 +237,7 @@ fn assigned(catalog: &Catalog, machine: Machine, profile: Profile) -> Catalog {
         [machine],
         profiles,
     )
+    .with_objects(catalog.objects().clone())
 }
 
 fn example() -> Machine {

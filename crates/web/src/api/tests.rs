@@ -14,6 +14,7 @@ use std::sync::Arc;
 use store::Store;
 use tower::ServiceExt;
 
+mod answers;
 mod configuration;
 mod images;
 mod machines;

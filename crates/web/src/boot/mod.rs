@@ -5,6 +5,7 @@
 //! EDK2, GRUB and shim need the size), every refusal with a short body (shim waits for ever on an
 //! empty one), HEAD like GET, ranges for EDK2's resume and iPXE's `sanboot`.
 
+mod answers;
 mod body;
 mod conditions;
 mod direct;
@@ -17,6 +18,7 @@ mod underway;
 
 use crate::listen::{Handler, Line, Outgoing, Peer};
 use crate::transfers::Transfers;
+use answers::Wanted;
 use bootfiles::{Asker, BootFiles, Found, Rendered};
 use bootplan::{BootPath, Catalog, Endpoint, EventKind, MacAddr, Origin, Transport};
 use http::request::Parts;
@@ -27,11 +29,12 @@ use respond::{Response, TEXT, body_for, refusal, whole};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-use store::Sighting;
 use store::journal::EventSink;
+use store::{MachineSide, Sighting};
 use tokio::sync::watch;
 
-/// What the boot plane knows. It has no way to the store, to sessions, or to anything secret.
+/// What the boot plane knows. Of the store it has what a machine's link allows, and nothing of
+/// people and their sessions.
 pub struct BootState {
     /// Loaders and images.
     pub files: Arc<BootFiles>,
@@ -39,6 +42,8 @@ pub struct BootState {
     pub catalog: watch::Receiver<Arc<Catalog>>,
     /// Where to report what happened; knows which MAC is behind an address, too.
     pub events: EventSink,
+    /// What a machine's link allows.
+    pub machines: MachineSide,
     /// Where people see how far a file is.
     pub transfers: Transfers,
     /// TCP port of this plane, for the URLs in scripts.
@@ -65,8 +70,10 @@ impl Handler for BootPlane {
         peer: Peer,
         line: &Arc<Line>,
     ) -> http::Response<Outgoing> {
-        let (request, _) = request.into_parts();
-        if request.method != Method::GET && request.method != Method::HEAD {
+        let (request, body) = request.into_parts();
+        let wanted = Wanted::parse(request.uri.path());
+        let reports = request.method == Method::POST && wanted.is_some();
+        if request.method != Method::GET && request.method != Method::HEAD && !reports {
             let mut response = refusal(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "only GET and HEAD\n",
@@ -91,7 +98,11 @@ impl Handler for BootPlane {
             started: Instant::now(),
             state: self.0.clone(),
         };
-        let response = exchange.answer(&request).await;
+        let response = match wanted {
+            Some(wanted) if reports => exchange.report(wanted, body).await,
+            Some(wanted) => exchange.fetch(wanted, &request.method).await,
+            None => exchange.answer(&request).await,
+        };
         let refused = match response.status() {
             StatusCode::NOT_FOUND => Some("not-found"),
             StatusCode::PRECONDITION_FAILED => Some("changed-meanwhile"),

@@ -20,6 +20,7 @@ use store::journal::{EventSink, Report, Reports};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+mod answers;
 mod endings;
 mod image;
 mod names;
@@ -61,10 +62,13 @@ impl Plane {
         let transfers = Transfers::default();
         let (sender, catalog) = watch::channel(Arc::new(catalog()));
         let (events, reports) = EventSink::pair(256);
+        let url = format!("sqlite:{}", dir.path().join("farrier.db").display());
+        let store = store::Store::open(&url).await.expect("a database");
         let state = BootState {
             files: Arc::new(files),
             catalog,
             events,
+            machines: store.clone().into(),
             transfers: transfers.clone(),
             http_port: 80,
             ui_port: 8080,
@@ -146,6 +150,9 @@ fn catalog() -> Catalog {
             args: String::new(),
             console: None,
         },
+        answers: Vec::new(),
+        variables: Default::default(),
+        install: None,
     };
     Catalog::new(
         1,

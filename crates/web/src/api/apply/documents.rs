@@ -7,9 +7,9 @@
 use crate::api::machines::given;
 use crate::api::problem::Fault;
 use bootplan::{
-    BootMethod, Catalog, EfiStyle, Limit, LoaderKind, LocalBoot, LocalBootModel, MacAddr, Machine,
-    MachineState, Mode, NewMachines, Platform, Profile, ProfileName, Site, SystemUuid,
-    UnassignedPolicy,
+    Answer, BootMethod, Catalog, EfiStyle, Limit, LoaderKind, LocalBoot, LocalBootModel, MacAddr,
+    Machine, MachineState, Mode, NewMachines, Platform, Profile, ProfileName, Site, SystemUuid,
+    UnassignedPolicy, Variables,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -91,6 +91,7 @@ pub(super) struct SiteDoc {
     install_limit: Option<Limit>,
     local_boot: Option<LocalBoot>,
     local_boot_models: Option<Vec<LocalBootModel>>,
+    variables: Option<Variables>,
 }
 
 impl SiteDoc {
@@ -110,6 +111,10 @@ impl SiteDoc {
                 .local_boot_models
                 .clone()
                 .unwrap_or_else(|| site.local_boot_models.clone()),
+            variables: self
+                .variables
+                .clone()
+                .unwrap_or_else(|| site.variables.clone()),
         }
     }
 }
@@ -136,6 +141,12 @@ struct ProfileDoc {
     #[serde(default)]
     efi_style: EfiStyle,
     boot: BootMethod,
+    #[serde(default)]
+    answers: Vec<Answer>,
+    #[serde(default)]
+    variables: Variables,
+    #[serde(default)]
+    install: Option<Limit>,
 }
 
 fn yes() -> bool {
@@ -154,6 +165,9 @@ impl From<ProfileDoc> for Profile {
             loader: doc.loader,
             efi_style: doc.efi_style,
             boot: doc.boot,
+            answers: doc.answers,
+            variables: doc.variables,
+            install: doc.install,
         }
     }
 }

@@ -34,6 +34,9 @@ fn catalog() -> Catalog {
             args: "quiet".to_owned(),
             console: None,
         },
+        answers: Vec::new(),
+        variables: Default::default(),
+        install: None,
     };
     let machines = [
         machine(1, "node-1", MachineState::Registered, Some("debian-12")),

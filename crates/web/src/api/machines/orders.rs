@@ -5,6 +5,7 @@ use super::views::Filter;
 use super::{MachineView, one};
 use crate::api::problem::{Answer, Json, Path, Problem, Query};
 use crate::people::{Actor, PeopleState};
+use crate::review;
 use axum::extract::State;
 use bootplan::run::{Happening, Order};
 use bootplan::{
@@ -14,6 +15,7 @@ use bootplan::{
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use store::Step;
 use utoipa::{IntoParams, ToSchema};
 
@@ -49,7 +51,7 @@ pub(in crate::api) struct ArmBody {
     /// Held so many minutes after the first try (5 to 10080); left out: the site's.
     #[serde(default)]
     minutes: Option<u32>,
-    /// Calls off an installation that is under way; without, that is a conflict.
+    /// Calls off an installation that is under way, and overlooks faults in what would be fetched.
     #[serde(default)]
     force: bool,
 }
@@ -295,6 +297,7 @@ async fn order(state: &PeopleState, actor: &Actor, ids: &[MachineId], body: ArmB
         return Err(Problem::refused(detail));
     }
     let mut meant: BTreeMap<ProfileName, Vec<MachineId>> = BTreeMap::new();
+    let mut fetching = Vec::new();
     for id in ids {
         let machine = one(state, id.0)?.machine;
         let profile = body.profile.as_ref().or(machine.profile.as_ref());
@@ -305,14 +308,37 @@ async fn order(state: &PeopleState, actor: &Actor, ids: &[MachineId], body: ArmB
             ))
         })?;
         meant.entry(profile.clone()).or_default().push(*id);
+        fetching.push((Arc::clone(&machine), profile.clone()));
     }
-    let arming = |profile| Arming {
+    if !body.force {
+        let (looker, fetching) = (state.clone(), fetching);
+        let looked = tokio::task::spawn_blocking(move || review::against(&looker, &fetching));
+        let against = looked.await.expect("rendering reports its faults");
+        if !against.is_empty() {
+            return Err(Problem::refused(format!(
+                "what would be fetched has faults, so nothing was ordered ('force' orders it \
+                 nevertheless): {}",
+                against.join("; ")
+            )));
+        }
+    }
+    let catalog = state.store.catalog();
+    let limit_of = |profile: &ProfileName| {
+        let own = catalog.profile(profile).and_then(|p| p.install);
+        let usual = own.unwrap_or(site);
+        Limit {
+            tries: body.tries.unwrap_or(usual.tries),
+            minutes: body.minutes.unwrap_or(usual.minutes),
+        }
+        .clamped()
+    };
+    let arming = |profile: ProfileName| Arming {
+        limit: limit_of(&profile),
         kind: match body.mode {
             ArmMode::InstallOnce => RunKind::Install,
             ArmMode::NextBoot => RunKind::NextBoot,
         },
         profile,
-        limit,
         not_before: body.not_before,
         window: body.window.clone(),
         force: body.force,

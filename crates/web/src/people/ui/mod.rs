@@ -18,6 +18,7 @@ mod power;
 mod preview;
 mod profile_form;
 mod profiles;
+mod review;
 mod rule_form;
 mod rules;
 mod settings;
@@ -77,6 +78,7 @@ pub fn table() -> Vec<(
             &["GET", "POST"],
             get(machine::show).post(machine::edit),
         ),
+        ("/machines/{id}/review", &["GET"], get(review::show)),
         ("/machines/{id}/assign", &["POST"], post(machine::assign)),
         ("/machines/{id}/adopt", &["POST"], post(machine::adopt)),
         ("/machines/{id}/order", &["POST"], post(install::order)),

@@ -54,7 +54,14 @@ pub(crate) fn answers(catalog: &Catalog, machine: &Machine, server: &Endpoint) -
         .filter(|(p, s)| *p != Platform::RaspberryPi || *s == Stage::Firmware)
         .map(|(platform, stage)| {
             let client = client(mac, machine.uuid, platform, stage);
-            let decision = decide(&client, catalog);
+            let mut decision = decide(&client, catalog);
+            answers::fill(
+                &mut decision,
+                &client,
+                catalog,
+                server,
+                answers::Links::Hidden,
+            );
             answer(&client, &decision, server)
         })
         .collect()
@@ -111,7 +118,8 @@ pub(crate) fn profile_menus(catalog: &Catalog, profile: &Profile, server: &Endpo
     for (platform, role, file) in catalog.loaders.iter() {
         loaders.add(platform, role, file);
     }
-    let sample = Catalog::new(0, catalog.site.clone(), loaders, [machine], profiles);
+    let sample = Catalog::new(0, catalog.site.clone(), loaders, [machine], profiles)
+        .with_objects(catalog.objects().clone());
     menus(&sample, EXAMPLE, None, server)
 }
 

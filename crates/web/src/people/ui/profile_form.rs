@@ -194,6 +194,10 @@ impl ProfileForm {
                 _ => EfiStyle::Binl,
             },
             boot,
+            // These are not in the form: what is stored stays.
+            answers: Vec::new(),
+            variables: Default::default(),
+            install: None,
         };
         if let Err(error) = profile.validate() {
             self.blame(&error);
@@ -218,6 +222,9 @@ impl ProfileForm {
             } => (*field, format!("{length} bytes; at most {limit} fit")),
             ProfileError::Empty { field } => (*field, "this is needed".to_owned()),
             ProfileError::Unfit { field, rule } => (*field, rule.clone()),
+            ProfileError::Answer { .. } | ProfileError::TwoAnswers { .. } => {
+                ("answers", error.to_string())
+            }
         };
         self.errors.insert(field.to_owned(), sentence(&text));
     }

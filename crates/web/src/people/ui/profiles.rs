@@ -138,10 +138,15 @@ async fn put(
     fields: &Fields,
 ) -> PageResult {
     let catalog = state.store.catalog();
-    let Some(profile) = form.profile() else {
+    let Some(mut profile) = form.profile() else {
         let body = page(&edit_page(state, visit, saved, form))?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, body).into_response());
     };
+    if let Some(stored) = catalog.profile(&profile.name) {
+        profile.answers = stored.answers.clone();
+        profile.variables = stored.variables.clone();
+        profile.install = stored.install;
+    }
     if fields.get("action") == "preview" {
         let mut shown = edit_page(state, visit, saved, form);
         shown.menus = profile_menus(&catalog, &profile, &state.endpoint());

@@ -259,6 +259,27 @@ fn tell(kind: &EventKind) -> Told {
             bad: true,
             ..Told::default()
         },
+        EventKind::AnswerServed {
+            name,
+            attempt,
+            bytes,
+        } => Told {
+            class: "http",
+            what: format!("Fetched its answer {name}"),
+            extra: bootplan::timeline::human_size(*bytes),
+            why: match attempt {
+                0 => String::new(),
+                attempt => format!("try {attempt}"),
+            },
+            ..Told::default()
+        },
+        EventKind::AnswerRefused { name, reason } => Told {
+            class: "http",
+            what: format!("Answer {name} refused"),
+            why: reason.clone(),
+            bad: true,
+            ..Told::default()
+        },
         EventKind::Discovered { platform } => Told {
             class: "net",
             what: match platform {
