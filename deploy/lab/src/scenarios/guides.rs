@@ -2,6 +2,7 @@
 
 use super::Run;
 use super::boots::{PATIENCE, Stand};
+use super::payload::empty_disk;
 use crate::guide::{Deed, Guide};
 use crate::lan::Host;
 use crate::machine::{Firmware, Machine, Spec};
@@ -54,7 +55,9 @@ fn follow(run: &Run<'_>, path: &str) -> Result<()> {
             Deed::Boot { name, mac, until } => {
                 // The same name again is the same machine after a power cut.
                 machines.remove(name);
-                let mut spec = Spec::new(name, Firmware::Bios, 1);
+                // With a disk, which a diskless machine leaves alone.
+                let disk = empty_disk(&run.dir)?;
+                let mut spec = Spec::new(name, Firmware::Bios, 1).with_disk(disk);
                 spec.mac = *mac;
                 let mut machine = Machine::power_on(&stand.lan, &run.dir, spec)?;
                 let after = machine.expect(until, PATIENCE)?;
