@@ -11,6 +11,7 @@ mod explain;
 mod hooks;
 mod images;
 mod machines;
+mod objects;
 mod power;
 mod problem;
 mod profiles;
@@ -81,6 +82,8 @@ fn table() -> OpenApiRouter<PeopleState> {
         .routes(routes!(hooks::list_hooks))
         .routes(routes!(hooks::put_hook, hooks::delete_hook))
         .routes(routes!(review::review_machine))
+        .routes(routes!(objects::list_objects))
+        .routes(routes!(objects::put_object, objects::delete_object))
         .routes(routes!(secrets::list_secrets))
         .routes(routes!(secrets::put_secret, secrets::delete_secret))
         .routes(routes!(boots::list_boots))

@@ -124,7 +124,9 @@ fn described() -> Vec<(String, String)> {
 }
 
 fn filled(path: &str) -> String {
-    path.replace("{id}", "1").replace("{name}", "x")
+    path.replace("{id}", "1")
+        .replace("{name}", "x")
+        .replace("{kind}", "snippet")
 }
 
 #[tokio::test]

@@ -102,3 +102,53 @@ async fn a_review_comes_before_arming() {
     let (status, told) = api.ask("POST", &arm, Some(forced)).await;
     assert_eq!(status, StatusCode::OK, "{told}");
 }
+
+#[tokio::test]
+async fn what_answers_are_made_of_is_put_listed_and_deleted() {
+    let api = Api::open().await;
+    let group = json!({"selector": {"label": {"rack": ["1"]}}, "variables": {"x": 1}});
+    for (path, body, expected) in [
+        ("/objects/template/seed", json!({"text": "{{ x }}"}), 204),
+        (
+            "/objects/snippet/seed",
+            json!({"kind": "snippet", "name": "seed", "text": "S"}),
+            204,
+        ),
+        ("/objects/group/rack1", group, 204),
+        (
+            "/objects/template/seed",
+            json!({"name": "other", "text": ""}),
+            422,
+        ),
+        ("/objects/template/seed", json!({}), 422),
+        ("/objects/template/seed", json!([]), 422),
+        ("/objects/profile/seed", json!({"text": ""}), 422),
+        (
+            "/objects/group/rack2",
+            json!({"selector": {"label": {}}, "x": 1}),
+            422,
+        ),
+    ] {
+        let (status, told) = api.ask("PUT", path, Some(body)).await;
+        assert_eq!(status, expected, "{path}: {told}");
+    }
+    let listed = api.get("/objects").await;
+    let named = |n: usize| {
+        (
+            listed["objects"][n]["kind"].clone(),
+            listed["objects"][n]["name"].clone(),
+        )
+    };
+    assert_eq!(named(0), (json!("template"), json!("seed")));
+    assert_eq!(named(2), (json!("group"), json!("rack1")));
+    for expected in [204, 404] {
+        let (status, _) = api.ask("DELETE", "/objects/snippet/seed", None).await;
+        assert_eq!(status, expected);
+    }
+    assert_eq!(
+        api.get("/objects").await["objects"]
+            .as_array()
+            .map(Vec::len),
+        Some(2)
+    );
+}
