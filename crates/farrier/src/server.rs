@@ -91,8 +91,9 @@ async fn tidy(files: Arc<BootFiles>) {
 }
 
 /// Passwords of controllers and keys of hooks.
-fn passwords(_: &Store) -> Passwords {
-    Arc::new(|_| None)
+fn passwords(store: &Store) -> Passwords {
+    let store = store.clone();
+    Arc::new(move |name| Some(store.secrets().get(name)?.expose().to_owned()))
 }
 
 async fn first_of(a: &mut Signal, b: &mut Signal) {

@@ -139,6 +139,8 @@ fn a_controller_is_asked_and_what_it_says_is_told() {
 struct Told {
     head: String,
     body: Value,
+    /// The body as it came, which is what is signed.
+    raw: Vec<u8>,
 }
 
 impl Told {
@@ -182,9 +184,13 @@ fn receiver(host: &Netns, port: u16, mut failures: u32) -> Receiver<(bool, Told)
                 &stream,
                 "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             );
-            let body = serde_json::from_slice(&body).expect("JSON");
+            let told = Told {
+                head,
+                body: serde_json::from_slice(&body).expect("JSON"),
+                raw: body,
+            };
             // The test that does not listen any more has seen enough: the receiver dies.
-            if tell.send((good, Told { head, body })).is_err() {
+            if tell.send((good, told)).is_err() {
                 return;
             }
         }
@@ -308,4 +314,45 @@ fn a_hook_does_not_reach_into_the_network() {
         "{problem}"
     );
     assert!(told.try_recv().is_err());
+}
+
+#[test]
+fn a_hook_is_signed_with_its_secret() {
+    let lan = Lan::new();
+    let mut farrier = Farrier::prepared(&lan.server);
+    farrier.configure("outgoing:\n  allow: [10.77.0.0/24]\n");
+    farrier.start();
+    let told = receiver(&lan.client, 8000, 0);
+    let hook = json!({"url": "http://10.77.0.50:8000/", "secret": "chat-key"});
+    send(&farrier, "PUT", "/hooks/chat", &hook);
+    let problem = eventually(Duration::from_secs(5), "the problem is shown", || {
+        hook_status(&farrier)["problem"].as_str().map(str::to_owned)
+    });
+    assert!(problem.contains("farrier secret set chat-key"), "{problem}");
+    assert!(told.try_recv().is_err(), "nothing goes out unsigned");
+
+    let set = send(
+        &farrier,
+        "PUT",
+        "/secrets/chat-key",
+        &json!({"value": "correct horse"}),
+    );
+    assert_eq!(set["status"], Value::Null, "{set}");
+    let (_, told) = told.recv_timeout(Duration::from_secs(20)).expect("told");
+    let signed = farrier.home().join("signed");
+    let time = told.header("farrier-timestamp").to_owned();
+    let text = [time.as_bytes(), b".", &told.raw].concat();
+    std::fs::write(&signed, text).expect("written");
+    let openssl = Command::new("openssl")
+        .args(["dgst", "-sha256", "-hmac", "correct horse", "-r"])
+        .arg(&signed)
+        .output()
+        .expect("openssl starts");
+    let expected = String::from_utf8_lossy(&openssl.stdout);
+    let expected = expected.split_whitespace().next().expect("a digest");
+    assert_eq!(
+        told.header("farrier-signature"),
+        format!("sha256={expected}")
+    );
+    assert!(!farrier.log().contains("correct horse"));
 }
