@@ -81,6 +81,8 @@ impl Machine {
         let dir = dir.join(&spec.name);
         std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
         let (log, socket) = (dir.join("serial.log"), dir.join("serial.sock"));
+        // What it printed when it was on before is not what it prints now.
+        let _ = std::fs::remove_file(&log);
         let tap = lan.tap()?;
         let mut command = lan.command("qemu-system-x86_64");
         command

@@ -72,7 +72,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "install-unattended",
         what: "ordered once: installs by its answers, reports, boots its disk ever after",
-        standard: false,
+        standard: true,
         run: orders::install_unattended,
     },
     Scenario {

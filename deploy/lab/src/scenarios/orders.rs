@@ -64,9 +64,7 @@ pub(crate) fn server_down(run: &Run<'_>) -> Result<()> {
 pub(crate) fn install_unattended(run: &Run<'_>) -> Result<()> {
     let stand = Stand::build(run, SiteDhcp::Dnsmasq)?;
     let spec = spec(run, empty_disk(&run.dir)?);
-    stand
-        .server
-        .apply(&format!("{TEMPLATE}---\n{}", profile(LINKS)))?;
+    stand.server.apply(&profile(LINKS))?;
     ordered(run, &stand, &spec)?;
     ensure!(
         lifecycle(&stand, run.name)?["lifecycle"] == "armed",
@@ -127,7 +125,9 @@ fn lifecycle(stand: &Stand, name: &str) -> Result<Value> {
 
 fn profile(args: &str) -> String {
     let answers = match args.contains("answer(") {
-        true => "answers: [{name: disk, kind: generic, template: lab-disk, sealed: true}]\n",
+        true => {
+            "answers: [{name: disk, kind: generic, text: \"disk-says: INSTALLED AS {{ machine.name }}\"}]\n"
+        }
         false => "",
     };
     format!(
@@ -139,9 +139,3 @@ fn profile(args: &str) -> String {
 
 const PROFILE: &str = "payload";
 const LINKS: &str = "farrier.answer={{ answer('disk') }} farrier.report={{ report }}";
-const TEMPLATE: &str = "\
-kind: template
-name: lab-disk
-text: |
-  disk-says: INSTALLED AS {{ machine.name }}
-";
