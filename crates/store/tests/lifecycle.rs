@@ -4,10 +4,10 @@
 mod common;
 
 use bootplan::{
-    Arming, BootClient, Event, Lifecycle, Limit, Machine, MachineId, MachineState, Mode,
-    NewMachines, Origin, Outcome, Rule, Run, RunKind, Site, Stage, Turn, decide,
+    Arming, BootClient, Event, Lifecycle, Machine, MachineId, MachineState, Mode, NewMachines,
+    Origin, Outcome, Rule, RunKind, Site, Stage, Turn, decide,
 };
-use common::{Place, at, mac, machine, named, on_both, profile};
+use common::{Place, at, install, mac, machine, named, on_both, run, with_profile};
 use std::sync::Arc;
 use store::{MachineChange, Sighting, Step, Store};
 
@@ -65,33 +65,8 @@ async fn told(store: &Store, events: Vec<Event>) {
     store.append(events).await.expect("stored");
 }
 
-fn install() -> Arming {
-    Arming {
-        kind: RunKind::Install,
-        profile: "debian-12".parse().expect("a slug"),
-        limit: Limit {
-            tries: 3,
-            minutes: 60,
-        },
-        not_before: None,
-        window: None,
-        force: false,
-    }
-}
-
-async fn with_profile(place: &Place) -> Store {
-    let store = place.open().await;
-    let stored = store.put_profile(profile("debian-12"), "ann").await;
-    stored.expect("stored");
-    store
-}
-
 fn known(store: &Store, id: MachineId) -> Arc<Machine> {
     store.machine(id).expect("there").machine
-}
-
-fn run(store: &Store, id: MachineId) -> Arc<Run> {
-    known(store, id).run.clone().expect("a run")
 }
 
 /// Whether its menu would install it now.

@@ -5,10 +5,10 @@ mod common;
 use bootplan::identity::{Evidence, Suspect};
 use bootplan::run::{Happening, Order, Report};
 use bootplan::{
-    Arming, EventKind, Limit, LocalBoot, MachineId, MachineState, Mode, ProfileName, Rule, RunKind,
+    Arming, EventKind, LocalBoot, MachineId, MachineState, Mode, ProfileName, Rule, RunKind,
     RunState, Site, Timestamp, Turn,
 };
-use common::{Place, at, mac, machine, on_both, profile};
+use common::{Place, at, install, mac, machine, on_both, profile, with_profile};
 use store::{EventQuery, MachineChange, Sighting, Step, Store, StoreError};
 
 on_both!(
@@ -31,27 +31,6 @@ fn name(text: &str) -> ProfileName {
 fn rule(name: &str, selector: serde_json::Value) -> Rule {
     let written = serde_json::json!({"name": name, "selector": selector, "profile": "debian-12"});
     serde_json::from_value(written).expect("a rule")
-}
-
-fn install() -> Arming {
-    Arming {
-        kind: RunKind::Install,
-        profile: name("debian-12"),
-        limit: Limit {
-            tries: 3,
-            minutes: 60,
-        },
-        not_before: None,
-        window: None,
-        force: false,
-    }
-}
-
-async fn with_profile(place: &Place) -> Store {
-    let store = place.open().await;
-    let stored = store.put_profile(profile("debian-12"), "ann").await;
-    stored.expect("stored");
-    store
 }
 
 async fn happen(store: &Store, id: MachineId, happening: Happening) -> usize {

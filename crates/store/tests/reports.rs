@@ -3,9 +3,8 @@
 mod common;
 
 use bootplan::run::{Happening, Report};
-use bootplan::{Arming, EventKind, Limit, MachineId, Run, RunId, RunKind, RunState, Site, Turn};
-use common::{Place, machine, on_both, profile};
-use std::sync::Arc;
+use bootplan::{EventKind, MachineId, RunId, RunState, Site, Turn};
+use common::{Place, install, machine, on_both, run, with_profile};
 use store::{EventQuery, Heard, Store, StoreError};
 
 on_both!(
@@ -14,35 +13,9 @@ on_both!(
     a_report_frees_the_slot,
 );
 
-fn install() -> Arming {
-    Arming {
-        kind: RunKind::Install,
-        profile: "debian-12".parse().expect("a slug"),
-        limit: Limit {
-            tries: 3,
-            minutes: 60,
-        },
-        not_before: None,
-        window: None,
-        force: false,
-    }
-}
-
-async fn with_profile(place: &Place) -> Store {
-    let store = place.open().await;
-    let stored = store.put_profile(profile("debian-12"), "ann").await;
-    stored.expect("stored");
-    store
-}
-
 async fn happen(store: &Store, id: MachineId, happening: Happening) {
     let changed = store.happen(&[id], happening, "test").await;
     changed.expect("stored");
-}
-
-fn run(store: &Store, id: MachineId) -> Arc<Run> {
-    let machine = store.machine(id).expect("there").machine;
-    machine.run.clone().expect("a run")
 }
 
 fn failed(why: &str) -> Report {

@@ -3,7 +3,8 @@
 
 pub(crate) mod postgres;
 
-use bootplan::{MacAddr, MachineId, Profile, Timestamp};
+use bootplan::{Arming, Limit, MacAddr, MachineId, Profile, Run, RunKind, Timestamp};
+use std::sync::Arc;
 use store::{NewMachine, Store, StoreOptions};
 use tempfile::TempDir;
 
@@ -73,6 +74,34 @@ pub(crate) fn named(name: &str, macs: &[u32]) -> NewMachine {
 pub(crate) async fn machine(store: &Store, name: &str, macs: &[u32]) -> MachineId {
     let created = store.create_machine(named(name, macs), "ann").await;
     created.expect("created").machine.id
+}
+
+/// With the profile that [`install`] orders.
+pub(crate) async fn with_profile(place: &Place) -> Store {
+    let store = place.open().await;
+    let stored = store.put_profile(profile("debian-12"), "ann").await;
+    stored.expect("stored");
+    store
+}
+
+pub(crate) fn install() -> Arming {
+    Arming {
+        kind: RunKind::Install,
+        profile: "debian-12".parse().expect("a slug"),
+        limit: Limit {
+            tries: 3,
+            minutes: 60,
+        },
+        not_before: None,
+        window: None,
+        force: false,
+    }
+}
+
+/// The run of a machine that has one.
+pub(crate) fn run(store: &Store, id: MachineId) -> Arc<Run> {
+    let machine = store.machine(id).expect("there").machine;
+    machine.run.clone().expect("a run")
 }
 
 /// Runs each case on a fresh SQLite file, and all of them on one PostgreSQL.
