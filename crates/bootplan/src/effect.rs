@@ -10,6 +10,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+mod orders;
+
+pub use orders::{adopted, forgotten, waits_for_order};
+
 /// What a machine comes to, in short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "gets", rename_all = "kebab-case")]

@@ -1,7 +1,9 @@
 //! How far a machine is, in one word: never stored, always from its state and its run.
 
 use crate::timeline::human_duration;
-use crate::{Catalog, Machine, MachineState, Mode, Run, RunKind, RunState, Timestamp, Turn};
+use crate::{
+    Catalog, Machine, MachineState, Mode, Run, RunKind, RunState, Timestamp, Turn, effect,
+};
 use serde::{Deserialize, Serialize};
 
 /// One word for a machine.
@@ -76,7 +78,9 @@ impl Machine {
 
     /// What there is to say beside the word: `queue 7 of 40`, `partitioning, 12 min`.
     pub fn progress(&self, catalog: &Catalog, now: Timestamp) -> Option<String> {
-        let run = self.shown_run()?;
+        let Some(run) = self.shown_run() else {
+            return self.by_rule(catalog);
+        };
         if let Turn::Queued { .. } = run.turn {
             let (place, of) = catalog.queue_place(self.id);
             return Some(format!("queue {place} of {of}"));
@@ -102,6 +106,21 @@ impl Machine {
             RunState::Held { why } => Some(why.to_string()),
             RunState::Cancelled => None,
         }
+    }
+
+    /// What a rule that installs once has to do with it, while nothing is ordered.
+    fn by_rule(&self, catalog: &Catalog) -> Option<String> {
+        if let Some(rule) = effect::adopted(self, catalog) {
+            let (rule, profile) = (&rule.name, &rule.profile);
+            return Some(format!(
+                "rule '{rule}' installs {profile} once it is adopted"
+            ));
+        }
+        let rule = effect::waits_for_order(self, catalog)?;
+        let (rule, profile) = (&rule.name, &rule.profile);
+        Some(format!(
+            "rule '{rule}' would install {profile} once, when ordered"
+        ))
     }
 
     /// The run that still means something: one that is open, or the end of what is assigned.

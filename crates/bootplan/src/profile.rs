@@ -290,6 +290,12 @@ impl Profile {
         }
     }
 
+    /// Whether it is made to install: booted always, it would install at every boot, and no run
+    /// counts its tries.
+    pub fn installs(&self) -> bool {
+        self.install.is_some() || self.answers.iter().any(|answer| answer.sealed)
+    }
+
     /// The same with these kernel arguments.
     ///
     /// # Errors

@@ -17,12 +17,11 @@ pub enum Step {
     SetSite(Site),
     /// [`Store::create_machine`].
     CreateMachine(NewMachine),
-    /// [`Store::update_machine`].
+    /// [`Store::update_machine`]; with nothing to change it registers a discovered machine. There
+    /// is no step that adopts: what is written in a file orders no installation.
     UpdateMachine(MachineId, MachineChange),
     /// [`Store::assign`].
     Assign(Vec<MachineId>, Option<ProfileName>),
-    /// [`Store::adopt`].
-    Adopt(Vec<MachineId>),
     /// [`Store::put_rule`].
     PutRule(Rule),
     /// [`Store::delete_rule`].
@@ -86,7 +85,6 @@ impl Change {
             Step::CreateMachine(new) => self.enter(new, by).await.map(drop),
             Step::UpdateMachine(id, wanted) => self.edit(id, wanted, by).await,
             Step::Assign(ids, profile) => self.assign(&ids, profile, by).await,
-            Step::Adopt(ids) => self.adopt(&ids, by).await,
             Step::PutRule(rule) => self.put_rule(rule, by).await,
             Step::DeleteRule(name) => self.delete_rule(name, by).await,
             Step::SetPower(name, power) => {

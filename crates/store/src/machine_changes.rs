@@ -48,13 +48,14 @@ impl Change {
             by: by.clone(),
         };
         self.say(Some(machine.id), created);
-        match machine.profile {
-            profile @ Some(_) => self.say(Some(machine.id), EventKind::Assigned { profile, by }),
-            None => self.order_by_rules(&[machine.id]).await?,
+        if let profile @ Some(_) = machine.profile {
+            self.say(Some(machine.id), EventKind::Assigned { profile, by });
         }
         Ok(machine.id)
     }
 
+    /// Changes a machine, and registers it. That orders nothing, whatever rules say: whoever
+    /// corrects a name, or describes a running host in a file, has not asked for an installation.
     pub(crate) async fn edit(
         &mut self,
         id: MachineId,
@@ -94,8 +95,6 @@ impl Change {
             let (profile, by) = (new.profile, by.to_owned());
             self.call_off(id, &by).await?;
             self.say(Some(id), EventKind::Assigned { profile, by });
-        } else if old.state != new.state {
-            self.order_by_rules(&[id]).await?;
         }
         Ok(())
     }
@@ -128,6 +127,7 @@ impl Change {
         Ok(())
     }
 
+    /// What a person approves, rules may order.
     pub(crate) async fn adopt(&mut self, ids: &[MachineId], by: &str) -> Result<(), StoreError> {
         let changed = self.those(ids, |machine| machine.state == MachineState::Discovered)?;
         self.register(&changed)

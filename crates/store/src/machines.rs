@@ -102,7 +102,7 @@ impl Store {
         model.machine(model.with_name(name)?).cloned()
     }
 
-    /// Enters a machine by hand; it is registered at once. When one of its MACs has asked the
+    /// Enters a machine by hand; it is registered at once, and no rule orders it installed. When one of its MACs has asked the
     /// network before and nobody adopted that machine, it is that one: it is adopted with what
     /// is given here, and keeps what it said about itself.
     ///
@@ -123,7 +123,8 @@ impl Store {
         .await
     }
 
-    /// Changes a machine. An operator who edits a discovered machine thereby adopts it.
+    /// Changes a machine. One that was merely discovered is registered thereby; no rule orders it
+    /// installed, as [`adopt`](Self::adopt) lets it.
     ///
     /// # Errors
     /// As [`create_machine`](Self::create_machine), and no such machine.
@@ -164,7 +165,9 @@ impl Store {
         .await
     }
 
-    /// Makes discovered machines registered ones: all of them or, on an error, none.
+    /// Makes discovered machines registered ones: all of them or, on an error, none. For each, a
+    /// rule that says *install-once* makes its order now
+    /// ([`effect::adopted`](bootplan::effect::adopted) tells before), and never again.
     ///
     /// # Errors
     /// A machine does not exist, database failure.

@@ -78,7 +78,7 @@ impl Change {
         }
     }
 
-    /// A person has registered machines: a rule that says *install-once* makes its order now, and
+    /// A person has adopted machines: a rule that says *install-once* makes its order now, and
     /// never again. One that hangs on what is not known yet makes none.
     pub(crate) async fn order_by_rules(&mut self, ids: &[MachineId]) -> Result<(), StoreError> {
         for id in ids {
@@ -98,7 +98,9 @@ impl Change {
         }
         let limit = {
             let model = self.store.model();
-            self.overlay.site(&model).install_limit
+            let profile = self.overlay.profile(&model, &rule.profile);
+            let own = profile.and_then(|profile| profile.install);
+            own.unwrap_or(self.overlay.site(&model).install_limit)
         };
         let arming = Arming {
             kind: RunKind::Install,

@@ -29,7 +29,7 @@ async fn a_batch_is_one_change(place: Place) {
         rename(old, "older"),
         // Possible only because of the steps before it: the name is free, the profile there.
         Step::CreateMachine(new),
-        Step::Adopt(vec![seen]),
+        registered(seen),
         Step::Assign(vec![old, seen], Some(name("debian-12"))),
     ];
     store.apply(steps, "ann").await.expect("applied");
@@ -57,7 +57,7 @@ async fn a_batch_is_one_change(place: Place) {
             "02:00:00:00:00:01 machine 'old' (now 'older') changed: name",
             "02:00:00:00:00:03 machine 'old' created",
             "02:00:00:00:00:03 debian-12",
-            "02:00:00:00:00:02 machine '02-00-00-00-00-02' adopted",
+            "02:00:00:00:00:02 machine '02-00-00-00-00-02' changed: state",
             "02:00:00:00:00:01 debian-12",
             "02:00:00:00:00:02 debian-12",
         ]
@@ -89,7 +89,6 @@ async fn a_refused_batch_leaves_nothing(place: Place) {
         Step::PutProfile(untitled),
         Step::Assign(vec![ours], Some(name("nowhere"))),
         Step::Assign(vec![ours, MachineId(999)], None),
-        Step::Adopt(vec![MachineId(999)]),
         rename(MachineId(999), "nobody"),
         rename(seen, "NEW"),
     ];
@@ -102,7 +101,7 @@ async fn a_refused_batch_leaves_nothing(place: Place) {
             Step::SetSite(waiting()),
             Step::CreateMachine(new),
             rename(ours, "ours-2"),
-            Step::Adopt(vec![seen]),
+            registered(seen),
             Step::Assign(vec![ours, seen], Some(name("debian-12"))),
             last,
         ];
@@ -142,7 +141,7 @@ async fn a_batch_that_changes_nothing_is_no_change(place: Place) {
         Step::PutProfile(profile("debian-12")),
         Step::SetSite(store.site()),
         rename(ours, "ours"),
-        Step::Adopt(vec![ours]),
+        registered(ours),
         Step::Assign(vec![ours], None),
         Step::Assign(Vec::new(), Some(name("debian-12"))),
     ];
@@ -215,6 +214,10 @@ fn rename(id: MachineId, name: &str) -> Step {
         ..MachineChange::default()
     };
     Step::UpdateMachine(id, change)
+}
+
+fn registered(id: MachineId) -> Step {
+    Step::UpdateMachine(id, MachineChange::default())
 }
 
 fn waiting() -> Site {

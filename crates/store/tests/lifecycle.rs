@@ -16,7 +16,8 @@ on_both!(
     a_restart_keeps_counting,
     one_other_boot_is_over_when_its_last_file_is_sent,
     a_storm_shares_the_slots,
-    a_rule_orders_once_when_a_machine_is_registered,
+    a_rule_orders_once_when_a_machine_is_adopted,
+    no_edit_no_entry_and_no_batch_orders_by_a_rule,
     new_machines_are_held_registered_or_ignored,
     a_rule_waits_for_what_it_asks_for,
 );
@@ -179,35 +180,31 @@ fn rule(selector: serde_json::Value, mode: &str) -> Rule {
     serde_json::from_value(written).expect("a rule")
 }
 
-async fn a_rule_orders_once_when_a_machine_is_registered(place: Place) {
+async fn a_rule_orders_once_when_a_machine_is_adopted(place: Place) {
     let store = with_profile(&place).await;
-    let web = rule(
-        serde_json::json!({"label": {"role": ["web"]}}),
-        "install-once",
-    );
+    let all = serde_json::json!({"mac": ["02"]});
     let before = machine(&store, "before", &[1]).await;
-    let labels = [("role".to_owned(), "web".to_owned())];
-    let labelled = MachineChange {
-        labels: Some(labels.clone().into()),
-        ..MachineChange::default()
-    };
-    let changed = store.update_machine(before, labelled, "ann").await;
-    changed.expect("changed");
-    store.put_rule(web.clone(), "ann").await.expect("stored");
+    store
+        .put_rule(rule(all.clone(), "install-once"), "ann")
+        .await
+        .expect("stored");
     told(&store, boots(1)).await;
-    assert_eq!(
-        known(&store, before).run,
-        None,
-        "it was there before the rule"
-    );
+    let there = known(&store, before);
+    assert_eq!(there.run, None, "it was there before the rule");
+    let catalog = store.catalog();
+    let waits = bootplan::effect::waits_for_order(&there, &catalog);
+    assert_eq!(waits.map(|rule| rule.name.as_str()), Some("web"));
 
-    let new = store::NewMachine {
-        labels: labels.into(),
-        ..named("new", &[2])
-    };
-    let steps = vec![Step::CreateMachine(new)];
-    store.apply(steps, "ann").await.expect("applied");
-    let id = store.machine_named("new").expect("there").machine.id;
+    let seen = store.sight(Sighting::of(mac(2), at(0))).await;
+    let id = seen.expect("seen").machine.machine.id;
+    let catalog = store.catalog();
+    let said = bootplan::effect::adopted(&known(&store, id), &catalog);
+    assert_eq!(
+        said.map(|rule| rule.name.as_str()),
+        Some("web"),
+        "said before"
+    );
+    store.adopt(&[id], "ann").await.expect("adopted");
     let ordered = known(&store, id);
     assert_eq!(ordered.lifecycle(), Lifecycle::Armed);
     assert_eq!(
@@ -217,12 +214,49 @@ async fn a_rule_orders_once_when_a_machine_is_registered(place: Place) {
     let order = run(&store, id).id;
     let finish = bootplan::run::Happening::Ordered(bootplan::run::Order::Finish);
     store.happen(&[id], finish, "ann").await.expect("done");
-    let wider = rule(serde_json::json!({"mac": ["02"]}), "install-once");
+    let wider = rule(serde_json::json!({"mac": ["02:00"]}), "install-once");
     store.put_rule(wider, "ann").await.expect("edited");
+    store.adopt(&[id, before], "ann").await.expect("as before");
     told(&store, [boots(1), boots(2)].concat()).await;
     assert_eq!(known(&store, before).run, None, "an edit installs nobody");
     assert_eq!(run(&store, id).id, order, "nor again");
     assert_eq!(known(&store, id).lifecycle(), Lifecycle::Installed);
+    store.close().await;
+}
+
+async fn no_edit_no_entry_and_no_batch_orders_by_a_rule(place: Place) {
+    let store = with_profile(&place).await;
+    let all = rule(serde_json::json!({"mac": ["02"]}), "install-once");
+    store.put_rule(all, "ann").await.expect("stored");
+    let mut ids = Vec::new();
+    for n in 1..=4 {
+        let seen = store.sight(Sighting::of(mac(n), at(0))).await;
+        ids.push(seen.expect("seen").machine.machine.id);
+    }
+    let renamed = MachineChange {
+        notes: Some("the file server".to_owned()),
+        ..MachineChange::default()
+    };
+    let edited = store.update_machine(ids[0], renamed.clone(), "ann").await;
+    edited.expect("edited");
+    let entered = store.create_machine(named("entered", &[2]), "ann").await;
+    entered.expect("it was seen before");
+    let steps = vec![
+        Step::UpdateMachine(ids[2], MachineChange::default()),
+        Step::UpdateMachine(ids[3], renamed),
+        Step::CreateMachine(named("new", &[5])),
+    ];
+    store.apply(steps, "ann").await.expect("applied");
+    ids.push(store.machine_named("new").expect("there").machine.id);
+    for id in &ids {
+        let machine = known(&store, *id);
+        assert_eq!(machine.state, MachineState::Registered, "{}", machine.name);
+        assert_eq!((&machine.run, &machine.profile), (&None, &None));
+    }
+    // They have been registered: to adopt them now is no approval any more, and orders nothing.
+    store.adopt(&ids, "ann").await.expect("nothing to adopt");
+    told(&store, (1..=5).flat_map(boots).collect()).await;
+    assert!(ids.iter().all(|id| known(&store, *id).run.is_none()));
     store.close().await;
 }
 

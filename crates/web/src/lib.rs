@@ -6,6 +6,7 @@ pub mod boot;
 mod images;
 pub mod listen;
 mod metrics;
+mod orders;
 pub mod people;
 mod review;
 mod rules;

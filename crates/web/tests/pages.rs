@@ -100,7 +100,10 @@ async fn many_machines_are_changed_at_once_but_never_more_than_were_seen() {
     };
     let form = "action=assign&profile=memtest86&scope=selected&id=7&id=8&back=/machines";
     let answer = site.post("/machines/bulk", form, &cookie).await;
-    assert_eq!(notice(&answer), "ok-Assigned 2 machines to memtest86.");
+    assert_eq!(
+        notice(&answer),
+        "ok-Assigned 2 machines to memtest86%2C at every boot."
+    );
     assert_eq!(assigned("memtest86"), 3);
 
     // As many as were seen, but not the same ones: rack 11 has three machines too.
@@ -123,7 +126,10 @@ async fn many_machines_are_changed_at_once_but_never_more_than_were_seen() {
     let seen = site.get("/machines?q=rack%3D10", &cookie).await.body;
     let all = format!("{form}{}", mark(&seen));
     let answer = site.post("/machines/bulk", &all, &cookie).await;
-    assert_eq!(notice(&answer), "ok-Assigned 3 machines to local-disk.");
+    assert_eq!(
+        notice(&answer),
+        "ok-Assigned 3 machines to local-disk%2C at every boot."
+    );
     assert_eq!(assigned("local-disk"), 3);
 
     for (form, why) in [

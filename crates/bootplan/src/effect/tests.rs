@@ -207,3 +207,71 @@ fn each_rule_says_why_it_did_or_did_not_decide() {
         ])
     );
 }
+
+#[test]
+fn what_a_rule_would_install_is_said_before_anybody_acts() {
+    let once = Rule {
+        mode: Mode::InstallOnce,
+        ..rule("r", json!({"mac": ["52:54"]}), "a")
+    };
+    let narrow = Rule {
+        mode: Mode::Always,
+        ..rule("n", json!({"mac": ["52:54"], "serial": ["X*"]}), "b")
+    };
+    let registering = Rule {
+        new_machines: Some(NewMachines::Register),
+        ..once.clone()
+    };
+    let labelled = Rule {
+        new_machines: Some(NewMachines::Register),
+        ..Rule {
+            mode: Mode::InstallOnce,
+            ..rule("l", json!({"label": {"rack": ["1"]}}), "a")
+        }
+    };
+    let known = machine(1);
+    let new = Machine {
+        state: MachineState::Discovered,
+        ..machine(1)
+    };
+    let own = Machine {
+        profile: Some("own".parse().expect("a name")),
+        ..machine(1)
+    };
+    let off = Profile {
+        enabled: false,
+        ..profile("a")
+    };
+    let told = |machine: &Machine, rules: Vec<Rule>, profiles: Vec<Profile>| -> String {
+        let site = Site::default();
+        let all = [machine.clone()];
+        let rules = rules.into_iter().map(Arc::new);
+        let catalog = Catalog::new(1, site, LoaderInventory::default(), all, profiles);
+        let catalog = catalog.with_rules(rules);
+        let names = [
+            ("adopted", adopted(machine, &catalog)),
+            ("forgotten", forgotten(machine, &catalog)),
+            ("ordered", waits_for_order(machine, &catalog)),
+        ];
+        let found = names.into_iter().filter_map(|(when, rule)| {
+            let rule = rule?;
+            Some(format!("{when} {}", rule.name))
+        });
+        found.collect::<Vec<_>>().join(", ")
+    };
+    let all = || vec![profile("a"), profile("b"), profile("own")];
+    for (machine, rules, expected) in [
+        (&new, vec![once.clone()], "adopted r"),
+        (&known, vec![once.clone()], "ordered r"),
+        (&own, vec![once.clone()], ""),
+        (&own, vec![registering.clone()], "forgotten r"),
+        (&new, vec![registering], "adopted r, forgotten r"),
+        // Its serial number is not known, and the narrower rule may be the one.
+        (&new, vec![once.clone(), narrow], ""),
+        // A forgotten machine has no labels any more.
+        (&known, vec![labelled], "ordered l"),
+    ] {
+        assert_eq!(told(machine, rules.clone(), all()), expected, "{rules:?}");
+    }
+    assert_eq!(told(&new, vec![once], vec![off]), "");
+}

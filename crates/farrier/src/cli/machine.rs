@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Order(super::orders::Command),
     /// Switch machines on and off, or say how they boot the next time
     Power(super::power::Power),
-    /// Assign a profile, or take the assignment away
+    /// Boot a profile always from now on, or take the assignment away (install: once)
     #[command(group = ArgGroup::new("what").required(true).args(["profile", "none"]))]
     Assign {
         /// Names, ids or MACs
@@ -46,6 +46,9 @@ pub(crate) enum Command {
         /// Take the assignment away
         #[arg(long)]
         none: bool,
+        /// The profile installs, and it is to install at every boot
+        #[arg(long)]
+        always: bool,
     },
 }
 
@@ -102,6 +105,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             machines,
             profile,
             none: _,
+            always,
         } => {
             // Everything is looked at before anything is entered: a mistyped name must not leave
             // half of the machines behind.
@@ -114,18 +118,22 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             for machine in &machines {
                 meant.push(find_or_unseen(&client, machine).await?);
             }
-            let (mut ids, mut questions) = (Vec::new(), Vec::new());
+            let (mut ids, mut unseen, mut questions) = (Vec::new(), Vec::new(), Vec::new());
             for machine in meant {
                 questions.push(machine.question());
-                ids.push(match machine {
-                    Meant::Known(machine) => machine["id"].clone(),
-                    Meant::Unseen(mac) => enter(&client, mac).await?,
-                });
+                match machine {
+                    Meant::Known(machine) => ids.push(machine["id"].clone()),
+                    Meant::Unseen(mac) => unseen.push(mac),
+                }
             }
-            let body = json!({ "ids": ids, "profile": profile });
-            client
-                .send(Method::POST, "/machines/assign", Some(&body))
-                .await?;
+            if !ids.is_empty() {
+                let body = json!({ "ids": ids, "profile": profile, "always": always });
+                let assign = client.send(Method::POST, "/machines/assign", Some(&body));
+                assign.await?;
+            }
+            for mac in unseen {
+                enter(&client, mac, profile.as_deref(), always).await?;
+            }
             let what = match &profile {
                 Some(profile) => format!("profile '{profile}'"),
                 None => "no profile".to_owned(),
@@ -225,12 +233,17 @@ async fn find_or_unseen(client: &Client, key: &str) -> anyhow::Result<Meant> {
 }
 
 /// A MAC that was never seen is entered as a machine: forty machines can be assigned before the
-/// first is switched on. Its id.
-async fn enter(client: &Client, mac: MacAddr) -> anyhow::Result<Value> {
-    let body = json!({ "macs": [mac] });
-    let entered = client.send(Method::POST, "/machines", Some(&body)).await?;
+/// first is switched on.
+async fn enter(
+    client: &Client,
+    mac: MacAddr,
+    profile: Option<&str>,
+    always: bool,
+) -> anyhow::Result<()> {
+    let body = json!({ "macs": [mac], "profile": profile, "always": always });
+    client.send(Method::POST, "/machines", Some(&body)).await?;
     outln!("{mac}: not seen yet; entered as a new machine");
-    Ok(entered["id"].clone())
+    Ok(())
 }
 
 /// Its id, as paths of the API want it.

@@ -16,7 +16,7 @@ pub(crate) enum Command {
         /// Names, ids or MACs
         #[arg(required = true)]
         machines: Vec<String>,
-        /// What is installed; left out: what each one is assigned to
+        /// What is installed; left out: what each one is assigned to, or what its rule would install
         #[arg(long, short)]
         profile: Option<String>,
         /// Boot it at the next boot only, and change no assignment

@@ -260,31 +260,25 @@ impl<'a> Planner<'a> {
         };
         new.state = MachineState::Registered;
         let fields = differences(Some(&old), &new, &["id", "facts"]);
-        let adopted = fields.iter().any(|f| f.field == "state");
-        let otherwise = fields.len() > usize::from(adopted);
         self.touched.insert(id, place.clone());
         self.machines.insert(id, new.clone());
         if !self.note(place, "machine", new.name.clone(), true, fields) {
             return;
         }
-        if adopted {
-            self.step(place, Step::Adopt(vec![id]));
-        }
-        if otherwise {
-            let change = MachineChange {
-                name: changed(&old.name, new.name),
-                macs: changed(&old.macs, new.macs),
-                uuid: changed(&old.uuid, new.uuid),
-                serial: changed(&old.serial, new.serial),
-                labels: changed(&old.labels, new.labels),
-                loader: changed(&old.loader, new.loader),
-                local_boot: changed(&old.local_boot, new.local_boot),
-                profile: changed(&old.profile, new.profile),
-                mode: changed(&old.mode, new.mode),
-                ..MachineChange::default()
-            };
-            self.step(place, Step::UpdateMachine(id, change));
-        }
+        // This registers a discovered machine, too, and lets no rule order anything.
+        let change = MachineChange {
+            name: changed(&old.name, new.name),
+            macs: changed(&old.macs, new.macs),
+            uuid: changed(&old.uuid, new.uuid),
+            serial: changed(&old.serial, new.serial),
+            labels: changed(&old.labels, new.labels),
+            loader: changed(&old.loader, new.loader),
+            local_boot: changed(&old.local_boot, new.local_boot),
+            profile: changed(&old.profile, new.profile),
+            mode: changed(&old.mode, new.mode),
+            ..MachineChange::default()
+        };
+        self.step(place, Step::UpdateMachine(id, change));
     }
 
     fn step(&mut self, place: &Place, step: Step) {

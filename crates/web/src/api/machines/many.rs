@@ -2,6 +2,7 @@
 
 use super::views::Filter;
 use crate::api::problem::{Answer, Json, Problem};
+use crate::orders::AtEveryBoot;
 use crate::people::{Actor, PeopleState};
 use axum::extract::State;
 use bootplan::{MachineId, MachineState, ProfileName};
@@ -22,6 +23,9 @@ pub(in crate::api) struct AssignBody {
     #[schema(value_type = Option<String>)]
     #[serde(deserialize_with = "required")]
     profile: Option<ProfileName>,
+    /// Says that a profile which installs is meant to install at every boot.
+    #[serde(default)]
+    always: bool,
 }
 
 /// `null` must be written: leaving the profile out of a request must not unassign anything.
@@ -57,11 +61,25 @@ pub(in crate::api) async fn assign_machines(
     Json(body): Json<AssignBody>,
 ) -> Answer<Json<Changed>> {
     let ids = meant(&state, body.ids, body.filter)?;
+    let asked = AtEveryBoot::of(&state.store.catalog(), body.profile.as_ref(), &ids);
+    confirmed(asked, body.always)?;
     state.store.assign(&ids, body.profile, &actor.name).await?;
     Ok(Json(changed(&ids)))
 }
 
-/// Makes discovered machines registered ones: all of them or, on an error, none.
+/// What installs at every boot is assigned only by those who say so.
+pub(super) fn confirmed(asked: Option<AtEveryBoot>, always: bool) -> Answer<()> {
+    match asked.filter(|_| !always) {
+        None => Ok(()),
+        Some(asked) => Err(Problem::refused(format!(
+            "{asked}; nothing was changed: order it to be installed once, or say 'always' if it is \
+             meant so"
+        ))),
+    }
+}
+
+/// Adopts discovered machines: all of them or, on an error, none. For each one that a rule with
+/// mode `install-once` is for, the order is made now. To register one without that, PATCH it.
 #[utoipa::path(post, path = "/machines/adopt", tag = "machines", request_body = AdoptBody,
     responses((status = OK, body = Changed), (status = "4XX", body = Problem)))]
 pub(in crate::api) async fn adopt_machines(

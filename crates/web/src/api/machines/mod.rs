@@ -5,6 +5,7 @@ pub(super) mod orders;
 pub(super) mod views;
 
 use super::problem::{Answer, Json, Path, Problem, Query};
+use crate::orders::AtEveryBoot;
 use crate::people::{Actor, PeopleState};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -119,7 +120,7 @@ pub(super) fn one(state: &PeopleState, id: i64) -> Answer<MachineRecord> {
     found.ok_or_else(|| Problem::not_found(format!("machine {id}")))
 }
 
-/// Enters a machine by hand.
+/// Enters a machine by hand. No rule orders it installed.
 #[utoipa::path(post, path = "/machines", tag = "machines", request_body = MachineBody,
     responses((status = CREATED, body = MachineView), (status = "4XX", body = Problem)))]
 pub(super) async fn create_machine(
@@ -127,6 +128,8 @@ pub(super) async fn create_machine(
     State(state): State<PeopleState>,
     Json(body): Json<MachineBody>,
 ) -> Answer<Response> {
+    let asked = AtEveryBoot::of_new(&state.store.catalog(), body.profile.as_ref());
+    many::confirmed(asked, body.always)?;
     let created = state.store.create_machine(body.into(), &actor.name).await?;
     let location = format!("/api/v1/machines/{}", created.machine.id.0);
     let view = Json(MachineView::of(created, &state.store.catalog()));
@@ -137,7 +140,7 @@ pub(super) async fn create_machine(
     Ok(response)
 }
 
-/// Changes a machine; a discovered one is adopted thereby.
+/// Changes a machine; a discovered one is registered thereby, and no rule orders it installed.
 #[utoipa::path(patch, path = "/machines/{id}", tag = "machines",
     params(("id" = i64, Path, description = "the machine")), request_body = MachinePatch,
     responses((status = OK, body = MachineView), (status = "4XX", body = Problem)))]
@@ -147,8 +150,14 @@ pub(super) async fn patch_machine(
     Path(id): Path<i64>,
     Json(body): Json<MachinePatch>,
 ) -> Answer<Json<MachineView>> {
-    let change = body.into();
     let id = MachineId(id);
+    let profile = body.profile.as_ref().and_then(Option::as_ref);
+    let asked = AtEveryBoot::of(&state.store.catalog(), profile, &[id]);
+    let same = state.store.machine(id).map(|r| r.machine.profile.clone());
+    // A patch that names the profile it has leaves alone how that is meant.
+    let asked = asked.filter(|_| same.flatten().as_ref() != profile);
+    many::confirmed(asked, body.always)?;
+    let change = body.into();
     let changed = state.store.update_machine(id, change, &actor.name).await?;
     Ok(Json(MachineView::of(changed, &state.store.catalog())))
 }

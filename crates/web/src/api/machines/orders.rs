@@ -4,6 +4,7 @@ use super::many::{Changed, changed, meant};
 use super::views::Filter;
 use super::{MachineView, one};
 use crate::api::problem::{Answer, Json, Path, Problem, Query};
+use crate::orders;
 use crate::people::{Actor, PeopleState};
 use crate::review;
 use axum::extract::State;
@@ -32,7 +33,8 @@ pub(in crate::api) struct ArmBody {
     /// `install-once` (also assigned so) or `next-boot`.
     #[serde(default)]
     mode: ArmMode,
-    /// What is booted; left out: what each machine is assigned to.
+    /// What is booted; left out: what each machine is assigned to, else what the rule that it
+    /// waits for would install.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     profile: Option<ProfileName>,
@@ -287,7 +289,8 @@ pub(in crate::api) async fn arm_machines(
 
 /// One order for each profile, all in one transaction.
 async fn order(state: &PeopleState, actor: &Actor, ids: &[MachineId], body: ArmBody) -> Answer<()> {
-    let site = state.store.site().install_limit;
+    let catalog = state.store.catalog();
+    let site = catalog.site.install_limit;
     let limit = Limit {
         tries: body.tries.unwrap_or(site.tries),
         minutes: body.minutes.unwrap_or(site.minutes),
@@ -300,15 +303,10 @@ async fn order(state: &PeopleState, actor: &Actor, ids: &[MachineId], body: ArmB
     let mut fetching = Vec::new();
     for id in ids {
         let machine = one(state, id.0)?.machine;
-        let profile = body.profile.as_ref().or(machine.profile.as_ref());
-        let profile = profile.ok_or_else(|| {
-            let name = &machine.name;
-            Problem::refused(format!(
-                "machine '{name}' has no profile assigned: say which one"
-            ))
-        })?;
+        let profile = orders::target(&catalog, &machine, body.profile.as_ref());
+        let profile = profile.map_err(Problem::refused)?;
         meant.entry(profile.clone()).or_default().push(*id);
-        fetching.push((Arc::clone(&machine), profile.clone()));
+        fetching.push((Arc::clone(&machine), profile));
     }
     if !body.force {
         let (looker, fetching) = (state.clone(), fetching);
@@ -322,10 +320,8 @@ async fn order(state: &PeopleState, actor: &Actor, ids: &[MachineId], body: ArmB
             )));
         }
     }
-    let catalog = state.store.catalog();
     let limit_of = |profile: &ProfileName| {
-        let own = catalog.profile(profile).and_then(|p| p.install);
-        let usual = own.unwrap_or(site);
+        let usual = orders::limit(&catalog, profile);
         Limit {
             tries: body.tries.unwrap_or(usual.tries),
             minutes: body.minutes.unwrap_or(usual.minutes),

@@ -152,6 +152,9 @@ pub(in crate::api) struct MachineBody {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub(super) profile: Option<ProfileName>,
+    /// Says that a profile which installs is meant to install at every boot.
+    #[serde(default)]
+    pub(super) always: bool,
 }
 
 /// What to change; a field left out stays as it is, `null` takes it away.
@@ -186,6 +189,8 @@ pub(in crate::api) struct MachinePatch {
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     pub(super) profile: Option<Option<ProfileName>>,
+    /// Says that a profile which installs is meant to install at every boot.
+    pub(super) always: bool,
 }
 
 /// Tells `null` (`Some(None)`) from a field that was left out.

@@ -127,3 +127,34 @@ async fn documents_are_applied_and_exported() {
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert_eq!(api.get("/site").await["unassigned"], "menu");
 }
+
+/// A file registers what was discovered, by whatever labels, and a rule orders nothing by it.
+#[tokio::test]
+async fn no_rule_orders_what_a_file_describes() {
+    let api = Api::open().await;
+    api.ask("PUT", "/profiles/debian-12", Some(debian())).await;
+    let rule = json!({"name": "all", "profile": "debian-12", "mode": "install-once",
+        "selector": {"all": [{"mac": ["52:54"]}, {"not": {"label": {"keep": ["yes"]}}}]}});
+    let (status, told) = api.ask("PUT", "/rules/all", Some(rule)).await;
+    assert_eq!(status, StatusCode::OK, "{told}");
+    let mac = |n: u8| bootplan::MacAddr([0x52, 0x54, 0, 0, 0, n]);
+    for n in 1..=2 {
+        let seen = store::Sighting::of(mac(n), Timestamp(0));
+        api.state.store.sight(seen).await.expect("seen");
+    }
+    let text = "kind: machine\nmacs: [52:54:00:00:00:01]\nlabels: {keep: 'yes'}\n---\n\
+                kind: machine\nmacs: [52:54:00:00:00:02]\n---\n\
+                kind: machine\nname: entered\nmacs: [52:54:00:00:00:03]\n";
+    for path in ["/apply?dry_run=true", "/apply"] {
+        let (status, told) = api
+            .send("POST", path, "application/yaml", text.to_owned())
+            .await;
+        assert_eq!(status, StatusCode::OK, "{told}");
+    }
+    for n in 1..=3 {
+        let catalog = api.state.store.catalog();
+        let machine = catalog.find(mac(n), None).expect("described");
+        assert_eq!(machine.state, bootplan::MachineState::Registered, "{n}");
+        assert_eq!((&machine.run, &machine.profile), (&None, &None), "{n}");
+    }
+}

@@ -161,3 +161,88 @@ async fn many_at_once_and_their_queue() {
     happen(&api, 1, Happening::Asked).await;
     assert_eq!(api.get("/runs").await["queued"], 0, "it waits for nobody");
 }
+
+#[tokio::test]
+async fn an_installer_at_every_boot_must_be_meant() {
+    let api = with_machines(2).await;
+    let mut installer = debian();
+    installer["install"] = json!({"tries": 2, "minutes": 60});
+    let (status, told) = api.ask("PUT", "/profiles/debian-12", Some(installer)).await;
+    assert_eq!(status, StatusCode::OK, "{told}");
+    api.ask(
+        "POST",
+        "/machines/arm",
+        Some(json!({"ids": [1], "profile": "debian-12"})),
+    )
+    .await;
+    let assign = json!({"ids": [1, 2], "profile": "debian-12"});
+    let create = json!({"macs": ["52:54:00:00:00:77"], "profile": "debian-12"});
+    let patch = json!({"profile": "debian-12"});
+    for (method, path, body) in [
+        ("POST", "/machines/assign", &assign),
+        ("POST", "/machines", &create),
+        ("PATCH", "/machines/2", &patch),
+    ] {
+        let (status, problem) = api.ask(method, path, Some(body.clone())).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(
+            detail.contains("profile 'debian-12' installs"),
+            "{path}: {detail}"
+        );
+        let twice = path == "/machines/assign";
+        let counted = "; 1 of these has it to be installed once";
+        assert_eq!(detail.contains(counted), twice, "{path}: {detail}");
+    }
+    assert_eq!(
+        api.get("/machines").await["total"],
+        2,
+        "nothing was entered"
+    );
+    assert_eq!(api.get("/machines/1").await["lifecycle"], "armed");
+    // The profile it has, named once more, changes nothing.
+    let (status, same) = api.ask("PATCH", "/machines/1", Some(patch.clone())).await;
+    assert_eq!(
+        (status, &same["mode"]),
+        (StatusCode::OK, &json!("install-once"))
+    );
+    for (method, path, body, answer) in [
+        ("POST", "/machines/assign", assign, StatusCode::OK),
+        ("POST", "/machines", create, StatusCode::CREATED),
+        ("PATCH", "/machines/2", patch, StatusCode::OK),
+    ] {
+        let mut body = body;
+        body["always"] = json!(true);
+        let (status, told) = api.ask(method, path, Some(body)).await;
+        assert_eq!(status, answer, "{path}: {told}");
+    }
+    assert_eq!(api.get("/machines/1").await["mode"], "always");
+}
+
+#[tokio::test]
+async fn what_a_rule_waits_to_install_is_ordered_without_naming_it() {
+    let api = with_machines(3).await;
+    let rule = json!({"name": "all", "selector": {"mac": ["52:54"]}, "profile": "debian-12",
+        "mode": "install-once"});
+    let (status, _) = api.ask("PUT", "/rules/all", Some(rule)).await;
+    assert_eq!(status, StatusCode::OK);
+    let waiting = api.get("/machines/2").await;
+    assert_eq!(
+        (&waiting["lifecycle"], &waiting["progress"]),
+        (
+            &json!("ready"),
+            &json!("rule 'all' would install debian-12 once, when ordered")
+        )
+    );
+    let (status, _) = api
+        .ask("POST", "/machines/arm", Some(json!({"filter": {}})))
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    for id in 1..=3 {
+        let armed = api.get(&format!("/machines/{id}")).await;
+        assert_eq!(
+            (&armed["lifecycle"], &armed["run"]["by"]),
+            (&json!("armed"), &json!("cli"))
+        );
+    }
+}

@@ -4,15 +4,17 @@ use super::error::PageError;
 use super::form::{Fields, Path};
 use super::frame::{Stamp, Visit, done, failed, now};
 use super::story::printable;
+use crate::orders;
 use crate::people::PeopleState;
 use axum::extract::State;
 use axum::response::Response;
 use bootplan::run::{Happening, Order};
 use bootplan::{
-    Arming, Catalog, Lifecycle, Machine, MachineId, ProfileName, RunKind, RunState, Site,
-    Timestamp, Turn, Window,
+    Arming, Catalog, Lifecycle, Machine, MachineId, ProfileName, RunKind, RunState, Timestamp,
+    Turn, Window,
 };
-use store::StoreError;
+use std::collections::BTreeMap;
+use store::{Step, StoreError};
 
 /// What the panel shows. Only what is possible now has a button.
 pub(crate) struct Install {
@@ -26,6 +28,8 @@ pub(crate) struct Install {
     pub(crate) by: String,
     /// What is or was booted by the order.
     pub(crate) profile: String,
+    /// What an order means where none is chosen: the assigned profile, or its rule's.
+    pub(crate) target: Option<String>,
     pub(crate) can_order: bool,
     pub(crate) can_retry: bool,
     pub(crate) can_release: bool,
@@ -52,6 +56,9 @@ impl Install {
             ordered: shown.map(|run| Stamp::ago(run.since, at)),
             by: shown.map(|run| printable(&run.by)).unwrap_or_default(),
             profile: shown.map(|run| run.profile.to_string()).unwrap_or_default(),
+            target: orders::target(catalog, machine, None)
+                .ok()
+                .map(|p| p.to_string()),
             can_order: open.is_none(),
             can_retry: word == Lifecycle::Failed,
             can_release: held,
@@ -171,34 +178,61 @@ async fn arm(
     by: &str,
     back: &str,
 ) -> Result<Response, PageError> {
-    let arming = match arming(kind, fields, &state.store.site()) {
-        Ok(arming) => arming,
+    let (steps, profile) = match ordered(state, kind, fields, &ids) {
+        Ok(ordered) => ordered,
         Err(problem) => return Ok(failed(back, problem)),
     };
     let text = match kind {
-        RunKind::Install => format!("{} is installed at the next boot, once.", arming.profile),
-        RunKind::NextBoot => format!("{} boots next, and only once.", arming.profile),
+        RunKind::Install => format!("{profile} is installed at the next boot, once."),
+        RunKind::NextBoot => format!("{profile} boots next, and only once."),
     };
-    match state.store.arm(&ids, arming, by).await {
+    match state
+        .store
+        .apply(steps, by)
+        .await
+        .map_err(|refused| refused.cause)
+    {
         Ok(()) => Ok(done(back, text)),
         Err(error @ StoreError::Database { .. }) => Err(error.into()),
         Err(error) => Ok(failed(back, error)),
     }
 }
 
-/// The order that a form says.
-pub(crate) fn arming(kind: RunKind, fields: &Fields, site: &Site) -> Result<Arming, String> {
-    let Ok(profile) = fields.get("profile").parse::<ProfileName>() else {
-        return Err("choose a profile first".to_owned());
+/// The orders that a form says, and the names of what they boot: the profile chosen, else for each
+/// machine what it is assigned to or what its rule would install.
+pub(crate) fn ordered(
+    state: &PeopleState,
+    kind: RunKind,
+    fields: &Fields,
+    ids: &[MachineId],
+) -> Result<(Vec<Step>, String), String> {
+    let named: Option<ProfileName> = match fields.get("profile") {
+        "" => None,
+        name => Some(name.parse().map_err(|_| "choose a profile first")?),
     };
-    Ok(Arming {
+    let catalog = state.store.catalog();
+    let mut targets: BTreeMap<ProfileName, Vec<MachineId>> = BTreeMap::new();
+    for id in ids {
+        let machine = catalog
+            .machine(*id)
+            .ok_or("a machine is gone; look again")?;
+        let target = orders::target(&catalog, machine, named.as_ref())?;
+        targets.entry(target).or_default().push(*id);
+    }
+    let (not_before, window) = (not_before(fields.get("not_before"))?, window(fields)?);
+    let names: Vec<&str> = targets.keys().map(ProfileName::as_str).collect();
+    let names = names.join(", ");
+    let arming = |profile: ProfileName| Arming {
         kind,
+        limit: orders::limit(&catalog, &profile),
         profile,
-        limit: site.install_limit,
-        not_before: not_before(fields.get("not_before"))?,
-        window: window(fields)?,
+        not_before,
+        window: window.clone(),
         force: false,
-    })
+    };
+    let steps = targets.into_iter();
+    let steps = steps.map(|(profile, ids)| Step::Arm(ids, arming(profile)));
+    Ok((steps.collect(), names))
 }
 
 /// As a browser sends a date and time: in no zone, so the server's is meant.

@@ -1,5 +1,6 @@
 //! `/machines/{id}`: one machine, what it will get, and what it did.
 
+use super::confirm;
 use super::error::{PageError, PageResult, page, sentence};
 use super::form::{Fields, Path};
 use super::frame::{Frame, Stamp, Visit, done, failed, local, now};
@@ -16,7 +17,8 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use bootplan::{
-    LoaderKind, MacAddr, Machine, MachineId, MachineState, ProfileName, UnassignedPolicy, timeline,
+    LoaderKind, MacAddr, Machine, MachineId, MachineState, ProfileName, UnassignedPolicy, effect,
+    timeline,
 };
 use http::StatusCode;
 use std::collections::BTreeMap;
@@ -35,6 +37,10 @@ struct MachinePage {
     product: String,
     labels: BTreeMap<String, String>,
     discovered: bool,
+    /// The rule that installs it once it is adopted.
+    adopts: Option<String>,
+    /// The rule that would install it anew if it were forgotten.
+    returns: Option<String>,
     profile: Option<String>,
     install: Install,
     problem: Option<&'static str>,
@@ -145,6 +151,10 @@ pub(crate) async fn assign(
             Err(error) => return Ok(failed(&back, error)),
         },
     };
+    let wanted = fields.get("profile");
+    if let Some(question) = confirm::asks_about(&state, MachineId(id), "assign", wanted, &back) {
+        return Ok(question);
+    }
     let name = printable(&record.machine.name);
     let text = match &profile {
         Some(profile) => format!("{name} boots {profile} from now on."),
@@ -166,9 +176,15 @@ pub(crate) async fn adopt(
     fields: Fields,
 ) -> Result<Response, PageError> {
     let back = back_to(&fields, id);
-    let name = printable(&find(&state, id)?.machine.name);
+    let machine = find(&state, id)?.machine;
+    let ordered = effect::adopted(&machine, &state.store.catalog()).is_some();
+    let name = printable(&machine.name);
     let adopted = state.store.adopt(&[MachineId(id)], &visit.actor.name).await;
-    answered(adopted, &back, format!("{name} is adopted."))
+    let text = match ordered {
+        true => format!("{name} is adopted, and installed at its next boot."),
+        false => format!("{name} is adopted."),
+    };
+    answered(adopted, &back, text)
 }
 
 /// `POST /machines/{id}/delete`
@@ -253,6 +269,8 @@ async fn machine_page(
             .map(|(k, v)| (printable(k), printable(v)))
             .collect(),
         discovered: machine.state == MachineState::Discovered,
+        adopts: effect::adopted(machine, &catalog).map(|rule| rule.name.to_string()),
+        returns: effect::forgotten(machine, &catalog).map(|rule| rule.name.to_string()),
         profile: machine.profile.as_ref().map(ToString::to_string),
         install: install::of(machine, &catalog),
         problem: assignment_problem(&catalog, machine),

@@ -1,5 +1,6 @@
 //! `/machines`: the table, its filter, and what is done to many machines at once.
 
+use super::confirm;
 use super::error::{PageError, PageResult, page};
 use super::form::{Fields, Query};
 use super::frame::{Frame, Stamp, Visit, done, failed, local, now};
@@ -13,13 +14,13 @@ use axum::response::Response;
 use bootplan::run::{Happening, Order};
 use bootplan::{
     Catalog, Lifecycle, Machine, MachineId, MachineState, Mode, ProfileName, RunKind, Timestamp,
-    UnassignedPolicy,
+    UnassignedPolicy, effect,
 };
 use data_encoding::HEXLOWER;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use store::{EventQuery, MachineRecord};
+use store::{EventQuery, MachineChange, MachineRecord, Step};
 
 #[derive(Template)]
 #[template(path = "machines.html")]
@@ -48,6 +49,8 @@ struct Row {
     more_macs: usize,
     platform: Option<String>,
     discovered: bool,
+    /// The rule that installs it once it is adopted.
+    adopts: Option<String>,
     word: &'static str,
     class: &'static str,
     icon: &'static str,
@@ -153,12 +156,20 @@ pub(crate) async fn bulk(
         Ok(ids) => ids,
         Err(problem) => return Ok(failed(back, problem)),
     };
+    if let Some(question) = confirm::asks(&state, &fields, &ids) {
+        return Ok(question);
+    }
     let by = &visit.actor.name;
     let many = counted(ids.len());
     let (result, text) = match fields.get("action") {
         "adopt" => (
             state.store.adopt(&ids, by).await,
             format!("Adopted {many}."),
+        ),
+        // Registered as any edit registers, so that no rule orders anything.
+        "register" => (
+            register(&state, &ids, by).await,
+            format!("Adopted {many}; nothing is ordered."),
         ),
         "unassign" => (
             state.store.assign(&ids, None, by).await,
@@ -168,19 +179,18 @@ pub(crate) async fn bulk(
             let Ok(profile) = fields.get("profile").parse::<ProfileName>() else {
                 return Ok(failed(back, "choose a profile to assign first"));
             };
-            let text = format!("Assigned {many} to {profile}.");
+            let text = format!("Assigned {many} to {profile}, at every boot.");
             (state.store.assign(&ids, Some(profile), by).await, text)
         }
         "install" => {
-            let arming = match install::arming(RunKind::Install, &fields, &state.store.site()) {
-                Ok(arming) => arming,
+            let (steps, profiles) = match install::ordered(&state, RunKind::Install, &fields, &ids)
+            {
+                Ok(ordered) => ordered,
                 Err(problem) => return Ok(failed(back, problem)),
             };
-            let text = format!(
-                "Ordered {many} to be installed with {}, once.",
-                arming.profile
-            );
-            (state.store.arm(&ids, arming, by).await, text)
+            let text = format!("Ordered {many} to be installed with {profiles}, once.");
+            let applied = state.store.apply(steps, by).await;
+            (applied.map_err(|refused| refused.cause), text)
         }
         "cancel" => {
             let cancel = Happening::Ordered(Order::Cancel);
@@ -198,9 +208,25 @@ pub(crate) async fn bulk(
     })
 }
 
+async fn register(
+    state: &PeopleState,
+    ids: &[MachineId],
+    by: &str,
+) -> Result<(), store::StoreError> {
+    let catalog = state.store.catalog();
+    let new = |id: &&MachineId| {
+        let machine = catalog.machine(**id);
+        machine.is_some_and(|m| m.state == MachineState::Discovered)
+    };
+    let step = |id: &MachineId| Step::UpdateMachine(*id, MachineChange::default());
+    let steps = ids.iter().filter(new).map(step).collect();
+    let applied = state.store.apply(steps, by).await;
+    applied.map_err(|refused| refused.cause)
+}
+
 /// The machines an action is for. "All that match" is computed again here and must still be the
 /// same machines that the person saw.
-fn chosen(state: &PeopleState, fields: &Fields) -> Result<Vec<MachineId>, String> {
+pub(super) fn chosen(state: &PeopleState, fields: &Fields) -> Result<Vec<MachineId>, String> {
     if fields.get("scope") != "all" {
         let ids: Vec<_> = fields
             .all("id")
@@ -404,6 +430,7 @@ fn row(
         more_macs: machine.macs.len().saturating_sub(1),
         platform: facts.platform.map(|p| p.to_string()),
         discovered: machine.state == MachineState::Discovered,
+        adopts: effect::adopted(machine, catalog).map(|rule| rule.name.to_string()),
         word: install::title(machine.lifecycle()),
         class: install::class(machine.lifecycle()),
         icon: install::icon(machine.lifecycle()),

@@ -1,5 +1,6 @@
 //! `/machines/new`: a machine entered by hand, before it ever asks.
 
+use super::confirm;
 use super::error::{PageResult, page};
 use super::form::{Fields, Query};
 use super::frame::{Frame, Visit, done};
@@ -7,11 +8,12 @@ use super::machine::EditForm;
 use super::machine_list::{Choice, choices};
 use super::settings::LOADERS;
 use super::story::printable;
+use crate::orders::AtEveryBoot;
 use crate::people::PeopleState;
 use askama::Template;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use bootplan::LoaderKind;
+use bootplan::{LoaderKind, ProfileName};
 use http::StatusCode;
 use serde::Deserialize;
 use store::NewMachine;
@@ -54,6 +56,8 @@ pub(crate) async fn submit(
     let mut form = EditForm::typed(&fields);
     let profile = fields.get("profile").to_owned();
     if let Some(change) = form.change() {
+        let wanted: Option<ProfileName> = profile.parse().ok();
+        let asks = AtEveryBoot::of_new(&state.store.catalog(), wanted.as_ref()).is_some();
         let new = NewMachine {
             name: change.name,
             macs: change.macs.unwrap_or_default(),
@@ -61,13 +65,17 @@ pub(crate) async fn submit(
             serial: change.serial.flatten(),
             labels: change.labels.unwrap_or_default(),
             loader: change.loader.flatten(),
-            profile: profile.parse().ok(),
+            profile: wanted.filter(|_| !asks),
             ..NewMachine::default()
         };
         match state.store.create_machine(new, &visit.actor.name).await {
             Ok(record) => {
                 let name = printable(&record.machine.name);
                 let to = format!("/machines/{}", record.machine.id.0);
+                let id = record.machine.id;
+                if let Some(question) = confirm::asks_about(&state, id, "assign", &profile, &to) {
+                    return Ok(question);
+                }
                 return Ok(done(&to, format!("Added {name}.")));
             }
             Err(error) => form.blame(error)?,

@@ -3,6 +3,7 @@
 
 mod assets;
 mod boots;
+mod confirm;
 mod error;
 mod form;
 mod frame;
@@ -68,6 +69,7 @@ pub fn table() -> Vec<(
         ),
         ("/machines", &["GET"], get(machine_list::show)),
         ("/machines/bulk", &["POST"], post(machine_list::bulk)),
+        ("/machines/confirm", &["GET"], get(confirm::show)),
         (
             "/machines/new",
             &["GET", "POST"],
