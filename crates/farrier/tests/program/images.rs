@@ -40,16 +40,6 @@ fn curl(lan: &Lan, args: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-/// The hardware address of the client's card.
-fn own_mac(lan: &Lan) -> String {
-    let mut ip = Command::new("ip");
-    ip.args(["-o", "link", "show", "eth0"]);
-    let output = lan.client.run(|| ip.output()).expect("iproute2");
-    let text = String::from_utf8(output.stdout).expect("text");
-    let mac = text.split("link/ether ").nth(1).expect("a card");
-    mac.split(' ').next().expect("an address").to_owned()
-}
-
 /// What a browser would need three clicks for, and what the machine then gets.
 #[test]
 fn an_added_image_is_offered_booted_and_kept_while_it_is_used() {
@@ -68,7 +58,7 @@ fn an_added_image_is_offered_booted_and_kept_while_it_is_used() {
     let made = farrier.ok(&["image", "offer", "live.iso", "--make"]);
     assert_eq!(made, "made live: Debian 12.8.0 live\n");
     // A menu that is made for one machine is given to no other.
-    let mac = own_mac(&lan);
+    let mac = lan.client.mac("eth0");
     farrier.ok(&["machine", "assign", "--profile", "live", &mac]);
     let menu = format!("http://{SERVER}/{}/boot.ipxe", mac.replace(':', "-"));
     let menu = curl(&lan, &[&menu]);

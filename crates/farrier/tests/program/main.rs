@@ -10,6 +10,7 @@ mod dhcp;
 mod http_told;
 mod images;
 mod interfaces;
+mod orders;
 mod ports;
 mod reach;
 mod reload;

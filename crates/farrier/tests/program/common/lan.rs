@@ -55,6 +55,15 @@ impl Netns {
         assert!(status.success(), "in {}: ip {lines}", self.name);
     }
 
+    /// The hardware address of a card here.
+    pub(crate) fn mac(&self, device: &str) -> String {
+        let mut ip = Command::new("ip");
+        ip.args(["-n", &self.name, "-o", "link", "show", device]);
+        let text = String::from_utf8(ip.output().expect("'ip' starts").stdout).expect("text");
+        let mac = text.split("link/ether ").nth(1).expect("a card");
+        mac.split(' ').next().expect("an address").to_owned()
+    }
+
     /// Plugs a wire between `device` here and `peer_device` of `peer`; both ends are up.
     pub(crate) fn wire(&self, device: &str, peer: &Netns, peer_device: &str) {
         self.ip(&format!(
