@@ -137,6 +137,48 @@ fn arguments_are_one_line_and_name_answers_by_link() {
     }
 }
 
+/// Where a block of the template swallows a line break, two questions become one with a strange
+/// value, which no check of the syntax sees.
+#[test]
+fn a_preseed_with_every_variable_has_one_question_a_line() {
+    let samples = samples();
+    let profile = samples
+        .profiles
+        .iter()
+        .find(|p| p.name.as_str() == "debian-12-auto")
+        .expect("a sample for Debian");
+    let case = Case {
+        variables: json!({
+            "mirror_host": "10.0.0.3", "security_host": "10.0.0.3", "suite": "bookworm",
+            "disk": "/dev/vda", "tasks": ["ssh-server"], "ssh_keys": ["ssh-ed25519 AAAA x"],
+        }),
+        ..honest(&samples)
+    };
+    let made = case.answer(profile, &profile.answers[0]).expect("rendered");
+    let question = |line: &&str| line.contains("d-i ") && !line.starts_with('#');
+    let questions: Vec<&str> = made.text.lines().filter(question).collect();
+    assert!(questions.len() > 25, "{}", made.text);
+    for line in questions {
+        assert!(
+            line.starts_with("d-i ") && line.matches("d-i ").count() == 1,
+            "{line}"
+        );
+        assert!(!line.contains('#'), "{line}");
+    }
+    for said in [
+        "d-i mirror/http/directory string /debian",
+        "d-i apt-setup/security_host string 10.0.0.3",
+        "d-i mirror/suite string bookworm",
+        "tasksel tasksel/first multiselect ssh-server",
+    ] {
+        assert!(
+            made.text.lines().any(|line| line == said),
+            "no {said:?} in\n{}",
+            made.text
+        );
+    }
+}
+
 /// Device files go to whoever asks by name: none is sealed, so none can name a secret.
 #[test]
 fn device_files_have_no_secrets() {
