@@ -54,6 +54,10 @@ pub struct Run {
     /// Whether the installer wants the disk to be booted meanwhile: some restart half-way.
     #[serde(default)]
     pub to_disk: bool,
+    /// Whether the boot in progress had its turn, and so its menu: what it was sent may still be on
+    /// its way when the slot is gone.
+    #[serde(default)]
+    pub sent: bool,
     /// When the machine was first handed over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,
@@ -258,6 +262,7 @@ impl Arming {
             window: self.window,
             turn: Turn::None,
             counted: false,
+            sent: false,
             to_disk: false,
             started: None,
             sign: now,

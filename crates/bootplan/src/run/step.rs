@@ -98,12 +98,14 @@ impl Run {
             self.hold(HeldWhy::Tries { tries }, now);
         } else if self.turn == Turn::None {
             self.turn = Turn::Queued { since: now };
+            self.sent = false;
         }
     }
 
     fn granted(&mut self, now: Timestamp) {
         if matches!(self.turn, Turn::Queued { .. }) {
             self.turn = Turn::Granted;
+            self.sent = true;
             self.sign = now;
         }
     }
@@ -111,8 +113,10 @@ impl Run {
     fn handed_over(&mut self, now: Timestamp) {
         match (&self.state, self.kind) {
             (RunState::Armed, RunKind::NextBoot) => self.enter(RunState::Installed, now),
+            // Whatever became of its slot meanwhile: a slow load may outlast it, and what was sent
+            // was sent. Not to count it would let an installation go round for ever.
             (RunState::Armed | RunState::Installing, RunKind::Install)
-                if self.turn == Turn::Granted && !self.counted =>
+                if self.sent && !self.counted =>
             {
                 self.begin(now);
                 self.tries = self.tries.saturating_add(1);
@@ -125,8 +129,10 @@ impl Run {
 
     fn reported(&mut self, report: &Report, now: Timestamp) {
         let held = matches!(self.state, RunState::Held { .. });
-        let begun = self.state == RunState::Installing
-            || (self.state == RunState::Armed && self.turn == Turn::Granted);
+        // Only a machine that was sent its menu has the link of this try, also when the slot is
+        // gone by now.
+        let begun =
+            self.state == RunState::Installing || (self.state == RunState::Armed && self.sent);
         match report {
             Report::Phase { text, to_disk } if begun => {
                 if self.state == RunState::Armed {
@@ -217,6 +223,7 @@ impl Run {
         self.state = state;
         self.since = now;
         self.turn = Turn::None;
+        self.sent = false;
     }
 
     fn silent(&self, minutes: u32, now: Timestamp) -> bool {

@@ -188,6 +188,30 @@ fn stories() {
             "asks turn 10 tick",
             "armed Queue",
         ),
+        (
+            "a load longer than its slot is a try",
+            Install,
+            "asks turn 10 tick handed 20 asks turn 30 tick handed 40 asks turn 50 tick handed 60 asks",
+            "held LocalDisk",
+        ),
+        (
+            "a load longer than its slot, done",
+            Install,
+            "asks turn 10 tick handed done",
+            "installed None",
+        ),
+        (
+            "done after a load longer than its slot, whose event got lost",
+            Install,
+            "asks turn 10 tick done",
+            "installed None",
+        ),
+        (
+            "a boot that waits anew has been sent nothing",
+            Install,
+            "asks turn 10 tick asks handed done",
+            "armed Queue",
+        ),
         ("one other boot", NextBoot, "asks", "armed Boot"),
         (
             "one other boot, made",
