@@ -4,6 +4,7 @@
 use crate::StoreError;
 use crate::change::Change;
 use crate::runs::FARRIER;
+use bootplan::identity::same_uuid;
 use bootplan::run::{self, Happening};
 use bootplan::{
     Arming, BootClient, Event, EventKind, Machine, MachineId, MachineState, Mode, NewMachines,
@@ -96,6 +97,13 @@ impl Change {
         if rule.mode != Mode::InstallOnce || decided {
             return Ok(());
         }
+        if let Some(twin) = self.twin(&machine) {
+            let what = format!(
+                "not ordered: '{twin}' has the same UUID, so this may be another card of it; order it by hand if it is not"
+            );
+            self.say(Some(id), EventKind::Changed { what, by: by(rule) });
+            return Ok(());
+        }
         let limit = {
             let model = self.store.model();
             let profile = self.overlay.profile(&model, &rule.profile);
@@ -119,6 +127,15 @@ impl Change {
             }
             other => other,
         }
+    }
+
+    /// The name of another machine that may be this one: a new card of a machine must not have it
+    /// installed again.
+    fn twin(&self, machine: &Machine) -> Option<String> {
+        let model = self.store.model();
+        let mut others = self.overlay.machines(&model).filter(|m| m.id != machine.id);
+        let twin = others.find(|other| same_uuid(machine.uuid, other))?;
+        Some(twin.name.to_string())
     }
 
     /// The rule of a machine; false: it may be this one, when more is known.

@@ -20,6 +20,7 @@ on_both!(
     no_edit_no_entry_and_no_batch_orders_by_a_rule,
     new_machines_are_held_registered_or_ignored,
     a_rule_waits_for_what_it_asks_for,
+    another_card_of_a_machine_does_not_have_it_installed_again,
 );
 
 fn event(n: u32, kind: serde_json::Value) -> Event {
@@ -293,6 +294,28 @@ async fn new_machines_are_held_registered_or_ignored(place: Place) {
     let held = store.catalog().find(mac(1), None).expect("there").id;
     store.adopt(&[held], "ann").await.expect("adopted");
     assert_eq!(known(&store, held).lifecycle(), Lifecycle::Armed);
+    store.close().await;
+}
+
+async fn another_card_of_a_machine_does_not_have_it_installed_again(place: Place) {
+    let store = with_profile(&place).await;
+    let site = Site {
+        new_machines: NewMachines::Register,
+        ..store.site()
+    };
+    store.set_site(site, "ann").await.expect("stored");
+    let rule = rule(serde_json::json!({"mac": ["02"]}), "install-once");
+    store.put_rule(rule, "ann").await.expect("stored");
+    let uuid = "4c4c4544-0034-5010-8052-b4c04f4a3732".parse().ok();
+    for (n, ordered) in [(1, true), (2, false)] {
+        let seen = Sighting {
+            uuid,
+            ..Sighting::of(mac(n), at(0))
+        };
+        let id = store.sight(seen).await.expect("seen").machine.machine.id;
+        told(&store, vec![asks(n)]).await;
+        assert_eq!(known(&store, id).run.is_some(), ordered, "card {n}");
+    }
     store.close().await;
 }
 
