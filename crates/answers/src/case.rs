@@ -246,14 +246,9 @@ pub fn standing(machine: &Machine, run: i64, now: Timestamp) -> Option<links::St
     let known = machine.run.as_deref().filter(|known| known.id.0 == run)?;
     let booted = known.kind == RunKind::NextBoot && known.state == RunState::Installed;
     let recent = now.0.saturating_sub(known.since.0) < 30 * 60_000;
-    let granted = known.turn == bootplan::Turn::Granted || known.kind == RunKind::NextBoot;
     Some(links::Standing {
         run,
-        open: match known.state {
-            RunState::Installing => true,
-            RunState::Armed => granted,
-            _ => booted && recent,
-        },
+        open: known.is_at_work() || (booted && recent),
         tries: known.tries,
     })
 }

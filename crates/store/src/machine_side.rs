@@ -2,9 +2,9 @@
 
 use crate::change::{Change, now};
 use crate::rows::failed;
-use crate::{Store, StoreError};
-use bootplan::run::{Happening, Report};
-use bootplan::{RunState, Secret, VerifiedLink};
+use crate::{Heard, Store, StoreError};
+use bootplan::run::Report;
+use bootplan::{RunId, Secret, VerifiedLink};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -31,26 +31,13 @@ impl MachineSide {
         self.0.secrets()
     }
 
-    /// A machine's own report; durable when this returns. False when it comes too late.
+    /// A machine's own report: see [`Store::report`].
     ///
     /// # Errors
     /// The machine is gone, database failure.
-    pub async fn report(&self, link: &VerifiedLink, report: Report) -> Result<bool, StoreError> {
-        let machine = self.0.machine(link.machine);
-        let run = machine.and_then(|record| record.machine.run.clone());
-        let run = run.filter(|r| r.id.0 == link.run && r.may_report(link.try_number));
-        let Some(run) = run else {
-            return Ok(false);
-        };
-        if run.is_over() {
-            // Said again because the first answer was lost: nothing to be alarmed at.
-            return Ok(report == Report::Done && run.state == RunState::Installed);
-        }
-        let happening = Happening::Reported(report);
-        self.0
-            .happen(&[link.machine], happening, "machine")
-            .await
-            .map(|_| true)
+    pub async fn report(&self, link: &VerifiedLink, report: Report) -> Result<Heard, StoreError> {
+        let (run, attempt) = (RunId(link.run), link.try_number);
+        self.0.report(link.machine, run, attempt, report).await
     }
 
     /// Notes that an answer for one use was fetched, before it leaves. False: it was before.

@@ -1,9 +1,10 @@
 //! What machines say themselves of their installation: the one way in that is not a person's.
 
 use crate::change::to_the_end;
+use crate::runs::FARRIER;
 use crate::{Store, StoreError};
 use bootplan::run::{Happening, Report, Run};
-use bootplan::{MachineId, RunId, RunState};
+use bootplan::{MachineId, RunId, RunKind, RunState};
 
 /// What came of a machine's report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +41,17 @@ impl Store {
             if said_before(run, &report) {
                 return Ok(Heard::Again);
             }
+            if !run.may_report(attempt) {
+                return Ok(Heard::OutOfDate);
+            }
+            let mut moved = false;
+            if run.kind == RunKind::Install {
+                let came = Happening::Came { attempt };
+                moved = change.happen(machine, &came, FARRIER).await?;
+            }
             let happening = Happening::Reported(report);
-            let in_force = run.may_report(attempt);
-            if !in_force || !change.happen(machine, &happening, THE_MACHINE).await? {
+            moved |= change.happen(machine, &happening, THE_MACHINE).await?;
+            if !moved {
                 return Ok(Heard::OutOfDate);
             }
             change.take_turns().await?;
@@ -61,4 +70,4 @@ fn said_before(run: &Run, report: &Report) -> bool {
 }
 
 /// Who did what the machine reported.
-const THE_MACHINE: &str = "the machine";
+const THE_MACHINE: &str = "machine";

@@ -2,7 +2,7 @@
 
 mod common;
 
-use bootplan::run::{Happening, Report};
+use bootplan::run::{Happening, Order, Report};
 use bootplan::{
     Arming, LinkPurpose, MachineId, Object, ObjectKind, RunKind, RunState, Secret, Site, Timestamp,
     Variables, VerifiedLink,
@@ -11,7 +11,7 @@ use common::{Place, mac, on_both, profile};
 use serde_json::json;
 use std::net::Ipv4Addr;
 use store::{
-    EventQuery, MachineChange, MachineSide, NewMachine, Step, Store, StoreError, UnlockError,
+    EventQuery, Heard, MachineChange, MachineSide, NewMachine, Step, Store, StoreError, UnlockError,
 };
 
 on_both!(
@@ -19,7 +19,8 @@ on_both!(
     variables_are_kept,
     secrets_come_back_with_the_key_and_only_with_it,
     a_secret_stands_in_no_row_and_no_event,
-    a_report_ends_its_run_and_no_other,
+    a_report_is_taken_as_the_run_stands,
+    a_report_belongs_to_one_run,
     an_answer_for_one_use_is_fetched_once_a_try,
 );
 
@@ -215,50 +216,161 @@ fn link(store: &Store, machine: MachineId, try_number: u8) -> VerifiedLink {
     }
 }
 
-async fn a_report_ends_its_run_and_no_other(place: Place) {
-    let (store, id) = installing(&place).await;
+/// By the door that a machine's link opens, in whatever state its run is.
+async fn a_report_is_taken_as_the_run_stands(place: Place) {
+    let store = place.open().await;
+    let stored = store.put_profile(profile("debian-12"), "ann").await;
+    stored.expect("stored");
     let side = MachineSide::from(store.clone());
-    let state = || {
-        store
-            .machine(id)
-            .and_then(|r| r.machine.run.clone())
-            .expect("a run")
-            .state
-            .clone()
+    let done = || Report::Done;
+    let failed = || Report::Failed {
+        why: "no disk".to_owned(),
     };
-    assert_eq!(state(), RunState::Installing);
-    let mut foreign = link(&store, id, 1);
-    foreign.run += 1;
-    for wrong in [foreign, link(&store, id, 0), link(&store, id, 9)] {
-        assert!(!side.report(&wrong, Report::Done).await.expect("told"));
-    }
-    assert_eq!(state(), RunState::Installing);
-    let phase = Report::Phase {
+    let phase = || Report::Phase {
         text: "partitioning".to_owned(),
         to_disk: false,
     };
-    assert!(
-        side.report(&link(&store, id, 1), phase)
-            .await
-            .expect("told")
-    );
-    assert!(
-        side.report(&link(&store, id, 1), Report::Done)
-            .await
-            .expect("told")
-    );
-    assert_eq!(state(), RunState::Installed);
+    let hold = || {
+        let note = String::new();
+        Happening::Ordered(Order::Hold { note })
+    };
+    let tick = || Happening::Tick { week_minute: 0 };
+    use Happening::{Asked, HandedOver, Ordered, Reported};
+    use Heard::{Again, OutOfDate, Stored};
+    let cases = [
+        ("never asked", vec![], 1, done(), OutOfDate, "armed"),
+        ("granted", vec![Asked], 1, phase(), Stored, "installing"),
+        ("granted", vec![Asked], 1, done(), Stored, "installed"),
+        ("another try", vec![Asked], 2, done(), OutOfDate, "armed"),
+        ("no try", vec![Asked], 0, done(), OutOfDate, "armed"),
+        (
+            "handed over",
+            vec![Asked, HandedOver],
+            1,
+            done(),
+            Stored,
+            "installed",
+        ),
+        (
+            "handed over",
+            vec![Asked, HandedOver],
+            1,
+            failed(),
+            Stored,
+            "failed",
+        ),
+        (
+            "its second try",
+            vec![Asked, HandedOver, Asked],
+            2,
+            phase(),
+            Stored,
+            "installing",
+        ),
+        (
+            "held",
+            vec![Asked, HandedOver, hold()],
+            1,
+            done(),
+            Stored,
+            "installed",
+        ),
+        (
+            "held",
+            vec![Asked, HandedOver, hold()],
+            1,
+            phase(),
+            OutOfDate,
+            "held",
+        ),
+        (
+            "done",
+            vec![Asked, HandedOver, Reported(done())],
+            1,
+            done(),
+            Again,
+            "installed",
+        ),
+        (
+            "done",
+            vec![Asked, HandedOver, Reported(done())],
+            1,
+            failed(),
+            OutOfDate,
+            "installed",
+        ),
+        (
+            "failed",
+            vec![Asked, HandedOver, Reported(failed())],
+            1,
+            failed(),
+            Again,
+            "failed",
+        ),
+        (
+            "failed",
+            vec![Asked, HandedOver, Reported(failed())],
+            1,
+            done(),
+            OutOfDate,
+            "failed",
+        ),
+        (
+            "called off",
+            vec![Asked, Ordered(Order::Cancel)],
+            1,
+            done(),
+            OutOfDate,
+            "cancelled",
+        ),
+        (
+            "nothing silent yet",
+            vec![Asked, tick()],
+            1,
+            done(),
+            Stored,
+            "installed",
+        ),
+    ];
+    for (n, (name, before, attempt, report, heard, state)) in (1..).zip(cases) {
+        let id = common::machine(&store, &format!("node-{n}"), &[n]).await;
+        let order = common::install();
+        store.arm(&[id], order, "ann").await.expect("ordered");
+        for happening in before {
+            let changed = store.happen(&[id], happening, "test").await;
+            changed.expect("stored");
+        }
+        let said = side
+            .report(&link(&store, id, attempt), report.clone())
+            .await;
+        assert_eq!(said.expect("told"), heard, "{name}: {report:?}");
+        let run = common::run(&store, id);
+        assert_eq!(run.state.slug(), state, "{name}: {report:?}");
+        if heard == Stored {
+            assert_eq!(
+                run.tries, attempt,
+                "{name}: the try that reports is counted"
+            );
+        }
+    }
     drop(side);
+    let before: Vec<_> = store.machines().into_iter().map(|r| r.machine).collect();
     let store = place.reopen(store).await;
-    let run = store
-        .machine(id)
-        .and_then(|r| r.machine.run.clone())
-        .expect("a run");
-    assert_eq!(
-        run.state,
-        RunState::Installed,
-        "durable before it was acknowledged"
-    );
+    let after: Vec<_> = store.machines().into_iter().map(|r| r.machine).collect();
+    assert_eq!(after, before, "durable before it was acknowledged");
+}
+
+async fn a_report_belongs_to_one_run(place: Place) {
+    let (store, id) = installing(&place).await;
+    let side = MachineSide::from(store.clone());
+    let mut foreign = link(&store, id, 1);
+    foreign.run += 1;
+    let said = side.report(&foreign, Report::Done).await;
+    assert_eq!(said.expect("told"), Heard::OutOfDate);
+    assert_eq!(common::run(&store, id).state, RunState::Installing);
+    foreign.machine = MachineId(99);
+    let nobody = side.report(&foreign, Report::Done).await;
+    assert!(matches!(nobody, Err(StoreError::NotFound { .. })));
 }
 
 async fn an_answer_for_one_use_is_fetched_once_a_try(place: Place) {

@@ -316,6 +316,22 @@ async fn another_card_of_a_machine_does_not_have_it_installed_again(place: Place
         told(&store, vec![asks(n)]).await;
         assert_eq!(known(&store, id).run.is_some(), ordered, "card {n}");
     }
+    let hold = Site {
+        new_machines: NewMachines::Hold,
+        ..store.site()
+    };
+    store.set_site(hold, "ann").await.expect("stored");
+    let seen = Sighting {
+        uuid,
+        ..Sighting::of(mac(3), at(0))
+    };
+    let third = store.sight(seen).await.expect("seen").machine.machine.id;
+    store.adopt(&[third], "ann").await.expect("adopted");
+    assert_eq!(
+        known(&store, third).run,
+        None,
+        "nor when a person adopts it"
+    );
     store.close().await;
 }
 

@@ -54,8 +54,8 @@ pub struct Run {
     /// Whether the installer wants the disk to be booted meanwhile: some restart half-way.
     #[serde(default)]
     pub to_disk: bool,
-    /// Whether the boot in progress had its turn, and so its menu: what it was sent may still be on
-    /// its way when the slot is gone.
+    /// Whether it ever had its turn, and so its menu: what was sent may still be on its way when
+    /// the slot is gone, the machine asks anew or the window closes.
     #[serde(default)]
     pub sent: bool,
     /// When the machine was first handed over.
@@ -193,6 +193,17 @@ impl Run {
     /// may only have been slow), and the next one, whose beginning may not be stored yet.
     pub fn may_report(&self, attempt: u8) -> bool {
         attempt > 0 && (attempt == self.tries || attempt == self.attempt())
+    }
+
+    /// Whether its machine may be at work on it now: it was let, and its order is open. What it
+    /// was let begin it may go on with when its slot or its window is gone.
+    pub fn is_at_work(&self) -> bool {
+        match self.state {
+            RunState::Installing => true,
+            RunState::Armed if self.standing() == Standing::Boot => true,
+            RunState::Armed | RunState::Waiting => self.sent,
+            _ => false,
+        }
     }
 
     /// Whether it is over; nothing changes it any more.

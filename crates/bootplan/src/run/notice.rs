@@ -28,8 +28,15 @@ pub fn happening(
             let BootPath::Image(name) = BootPath::parse(path.as_bytes()).ok()? else {
                 return None;
             };
-            let last = files.last()?;
-            (*last == format!("images/{name}")).then_some(Happening::HandedOver)
+            let name = format!("images/{name}");
+            match files.last()? {
+                last if *last == name => Some(Happening::HandedOver),
+                _ if files.contains(&name) => Some(Happening::Fetched),
+                _ => None,
+            }
+        }
+        EventKind::AnswerServed { attempt, .. } if *attempt > 0 => {
+            Some(Happening::Came { attempt: *attempt })
         }
         _ => None,
     }
@@ -69,7 +76,10 @@ mod tests {
         let linux = profile(json!({"kind": "linux", "kernel": "d/linux", "initrds": ["d/initrd"]}));
         let bare = profile(json!({"kind": "linux", "kernel": "d/linux"}));
         let told = |kind: &EventKind, profile| happening(kind, profile, None);
-        assert_eq!(told(&served("/images/d/linux"), &linux), None);
+        assert_eq!(
+            told(&served("/images/d/linux"), &linux),
+            Some(Happening::Fetched)
+        );
         for path in [
             "/images/d/initrd",
             "images/d/initrd",
@@ -89,6 +99,14 @@ mod tests {
         assert_eq!(told(&menu("debian-12"), &linux), Some(Happening::Asked));
         let discovered = event(json!({"event": "discovered", "platform": null}));
         assert_eq!(told(&discovered, &linux), None);
+        let answered = |attempt| {
+            event(json!({"event": "answer-served", "name": "x", "attempt": attempt, "bytes": 1}))
+        };
+        assert_eq!(
+            told(&answered(2), &linux),
+            Some(Happening::Came { attempt: 2 })
+        );
+        assert_eq!(told(&answered(0), &linux), None, "it belongs to no run");
     }
 
     #[test]

@@ -11,8 +11,16 @@ pub enum Happening {
     Asked,
     /// A slot is free and it is this run's turn: see [`next_turns`](super::next_turns).
     Granted,
+    /// Another file of its profile was sent.
+    Fetched,
     /// The last file of its profile was sent, and the machine is the installer's.
     HandedOver,
+    /// It came with a link of its menu: it is the installer's, whatever became of the event of its
+    /// last file.
+    Came {
+        /// The try that the link was made for.
+        attempt: u8,
+    },
     /// The machine itself said how it goes.
     Reported(Report),
     /// A person decided.
@@ -76,7 +84,12 @@ pub fn step(run: &Run, happening: &Happening, now: Timestamp) -> Option<Run> {
     match happening {
         Happening::Asked => next.asked(now),
         Happening::Granted => next.granted(now),
+        Happening::Fetched if run.turn == Turn::Granted => next.sign = now,
+        Happening::Fetched => {}
+        Happening::HandedOver if run.counted => {}
         Happening::HandedOver => next.handed_over(now),
+        Happening::Came { attempt } if *attempt != run.attempt() => {}
+        Happening::Came { .. } => next.handed_over(now),
         Happening::Reported(report) => next.reported(report, now),
         Happening::Ordered(order) => next.ordered(order, now),
         Happening::Tick { week_minute } => next.ticked(*week_minute, now),
@@ -90,15 +103,18 @@ impl Run {
             return;
         }
         self.counted = false;
-        if self.kind == RunKind::NextBoot || self.to_disk {
-            return;
-        }
-        if self.tries >= self.limit.tries {
+        if self.kind == RunKind::NextBoot {
+            self.sent = true;
+        } else if self.to_disk {
+            // An installer's own restart.
+        } else if self.tries >= self.limit.tries {
             let tries = self.tries;
             self.hold(HeldWhy::Tries { tries }, now);
         } else if self.turn == Turn::None {
             self.turn = Turn::Queued { since: now };
-            self.sent = false;
+        } else if self.state == RunState::Installing {
+            // A retry loads what the first try did: its slot must not run out meanwhile.
+            self.sign = now;
         }
     }
 
@@ -111,35 +127,41 @@ impl Run {
     }
 
     fn handed_over(&mut self, now: Timestamp) {
-        match (&self.state, self.kind) {
-            (RunState::Armed, RunKind::NextBoot) => self.enter(RunState::Installed, now),
-            // Whatever became of its slot meanwhile: a slow load may outlast it, and what was sent
-            // was sent. Not to count it would let an installation go round for ever.
-            (RunState::Armed | RunState::Installing, RunKind::Install)
-                if self.sent && !self.counted =>
-            {
+        // Whatever became of its slot or its window meanwhile: a slow load may outlast both, and
+        // what was sent was sent. Not to count it would let an installation go round for ever.
+        if !self.is_at_work() {
+            return;
+        }
+        match self.kind {
+            RunKind::NextBoot => self.enter(RunState::Installed, now),
+            RunKind::Install => {
                 self.begin(now);
                 self.tries = self.tries.saturating_add(1);
                 self.counted = true;
                 self.phase = None;
             }
-            _ => {}
         }
     }
 
     fn reported(&mut self, report: &Report, now: Timestamp) {
         let held = matches!(self.state, RunState::Held { .. });
-        // Only a machine that was sent its menu has the link of this try, also when the slot is
-        // gone by now.
-        let begun =
-            self.state == RunState::Installing || (self.state == RunState::Armed && self.sent);
+        // Only a machine that was sent its menu has the link of this try.
+        let begun = self.is_at_work();
+        if begun && self.kind == RunKind::NextBoot {
+            // The event of its last file got lost, and who reports has booted.
+            return match report {
+                Report::Phase { .. } | Report::Done => self.enter(RunState::Installed, now),
+                Report::Failed { why } => {
+                    let why = one_line(why);
+                    self.enter(RunState::Failed { why }, now);
+                }
+            };
+        }
         match report {
             Report::Phase { text, to_disk } if begun => {
-                if self.state == RunState::Armed {
+                if self.state != RunState::Installing {
                     // The event of the last file got lost, the try was made all the same.
-                    self.begin(now);
-                    self.tries = self.tries.saturating_add(1);
-                    self.counted = true;
+                    self.handed_over(now);
                 }
                 self.phase = Some(one_line(text));
                 self.to_disk = *to_disk;
@@ -223,7 +245,6 @@ impl Run {
         self.state = state;
         self.since = now;
         self.turn = Turn::None;
-        self.sent = false;
     }
 
     fn silent(&self, minutes: u32, now: Timestamp) -> bool {

@@ -52,6 +52,9 @@ fn story(mut run: Run, words: &str) -> (Run, Vec<String>) {
             }),
             "release" => Happening::Ordered(Order::Release),
             "tick" => TICK,
+            link if link.starts_with("came-") => Happening::Came {
+                attempt: link[5..].parse().expect("a try"),
+            },
             wait => {
                 now += wait.parse::<i64>().expect("a word or minutes");
                 continue;
@@ -207,12 +210,42 @@ fn stories() {
             "installed None",
         ),
         (
-            "a boot that waits anew has been sent nothing",
+            "a load that outlasts its slot, and somebody asks in its name meanwhile",
             Install,
-            "asks turn 10 tick asks handed done",
+            "asks turn 10 tick asks handed",
+            "installing Queue",
+        ),
+        (
+            "the link of a try counts it once",
+            Install,
+            "asks turn came-1 came-1 asks came-2",
+            "installing Boot",
+        ),
+        (
+            "a question got lost, and the link says so",
+            Install,
+            "asks turn handed came-2 came-3",
+            "installing LocalDisk",
+        ),
+        (
+            "a link that nobody was given",
+            Install,
+            "came-1 came-2",
             "armed Queue",
         ),
+        (
+            "released too early, and done all the same",
+            Install,
+            "asks turn handed hold release done",
+            "installed None",
+        ),
         ("one other boot", NextBoot, "asks", "armed Boot"),
+        (
+            "one other boot, known by its report",
+            NextBoot,
+            "asks gave-up",
+            "failed None",
+        ),
         (
             "one other boot, made",
             NextBoot,
@@ -250,6 +283,11 @@ fn a_run_begins_when_its_time_has_come() {
     assert_eq!((late.state, late.turn), (RunState::Waiting, Turn::None));
     let granted = step(&queued, &Happening::Granted, minutes(102)).expect("a slot");
     assert_eq!(at(&granted, 103, noon), None, "who has begun goes on");
+    let silent = at(&granted, 112, night).expect("the slot is gone");
+    let closed = at(&silent, 113, noon).expect("the window is, too");
+    assert_eq!(closed.state, RunState::Waiting);
+    let handed = step(&closed, &Happening::HandedOver, minutes(114)).expect("what was sent");
+    assert_eq!((handed.state, handed.tries), (RunState::Installing, 1));
 }
 
 #[test]
@@ -301,13 +339,29 @@ fn what_an_installer_says_is_one_line() {
     assert_eq!(phase.chars().count(), 200);
 }
 
+#[test]
+fn what_is_fetched_keeps_the_slot() {
+    let (granted, _) = story(run(RunKind::Install), "asks turn");
+    let fetched = step(&granted, &Happening::Fetched, minutes(9)).expect("a sign of life");
+    assert_eq!(step(&fetched, &TICK, minutes(18)), None);
+    let gone = step(&fetched, &TICK, minutes(19)).expect("silent");
+    assert_eq!(step(&gone, &Happening::Fetched, minutes(20)), None);
+    let (retry, _) = story(run(RunKind::Install), "asks turn handed 59 asks");
+    assert_eq!(step(&retry, &TICK, minutes(61)), None, "it began anew");
+}
+
 #[derive(Clone, Debug)]
 enum Act {
-    /// The machine boots; what it is offered it fetches so often.
-    Boot(usize, u8),
+    /// The machine boots, and fetches its menu.
+    Boot(usize),
+    /// What the menu says has been sent, so often.
+    Load(usize, u8),
+    /// Somebody asks in its name.
+    Ask(usize),
     Report(usize, Report),
     Order(usize, Order),
-    Pass(i64),
+    /// Time, and whether windows are open then.
+    Pass(i64, bool),
 }
 
 fn any_act() -> impl Strategy<Value = Act> {
@@ -323,74 +377,120 @@ fn any_act() -> impl Strategy<Value = Act> {
         4 => Just(Order::Release),
     ];
     prop_oneof![
-        8 => (0..MACHINES, 0u8..3).prop_map(|(n, times)| Act::Boot(n, times)),
+        8 => (0..MACHINES).prop_map(Act::Boot),
+        8 => (0..MACHINES, 1u8..3).prop_map(|(n, times)| Act::Load(n, times)),
+        1 => (0..MACHINES).prop_map(Act::Ask),
         2 => (0..MACHINES, report).prop_map(|(n, report)| Act::Report(n, report)),
         1 => (0..MACHINES, order).prop_map(|(n, order)| Act::Order(n, order)),
-        1 => (0i64..90).prop_map(Act::Pass),
+        3 => (0i64..90, any::<bool>()).prop_map(|(more, open)| Act::Pass(more, open)),
     ]
 }
 
 const MACHINES: usize = 6;
 
-fn take(run: &mut Run, happening: &Happening, now: i64) {
-    if let Some(next) = step(run, happening, minutes(now)) {
-        *run = next;
+/// Machines that are to be installed, some of them at night.
+struct Site {
+    runs: Vec<Run>,
+    /// What a menu that was fetched makes its machine load.
+    loading: [bool; MACHINES],
+    /// How often a disk was written since the last order of a person.
+    written: [u8; MACHINES],
+    now: i64,
+    slots: u16,
+}
+
+impl Site {
+    fn new(slots: u16) -> Site {
+        let nights = serde_json::json!({"days": ["mon"], "from": "22:00", "to": "05:00"});
+        let window: Window = serde_json::from_value(nights).expect("a window");
+        let order = |n: usize| Run {
+            id: RunId(n as i64),
+            window: (n % 2 == 1).then(|| window.clone()),
+            ..run(RunKind::Install)
+        };
+        Site {
+            runs: (0..MACHINES).map(order).collect(),
+            loading: [false; MACHINES],
+            written: [0; MACHINES],
+            now: 0,
+            slots,
+        }
+    }
+
+    fn take(&mut self, n: usize, happening: &Happening) {
+        if let Some(next) = step(&self.runs[n], happening, minutes(self.now)) {
+            self.runs[n] = next;
+        }
+        let all = self.runs.iter().map(|run| (MachineId(run.id.0), run));
+        for id in next_turns(all, self.slots) {
+            let n = usize::try_from(id.0).expect("small");
+            let granted = step(&self.runs[n], &Happening::Granted, minutes(self.now));
+            self.runs[n] = granted.expect("it is queued");
+        }
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Boot(n) => {
+                self.take(n, &Happening::Asked);
+                self.loading[n] = self.runs[n].standing() == Standing::Boot;
+            }
+            Act::Load(n, times) if self.loading[n] => {
+                self.loading[n] = false;
+                self.written[n] += 1;
+                for _ in 0..times {
+                    self.take(n, &Happening::HandedOver);
+                }
+            }
+            Act::Load(..) => {}
+            Act::Ask(n) => self.take(n, &Happening::Asked),
+            Act::Report(n, report) => self.take(n, &Happening::Reported(report)),
+            Act::Order(n, order) => {
+                let release = order == Order::Release;
+                self.take(n, &Happening::Ordered(order));
+                if release && self.runs[n].tries == 0 {
+                    self.written[n] = 0;
+                }
+            }
+            Act::Pass(more, open) => {
+                self.now += more;
+                let week_minute = if open { 23 * 60 } else { 12 * 60 };
+                for n in 0..MACHINES {
+                    self.take(n, &Happening::Tick { week_minute });
+                }
+            }
+        }
     }
 }
 
 proptest! {
-    /// Whatever happens in whatever order: nobody is handed over more often than the limit says,
-    /// never more than the slots install at the same time, and an end is an end.
+    /// Whatever happens in whatever order, and however long a load lasts: no disk is written more
+    /// often than the limit says, what is loaded is counted, never more than the slots install at
+    /// the same time, and an end is an end.
     #[test]
     fn no_disk_is_wiped_for_ever(
-        acts in prop::collection::vec(any_act(), 1..120),
+        acts in prop::collection::vec(any_act(), 1..160),
         slots in 1u16..4,
     ) {
-        let mut runs: Vec<Run> = (0..MACHINES)
-            .map(|n| Run { id: RunId(n as i64), ..run(RunKind::Install) })
-            .collect();
-        let mut handed = [0u8; MACHINES];
-        let mut now = 0;
+        let mut site = Site::new(slots);
         for act in acts {
-            let before = runs.clone();
-            match act {
-                Act::Boot(n, times) => {
-                    take(&mut runs[n], &Happening::Asked, now);
-                    if runs[n].standing() == Standing::Boot {
-                        for _ in 0..times {
-                            take(&mut runs[n], &Happening::HandedOver, now);
-                        }
-                        handed[n] += times.min(1);
-                    }
-                }
-                Act::Report(n, report) => take(&mut runs[n], &Happening::Reported(report), now),
-                Act::Order(n, order) => {
-                    let release = order == Order::Release;
-                    take(&mut runs[n], &Happening::Ordered(order), now);
-                    if release && runs[n].tries == 0 {
-                        handed[n] = 0;
-                    }
-                }
-                Act::Pass(more) => {
-                    now += more;
-                    for run in &mut runs {
-                        take(run, &TICK, now);
-                    }
-                }
-            }
-            let all = runs.iter().map(|run| (MachineId(run.id.0), run));
-            for id in next_turns(all, slots) {
-                let n = usize::try_from(id.0).expect("small");
-                let granted = step(&runs[n], &Happening::Granted, minutes(now));
-                runs[n] = granted.expect("it is queued");
-            }
-            for (n, run) in runs.iter().enumerate() {
-                prop_assert!(handed[n] <= run.limit.tries, "machine {n}: {run:?}");
+            let (before, written) = (site.runs.clone(), site.written);
+            site.act(act);
+            for (n, run) in site.runs.iter().enumerate() {
+                prop_assert!(site.written[n] <= run.limit.tries, "machine {n}: {run:?}");
                 prop_assert!(!before[n].is_over() || before[n] == *run, "changed after its end");
+                let open = matches!(
+                    before[n].state,
+                    RunState::Waiting | RunState::Armed | RunState::Installing
+                );
+                if open && site.written[n] > written[n] {
+                    let counted = before[n].counted || run.tries > before[n].tries;
+                    prop_assert!(counted, "not counted: {run:?}");
+                }
                 let active = matches!(run.state, RunState::Armed | RunState::Installing);
                 prop_assert!(active || run.turn == Turn::None, "a slot for nothing: {run:?}");
             }
-            let taken = runs.iter().filter(|run| run.turn == Turn::Granted).count();
+            let taken = site.runs.iter().filter(|run| run.turn == Turn::Granted).count();
             prop_assert!(taken <= usize::from(slots));
         }
     }

@@ -18,6 +18,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use store::Heard;
 
 /// A path below `/a/`, taken apart; `None` for every other path.
 pub(super) struct Wanted<'p> {
@@ -94,8 +95,9 @@ impl Exchange {
             );
         };
         match self.state.machines.report(&link, report).await {
-            Ok(true) => text_of("noted\n".to_owned(), TEXT, method),
-            Ok(false) => {
+            // Again: our first answer got lost, and the installer asks once more.
+            Ok(Heard::Stored | Heard::Again) => text_of("noted\n".to_owned(), TEXT, method),
+            Ok(Heard::OutOfDate) => {
                 let gone = Denied::Gone("the run that it reports of is over".to_owned());
                 self.deny("report", mac, gone, method)
             }
