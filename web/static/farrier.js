@@ -204,7 +204,7 @@ const sending = new WeakSet();
 document.addEventListener("submit", async (event) => {
   const form = event.target;
   const button = event.submitter;
-  const question = button?.dataset.confirm || form.dataset.confirm || questionOf(form, button);
+  const question = questionOf(form, button) || button?.dataset.confirm || form.dataset.confirm;
   if (question && !confirm(question)) return event.preventDefault();
   if (!form.matches("form[data-stay]") || event.defaultPrevented) return;
   event.preventDefault();
@@ -247,9 +247,27 @@ function questionOf(form, button) {
       return profile && `Assign ${profile} to ${many}?`;
     case "unassign":
       return `Take the assignment of ${many} away?`;
+    case "install":
+      return profile && `Install ${profile} once on ${many}?`;
+    case "cancel":
+      return `Call off what was ordered of ${many}?`;
+    case "label":
+    case "unlabel":
+      return `Change the labels of ${many}?`;
+    case "forget":
+      return `Forget ${many}? Their assignments and labels are lost.`;
     default:
       return `Adopt ${many}?`;
   }
+}
+
+// A file of this computer into a text area: without a script it is pasted.
+for (const field of $$("[data-file]")) {
+  field.hidden = false;
+  $("input", field).addEventListener("change", async (event) => {
+    const [file] = event.target.files;
+    if (file) $(field.dataset.file).value = await file.text();
+  });
 }
 
 function problemOf(page) {

@@ -249,6 +249,9 @@ pub struct Profile {
     /// A sentence for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+    /// Operator's labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// A disabled profile boots nothing; its machines stay silent.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub enabled: bool,

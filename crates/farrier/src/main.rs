@@ -1,11 +1,13 @@
 //! Farrier: network boot beside the DHCP server you already have.
 
+mod applier;
 mod bind;
 mod clerk;
 mod cli;
 mod config;
 mod counters;
 mod diskless;
+mod documents;
 mod foreign;
 mod hooks;
 mod image_watch;

@@ -131,6 +131,7 @@ fn needs_restart(running: &Config, fresh: &Config) -> Vec<&'static str> {
     compare("dhcp", running.dhcp != fresh.dhcp);
     compare("tftp", running.tftp != fresh.tftp);
     compare("cache", running.cache != fresh.cache);
+    compare("apply", running.apply != fresh.apply);
     compare("http", running.http != fresh.http);
     compare("ui", running.ui != fresh.ui);
     compare("log", running.log != fresh.log);

@@ -1,6 +1,7 @@
 //! The server put together: [`build`] opens and binds everything, top to bottom; [`Server::run`]
 //! only then starts tasks, and drains them at the end.
 
+use crate::applier::{Applier, Told};
 use crate::config::{Config, DhcpMode, Overrides};
 use crate::counters::Requests;
 use crate::diskless;
@@ -45,6 +46,7 @@ pub(crate) struct Server {
     control: axum::Router,
     reloader: Reloader,
     diskless: diskless::Keeper,
+    applier: Option<Applier>,
     files: Arc<BootFiles>,
     images: ImageStore,
     /// For web hooks.
@@ -196,6 +198,7 @@ pub(crate) async fn build(
     }
     let config_fault = Arc::new(Mutex::new(None));
     let nbd = diskless::Ports::default();
+    let files_told = Told::default();
     let sources = StatusSources {
         nbd: Arc::clone(&nbd),
         started: SystemTime::now(),
@@ -207,6 +210,7 @@ pub(crate) async fn build(
         foreign,
         store: store.clone(),
         config_fault: Arc::clone(&config_fault),
+        files_told: Arc::clone(&files_told),
     };
 
     let options = PeopleOptions {
@@ -242,6 +246,11 @@ pub(crate) async fn build(
         http_port,
         ui_port,
     });
+    let applier = Applier {
+        settings: config.apply.clone(),
+        store: store.clone(),
+        told: files_told,
+    };
     let reloader = Reloader {
         path: config_path,
         said,
@@ -272,6 +281,7 @@ pub(crate) async fn build(
         responder,
         boot,
         reloader,
+        applier: (!config.apply.directory.as_os_str().is_empty()).then_some(applier),
         files,
         images: image_store,
         client,
@@ -337,6 +347,7 @@ impl Server {
         ));
         let secrets = passwords(&self.store);
         let hooks = tokio::spawn(crate::hooks::run(self.store.clone(), self.client, secrets));
+        let applying = self.applier.map(|applier| tokio::spawn(applier.run()));
 
         tokio::pin!(shutdown);
         let failure = tokio::select! {
@@ -356,6 +367,8 @@ impl Server {
         watching.abort();
         self.images.stop();
         hooks.abort();
+        // A change that has begun is finished by the store.
+        applying.inspect(|task| task.abort());
         self.pages.close();
         drop(stop);
         while draining.join_next().await.is_some() {}

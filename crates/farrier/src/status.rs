@@ -1,5 +1,6 @@
 //! What the server knows about itself, for the status page and `farrier status`.
 
+use crate::applier::Told;
 use crate::config::DhcpMode;
 use crate::counters::{PortCounts, Requests};
 use crate::foreign::ForeignServers;
@@ -38,6 +39,8 @@ pub(crate) struct StatusSources {
     pub store: Store,
     /// Why the present configuration file is not the one in force, if so.
     pub config_fault: Arc<Mutex<Option<String>>>,
+    /// What came of the watched directory last.
+    pub files_told: Told,
 }
 
 impl StatusSources {
@@ -83,6 +86,7 @@ impl StatusSources {
                 })
                 .collect(),
             unassigned: self.store.catalog().site.unassigned,
+            files: self.files_told.lock().expect("no panic while held").clone(),
         }
     }
 }

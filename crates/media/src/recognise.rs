@@ -112,6 +112,7 @@ fn profile(
         name: name.map_err(|error| error.to_string())?,
         title: filled(&offer.title, values),
         description: filled(&offer.description, values),
+        labels: Default::default(),
         enabled: true,
         in_menu: false,
         platforms: offer.platforms.clone(),

@@ -183,6 +183,7 @@ fn uefi_in_direct_style_does_not_need_port_4011() {
         in_menu: false,
         platforms: Vec::new(),
         loader: None,
+        labels: Default::default(),
         efi_style: EfiStyle::Direct,
         boot: BootMethod::Chain {
             url: FileRef::Url("http://192.168.77.2/x".to_owned()),

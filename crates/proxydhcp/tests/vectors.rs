@@ -493,6 +493,7 @@ fn profile(enabled: bool) -> Profile {
         in_menu: false,
         platforms: Vec::new(),
         loader: None,
+        labels: Default::default(),
         efi_style: EfiStyle::Binl,
         boot: BootMethod::Chain {
             url: FileRef::Url("http://192.168.77.2/x".to_owned()),

@@ -36,6 +36,10 @@ pub enum Step {
     DeleteObject(ObjectKind, ObjectName),
     /// [`Store::arm`].
     Arm(Vec<MachineId>, Arming),
+    /// [`Store::delete_machines`].
+    DeleteMachines(Vec<MachineId>),
+    /// [`Store::delete_profile`].
+    DeleteProfile(ProfileName),
 }
 
 /// Why a batch was not applied. Nothing of it was.
@@ -78,7 +82,7 @@ impl Store {
 }
 
 impl Change {
-    async fn take(&mut self, step: Step, by: &str) -> Result<(), StoreError> {
+    pub(crate) async fn take(&mut self, step: Step, by: &str) -> Result<(), StoreError> {
         match step {
             Step::PutProfile(profile) => self.put_profile(profile, by).await,
             Step::SetSite(site) => self.set_site(site, by).await,
@@ -100,6 +104,8 @@ impl Change {
             Step::PutObject(object) => self.put_object(object, by).await,
             Step::DeleteObject(kind, name) => self.delete_object(kind, &name, by).await,
             Step::Arm(ids, arming) => self.arm(&ids, &arming, by).await,
+            Step::DeleteMachines(ids) => self.forget(&ids, by).await,
+            Step::DeleteProfile(name) => self.delete_profile(name, by).await,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::change::{Change, to_the_end};
 use crate::rows::{failed, to_json};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, validate};
 use bootplan::{EventKind, Machine, Profile, ProfileName, Site};
 use std::sync::Arc;
 
@@ -28,7 +28,12 @@ impl Store {
     /// No such profile; a conflict that names machines while any is assigned to it.
     pub async fn delete_profile(&self, name: &ProfileName, by: &str) -> Result<(), StoreError> {
         let (store, name, by) = (self.clone(), name.clone(), by.to_owned());
-        to_the_end(async move { store.delete_profile_now(name, by).await }).await
+        to_the_end(async move {
+            let mut change = store.begin().await?;
+            change.delete_profile(name, &by).await?;
+            change.finish().await
+        })
+        .await
     }
 
     /// Site settings in force.
@@ -49,50 +54,6 @@ impl Store {
         })
         .await
     }
-
-    async fn delete_profile_now(&self, name: ProfileName, by: String) -> Result<(), StoreError> {
-        let mut change = self.begin().await?;
-        {
-            let model = self.model();
-            if !model.profiles.contains_key(&name) {
-                return Err(no_profile(&name));
-            }
-            if let Some(rule) = model.rules.values().find(|rule| rule.profile == name) {
-                return Err(StoreError::Conflict {
-                    what: format!("rule '{}' gives profile '{name}'", rule.name),
-                    advice: "change or delete that rule first".to_owned(),
-                });
-            }
-            let machines = model.machines.values().map(|row| &row.record.machine);
-            let ordered = |machine: &Machine| {
-                let run = machine.run.as_ref().filter(|run| !run.is_over());
-                run.is_some_and(|run| run.profile == name)
-            };
-            let users: Vec<_> = machines
-                .filter(|machine| machine.profile.as_ref() == Some(&name) || ordered(machine))
-                .map(|machine| machine.name.clone())
-                .collect();
-            if let Some(first) = users.first() {
-                let others = match users.len() - 1 {
-                    0 => String::new(),
-                    n => format!(" and {n} more"),
-                };
-                return Err(StoreError::Conflict {
-                    what: format!("profile '{name}' is assigned to '{first}'{others}"),
-                    advice: "assign them another profile or none first".to_owned(),
-                });
-            }
-        }
-        sqlx::query("DELETE FROM profiles WHERE name = $1")
-            .bind(name.as_str())
-            .execute(&mut *change.tx)
-            .await
-            .map_err(failed("deleting a profile"))?;
-        let what = format!("profile '{name}' deleted");
-        change.overlay.put_profile(name, None);
-        change.say(None, EventKind::Changed { what, by });
-        change.commit().await.map(drop)
-    }
 }
 
 impl Change {
@@ -105,6 +66,7 @@ impl Change {
         if let Err(source) = profile.validate() {
             return Err(StoreError::Profile { name, source });
         }
+        validate::labels(&profile.labels)?;
         let done = {
             let model = self.store.model();
             match self.overlay.profile(&model, &profile.name) {
@@ -127,6 +89,54 @@ impl Change {
         self.say(None, EventKind::Changed { what, by });
         let name = profile.name.clone();
         self.overlay.put_profile(name, Some(Arc::new(profile)));
+        Ok(())
+    }
+
+    pub(crate) async fn delete_profile(
+        &mut self,
+        name: ProfileName,
+        by: &str,
+    ) -> Result<(), StoreError> {
+        self.must_have_profile(&name)?;
+        {
+            let model = self.store.model();
+            let rules = model.rules.keys();
+            let mut rules = rules.filter_map(|rule| self.overlay.rule(&model, rule));
+            if let Some(rule) = rules.find(|rule| rule.profile == name) {
+                return Err(StoreError::Conflict {
+                    what: format!("rule '{}' gives profile '{name}'", rule.name),
+                    advice: "change or delete that rule first".to_owned(),
+                });
+            }
+            let ordered = |machine: &Machine| {
+                let run = machine.run.as_ref().filter(|run| !run.is_over());
+                run.is_some_and(|run| run.profile == name)
+            };
+            let users: Vec<_> = self
+                .overlay
+                .machines(&model)
+                .filter(|machine| machine.profile.as_ref() == Some(&name) || ordered(machine))
+                .map(|machine| machine.name.clone())
+                .collect();
+            if let Some(first) = users.first() {
+                let others = match users.len() - 1 {
+                    0 => String::new(),
+                    n => format!(" and {n} more"),
+                };
+                return Err(StoreError::Conflict {
+                    what: format!("profile '{name}' is assigned to '{first}'{others}"),
+                    advice: "assign them another profile or none first".to_owned(),
+                });
+            }
+        }
+        sqlx::query("DELETE FROM profiles WHERE name = $1")
+            .bind(name.as_str())
+            .execute(&mut *self.tx)
+            .await
+            .map_err(failed("deleting a profile"))?;
+        let (what, by) = (format!("profile '{name}' deleted"), by.to_owned());
+        self.overlay.put_profile(name, None);
+        self.say(None, EventKind::Changed { what, by });
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use crate::change::{Change, to_the_end};
 use crate::rows::{failed, to_json};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, validate};
 use bootplan::{EventKind, Rule, RuleName};
 use std::sync::Arc;
 
@@ -45,6 +45,7 @@ impl Store {
 impl Change {
     pub(crate) async fn put_rule(&mut self, rule: Rule, by: &str) -> Result<(), StoreError> {
         self.must_have_profile(&rule.profile)?;
+        validate::labels(&rule.labels)?;
         let done = {
             let model = self.store.model();
             match self.overlay.rule(&model, &rule.name) {

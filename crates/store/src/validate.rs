@@ -2,6 +2,7 @@
 
 use crate::StoreError;
 use bootplan::{MacAddr, Machine};
+use std::collections::BTreeMap;
 
 /// Checks every field that an operator can write.
 pub(crate) fn machine(machine: &Machine) -> Result<(), StoreError> {
@@ -35,13 +36,18 @@ pub(crate) fn machine(machine: &Machine) -> Result<(), StoreError> {
             format!("at most {NOTES_LIMIT} printable characters and line breaks"),
         ));
     }
-    if machine.labels.len() > LABELS_LIMIT {
+    labels(&machine.labels)
+}
+
+/// Checks the labels of a machine or a profile.
+pub(crate) fn labels(labels: &BTreeMap<String, String>) -> Result<(), StoreError> {
+    if labels.len() > LABELS_LIMIT {
         return Err(invalid(
             "labels",
             format!("more than {LABELS_LIMIT} labels"),
         ));
     }
-    for (key, value) in &machine.labels {
+    for (key, value) in labels {
         let legal = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
         let starts = key
             .chars()

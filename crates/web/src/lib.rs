@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod boot;
+pub mod documents;
 mod images;
 pub mod listen;
 mod metrics;

@@ -88,7 +88,8 @@ pub(crate) enum ClientError {
 }
 
 impl Fault {
-    fn read(error: &Value) -> Fault {
+    /// From an answer of the API.
+    pub(crate) fn read(error: &Value) -> Fault {
         let number = |key: &str| error[key].as_u64().and_then(|n| usize::try_from(n).ok());
         let problem = error["problem"].as_str().unwrap_or_default();
         let problem = match error["field"].as_str() {
@@ -153,10 +154,14 @@ impl Client {
         self.json(method, path, body, "application/json").await
     }
 
-    /// Sends YAML and reads JSON back.
-    pub(crate) async fn send_yaml(&self, path: &str, yaml: String) -> Result<Value, ClientError> {
-        self.json(Method::POST, path, Some(yaml.into()), "application/yaml")
-            .await
+    /// Sends a text of this media type and reads JSON back.
+    pub(crate) async fn send_text(
+        &self,
+        path: &str,
+        text: String,
+        kind: &str,
+    ) -> Result<Value, ClientError> {
+        self.json(Method::POST, path, Some(text.into()), kind).await
     }
 
     /// Sends octets and reads JSON back.

@@ -2,6 +2,7 @@
 
 use super::Global;
 use super::client::Client;
+use super::machine_many::Many;
 use super::output::{clock, out, outln, table, text};
 use anyhow::{Context, bail};
 use bootplan::MacAddr;
@@ -14,8 +15,9 @@ use serde_json::{Value, json};
 pub(crate) enum Command {
     /// List machines
     List {
-        /// Only those with this text in name, MAC, profile, serial or labels
-        filter: Option<String>,
+        /// Words that must all hold: text found anywhere, or label:rack=1 state:held mac:52:54
+        /// product:Dell*; ! before a word turns it around
+        filter: Vec<String>,
     },
     /// Show one machine
     Show {
@@ -50,14 +52,17 @@ pub(crate) enum Command {
         #[arg(long)]
         always: bool,
     },
+    #[command(flatten)]
+    Many(Many),
 }
 
 pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()> {
     let client = global.client()?;
     match command {
         Command::Power(power) => super::power::run(global, power).await?,
+        Command::Many(many) => return super::machine_many::run(global, many).await,
         Command::List { filter } => {
-            let filter = escape(&filter.unwrap_or_default());
+            let filter = escape(&filter.join(" "));
             let answer = client
                 .get(&format!("/machines?per_page=1000&q={filter}"))
                 .await?;
@@ -155,7 +160,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
 /// The one machine that a person means by a name, an id, or any spelling of one of its MACs.
 pub(super) async fn find(client: &Client, key: &str) -> anyhow::Result<Value> {
     let mac: Option<MacAddr> = key.parse().ok();
-    let query = mac.map_or_else(|| key.to_owned(), |mac| mac.to_string());
+    let literal = key.replace('\\', "\\\\").replace('"', "\\\"");
+    let query = mac.map_or_else(|| format!("\"{literal}\""), |mac| format!("mac:{mac}"));
     let found = client
         .get(&format!("/machines?per_page=1000&q={}", escape(&query)))
         .await?;

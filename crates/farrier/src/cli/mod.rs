@@ -6,8 +6,10 @@ mod boots;
 mod client;
 mod diskless;
 mod explain;
+mod export;
 mod image;
 mod machine;
+mod machine_many;
 mod orders;
 mod output;
 mod power;
@@ -104,7 +106,7 @@ pub(crate) enum Command {
     /// Bring machines, profiles and settings to what YAML files say
     Apply(apply::Apply),
     /// Print machines, profiles and settings as YAML
-    Export,
+    Export(export::Export),
     /// What machines are doing
     Boots(boots::Boots),
     /// What machines without a disk keep
@@ -154,7 +156,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Secret(command) => secret::run(global, command).await,
         Command::Explain(explain) => explain::run(global, explain).await,
         Command::Apply(apply) => apply::run(global, apply).await,
-        Command::Export => apply::export(global).await,
+        Command::Export(export) => export::run(global, export).await,
         Command::Boots(boots) => boots::run(global, boots).await,
         Command::Diskless(command) => diskless::run(global, command),
         Command::Status => status::run(global).await,

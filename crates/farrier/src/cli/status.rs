@@ -87,6 +87,7 @@ pub(crate) async fn run(global: &Global) -> anyhow::Result<()> {
             ]
         },
     );
+    files(&status["files"]);
     under_way(&moving["transfers"]);
     section(&moving["totals"], &TOTAL, total);
     let ignored = status["ignored"].as_object();
@@ -112,6 +113,20 @@ pub(crate) async fn run(global: &Global) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The watched directory, with what is wrong in it.
+fn files(files: &Value) {
+    if files.is_null() {
+        return;
+    }
+    let at = clock(files["at"].as_i64().unwrap_or_default());
+    let (directory, summary) = (text(files, "directory"), text(files, "summary"));
+    outln!("files of {directory}: {summary}, {at}");
+    for fault in files["faults"].as_array().into_iter().flatten() {
+        outln!("  {}", fault.as_str().unwrap_or_default());
+    }
+    outln!("");
 }
 
 /// The first transfers under way, and how many more there are.

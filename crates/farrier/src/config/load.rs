@@ -139,6 +139,7 @@ fn with_example(message: &str) -> String {
     let example = match expected {
         "Dhcp" => "mode: proxy",
         "Tftp" => "enabled: true",
+        "ApplyFiles" => "directory: /etc/farrier/site",
         "Http" => "listen: 0.0.0.0:80",
         "Outgoing" => "allow: [10.0.0.0/8]",
         "Power" => "ipmitool: ipmitool",
@@ -188,6 +189,9 @@ fn out_of_range(config: &Config) -> Option<(&'static str, String)> {
                 "ui.listen: port {port} is the boot plane's (http.listen); people's pages need a port of their own"
             ),
         ));
+    }
+    if let Some(fault) = config.apply.fault() {
+        return Some(fault);
     }
     let level = config.log.level.as_str();
     if let Err(error) = crate::logging::filter(level) {

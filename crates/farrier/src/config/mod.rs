@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub cache: Cache,
     /// Secrets and links.
     pub secrets: Secrets,
+    /// A directory of documents that are applied as they are saved.
+    pub apply: ApplyFiles,
     /// The HTTP boot plane, for machines.
     pub http: Http,
     /// The people's pages.
@@ -131,6 +133,40 @@ impl Config {
     }
 }
 
+/// `apply:`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ApplyFiles {
+    /// The directory of `*.yaml` files; empty: none is watched.
+    pub directory: PathBuf,
+    /// `KEY=VALUE`: the label of everything that they describe; empty: none.
+    pub owner: String,
+    /// Whether what has that label and is not described is deleted.
+    pub prune: bool,
+}
+
+impl ApplyFiles {
+    /// The owner's label; checked when the file was read.
+    pub(crate) fn owner(&self) -> Option<web::documents::Own> {
+        self.owner.parse().ok()
+    }
+
+    /// The key that cannot be so, and why.
+    fn fault(&self) -> Option<(&'static str, String)> {
+        let wrong: Result<web::documents::Own, _> = self.owner.parse();
+        match wrong {
+            Err(error) if !self.owner.is_empty() => {
+                Some(("owner", format!("apply.owner: {error}")))
+            }
+            Err(_) if self.prune => {
+                let problem = "apply.prune: needs apply.owner: only what it owns is ever deleted";
+                Some(("prune", problem.to_owned()))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// `http:`
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -206,6 +242,7 @@ impl Default for Config {
             tftp: Tftp::default(),
             cache: Cache::default(),
             secrets: Secrets::default(),
+            apply: ApplyFiles::default(),
             http: Http::default(),
             ui: Ui::default(),
             diskless: Diskless::default(),

@@ -7,6 +7,7 @@ mod boot;
 mod cli;
 mod common;
 mod dhcp;
+mod files;
 mod http_told;
 mod images;
 mod interfaces;

@@ -18,7 +18,7 @@ mod profiles;
 mod review;
 mod rules;
 mod secrets;
-mod site;
+pub(crate) mod site;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -68,6 +68,10 @@ fn table() -> OpenApiRouter<PeopleState> {
         .routes(routes!(machines::orders::hold_run))
         .routes(routes!(machines::orders::release_run))
         .routes(routes!(machines::orders::finish_run))
+        .routes(routes!(machines::many::label_machines))
+        .routes(routes!(machines::many::forget_machines))
+        .routes(routes!(machines::table::import_machines))
+        .routes(routes!(machines::table::export_machines))
         .routes(routes!(
             machines::get_machine,
             machines::patch_machine,

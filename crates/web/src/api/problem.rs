@@ -1,6 +1,7 @@
 //! What API callers are told when something is wrong: problem details (RFC 9457), and the
 //! extractors that speak them.
 
+use crate::documents::Fault;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts};
 use axum::response::{IntoResponse, Response};
@@ -24,21 +25,6 @@ pub(crate) struct Problem {
     /// Where, when a document was sent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) errors: Vec<Fault>,
-}
-
-/// One thing that is wrong with a document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub(crate) struct Fault {
-    /// Which document of the stream, from 1.
-    pub(crate) document: usize,
-    /// Line in the whole text, from 1.
-    pub(crate) line: usize,
-    /// Column, from 1.
-    pub(crate) column: usize,
-    /// The field at fault; empty when the document as a whole is.
-    pub(crate) field: String,
-    /// What is wrong and what is expected.
-    pub(crate) problem: String,
 }
 
 impl Problem {

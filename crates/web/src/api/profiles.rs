@@ -25,6 +25,9 @@ pub(super) struct ProfileSchema {
     /// A sentence for people.
     #[schema(required = false)]
     description: String,
+    /// Labels.
+    #[schema(required = false)]
+    labels: std::collections::BTreeMap<String, String>,
     /// A disabled profile boots nothing.
     #[schema(required = false, default = true)]
     enabled: bool,

@@ -69,7 +69,7 @@ pub(super) async fn put_site(
 
 /// The first number outside its range, with its field. The store would bring it into range
 /// silently; whoever wrote it by hand should know.
-pub(super) fn out_of_range(site: &Site) -> Option<(&'static str, String)> {
+pub(crate) fn out_of_range(site: &Site) -> Option<(&'static str, String)> {
     let near = site.clone().clamped();
     let numbers = [
         (

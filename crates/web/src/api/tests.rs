@@ -48,6 +48,7 @@ impl Api {
             events_failed: 0,
             foreign_servers: Vec::new(),
             unassigned: Default::default(),
+            files: None,
         });
         let images = ImageStore::open(&dir.path().join("images"), &dir.path().join("recipes"));
         let state = PeopleState::new(store, live, status, PeopleOptions::default())

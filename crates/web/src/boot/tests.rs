@@ -144,6 +144,7 @@ fn catalog() -> Catalog {
         platforms: Vec::new(),
         loader: None,
         efi_style: Default::default(),
+        labels: Default::default(),
         boot: BootMethod::Linux {
             kernel: "debian-12/linux".parse().expect("a path"),
             initrds: Vec::new(),

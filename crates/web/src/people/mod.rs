@@ -11,8 +11,8 @@ pub mod ui;
 pub use auth::{Actor, Via};
 pub use power::Passwords;
 pub use state::{
-    ForeignServer, HasImage, InterfaceStatus, LoaderLine, PeopleOptions, PeopleState, PortRequests,
-    PortStatus, ServerStatus,
+    FilesStatus, ForeignServer, HasImage, InterfaceStatus, LoaderLine, PeopleOptions, PeopleState,
+    PortRequests, PortStatus, ServerStatus,
 };
 
 use axum::Router;

@@ -228,6 +228,26 @@ pub struct ServerStatus {
     /// What machines without an assignment get.
     #[schema(value_type = String)]
     pub unassigned: UnassignedPolicy,
+    /// The directory of documents that are applied as they are saved; null when none is.
+    pub files: Option<FilesStatus>,
+}
+
+/// What came of the watched directory last.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct FilesStatus {
+    /// Where it is.
+    pub directory: String,
+    /// The label of everything that its files describe; empty: none.
+    pub owner: String,
+    /// Whether what has that label and is not described is deleted.
+    pub prune: bool,
+    /// When its files were last applied, or refused, in milliseconds since the Unix epoch.
+    #[schema(value_type = i64)]
+    pub at: Timestamp,
+    /// What was done, for people.
+    pub summary: String,
+    /// Why nothing was: `FILE:LINE:COLUMN: PROBLEM`.
+    pub faults: Vec<String>,
 }
 
 /// One network interface.

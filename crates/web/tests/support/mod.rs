@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use store::{MachineChange, Sighting, Store};
 use web::people::{
-    ForeignServer, InterfaceStatus, LoaderLine, PeopleOptions, PeopleState, PortRequests,
-    PortStatus, ServerStatus,
+    FilesStatus, ForeignServer, InterfaceStatus, LoaderLine, PeopleOptions, PeopleState,
+    PortRequests, PortStatus, ServerStatus,
 };
 
 /// An empty store in a new database below `dir`.
@@ -428,6 +428,17 @@ fn status(unassigned: UnassignedPolicy) -> ServerStatus {
             },
         ],
         unassigned,
+        files: Some(FilesStatus {
+            directory: "/srv/site".to_owned(),
+            owner: "team=web".to_owned(),
+            prune: true,
+            at: Timestamp(now() - 95_000),
+            summary: "nothing was applied".to_owned(),
+            faults: vec![
+                "/srv/site/machines.yaml:14:1: profile: profile 'debian-13' does not exist and no document makes it".to_owned(),
+                "/srv/site/site.yaml:3:1: menu_timeout_s: 900 is out of range".to_owned(),
+            ],
+        }),
     }
 }
 

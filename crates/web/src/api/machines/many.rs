@@ -1,4 +1,4 @@
-//! Assigning and adopting many machines at once.
+//! Assigning, adopting, labelling and forgetting many machines at once.
 
 use super::views::Filter;
 use crate::api::problem::{Answer, Json, Problem};
@@ -6,7 +6,9 @@ use crate::orders::AtEveryBoot;
 use crate::people::{Actor, PeopleState};
 use axum::extract::State;
 use bootplan::{MachineId, MachineState, ProfileName};
+use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
 /// Which machines, by identity or by filter: exactly one of the two.
@@ -19,6 +21,9 @@ pub(in crate::api) struct AssignBody {
     /// All machines that match; `{}` means all machines.
     #[serde(default)]
     filter: Option<Filter>,
+    /// How many machines are meant; if it is another number now, nothing is changed.
+    #[serde(default)]
+    expect: Option<usize>,
     /// The profile; `null` takes the assignment away.
     #[schema(value_type = Option<String>)]
     #[serde(deserialize_with = "required")]
@@ -43,6 +48,9 @@ pub(in crate::api) struct AdoptBody {
     /// All machines that match; only discovered ones are changed.
     #[serde(default)]
     filter: Option<Filter>,
+    /// How many machines are meant; if it is another number now, nothing is changed.
+    #[serde(default)]
+    expect: Option<usize>,
 }
 
 /// What was changed.
@@ -60,7 +68,7 @@ pub(in crate::api) async fn assign_machines(
     State(state): State<PeopleState>,
     Json(body): Json<AssignBody>,
 ) -> Answer<Json<Changed>> {
-    let ids = meant(&state, body.ids, body.filter)?;
+    let ids = meant_exactly(&state, body.ids, body.filter, body.expect)?;
     let asked = AtEveryBoot::of(&state.store.catalog(), body.profile.as_ref(), &ids);
     confirmed(asked, body.always)?;
     state.store.assign(&ids, body.profile, &actor.name).await?;
@@ -91,24 +99,115 @@ pub(in crate::api) async fn adopt_machines(
         state: Some(MachineState::Discovered),
         ..filter
     });
-    let ids = meant(&state, body.ids, filter)?;
+    let ids = meant_exactly(&state, body.ids, filter, body.expect)?;
     state.store.adopt(&ids, &actor.name).await?;
     Ok(Json(changed(&ids)))
 }
 
+/// Which machines, by identity or by filter: exactly one of the two; and their labels.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct LabelBody {
+    /// These machines.
+    #[serde(default)]
+    ids: Option<Vec<i64>>,
+    /// All machines that match.
+    #[serde(default)]
+    filter: Option<Filter>,
+    /// How many machines are meant; if it is another number now, nothing is changed.
+    #[serde(default)]
+    expect: Option<usize>,
+    /// Labels they get.
+    #[serde(default)]
+    set: BTreeMap<String, String>,
+    /// Names of labels that are taken away.
+    #[serde(default)]
+    remove: BTreeSet<String>,
+}
+
+/// Which machines, by identity or by filter: exactly one of the two.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct ForgetBody {
+    /// These machines.
+    #[serde(default)]
+    ids: Option<Vec<i64>>,
+    /// All machines that match.
+    #[serde(default)]
+    filter: Option<Filter>,
+    /// How many machines are meant; if it is another number now, nothing is changed.
+    #[serde(default)]
+    expect: Option<usize>,
+}
+
+/// Sets labels of machines and takes labels away: of all of them or, on an error, of none.
+#[utoipa::path(post, path = "/machines/label", tag = "machines", request_body = LabelBody,
+    responses((status = OK, body = Changed), (status = "4XX", body = Problem)))]
+pub(in crate::api) async fn label_machines(
+    actor: Actor,
+    State(state): State<PeopleState>,
+    Json(body): Json<LabelBody>,
+) -> Answer<Json<Changed>> {
+    if body.set.is_empty() && body.remove.is_empty() {
+        return Err(Problem::refused(
+            "send labels to 'set', or names to 'remove'",
+        ));
+    }
+    let ids = meant_exactly(&state, body.ids, body.filter, body.expect)?;
+    let (set, remove) = (body.set, body.remove);
+    let store = &state.store;
+    store.label_machines(&ids, set, remove, &actor.name).await?;
+    Ok(Json(changed(&ids)))
+}
+
+/// Forgets machines: all of them or, on an error, none. One that asks again is discovered anew.
+#[utoipa::path(post, path = "/machines/forget", tag = "machines", request_body = ForgetBody,
+    responses((status = OK, body = Changed), (status = "4XX", body = Problem)))]
+pub(in crate::api) async fn forget_machines(
+    actor: Actor,
+    State(state): State<PeopleState>,
+    Json(body): Json<ForgetBody>,
+) -> Answer<Json<Changed>> {
+    let ids = meant_exactly(&state, body.ids, body.filter, body.expect)?;
+    state.store.delete_machines(&ids, &actor.name).await?;
+    Ok(Json(changed(&ids)))
+}
+
+/// The machines that a body names by identity or by filter.
 pub(in crate::api) fn meant(
     state: &PeopleState,
     ids: Option<Vec<i64>>,
     filter: Option<Filter>,
 ) -> Answer<Vec<MachineId>> {
-    match (ids, filter) {
-        (Some(ids), None) => Ok(ids.into_iter().map(MachineId).collect()),
+    meant_exactly(state, ids, filter, None)
+}
+
+fn meant_exactly(
+    state: &PeopleState,
+    ids: Option<Vec<i64>>,
+    filter: Option<Filter>,
+    expect: Option<usize>,
+) -> Answer<Vec<MachineId>> {
+    let ids: Vec<MachineId> = match (ids, filter) {
+        (Some(ids), None) => ids.into_iter().map(MachineId).collect(),
         (None, Some(filter)) => {
-            let found = super::matching(state, &filter);
-            Ok(found.iter().map(|record| record.machine.id).collect())
+            let found = super::matching(state, &filter)?;
+            found.iter().map(|record| record.machine.id).collect()
         }
-        _ => Err(Problem::refused(
-            "send either 'ids' (a list) or 'filter' ({} means all machines), not both",
+        _ => {
+            return Err(Problem::refused(
+                "send either 'ids' (a list) or 'filter' ({} means all machines), not both",
+            ));
+        }
+    };
+    match expect.filter(|count| *count != ids.len()) {
+        None => Ok(ids),
+        Some(expected) => Err(Problem::new(
+            StatusCode::CONFLICT,
+            format!(
+                "nothing was changed: {expected} machines were expected, and it would be {}",
+                ids.len()
+            ),
         )),
     }
 }

@@ -2,6 +2,7 @@
 
 pub(super) mod many;
 pub(super) mod orders;
+pub(super) mod table;
 pub(super) mod views;
 
 use super::problem::{Answer, Json, Path, Problem, Query};
@@ -16,14 +17,13 @@ use store::MachineRecord;
 use utoipa::{IntoParams, ToSchema};
 use views::{Filter, MachineBody, MachinePatch, MachineView};
 
-pub(super) use views::given;
-
 /// A page of the list of machines.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ListQuery {
-    /// Words that must all occur in name, MAC, UUID, serial, label, product or profile.
+    /// Words that must all hold: text found anywhere, or `key:value` (`label:rack=1`, `state:held`,
+    /// `mac:52:54`, `product:Dell*`); `!` before a word turns it around.
     q: String,
     /// `discovered` or `registered`.
     #[param(value_type = Option<String>)]
@@ -81,7 +81,7 @@ pub(super) async fn list_machines(
         lifecycle: query.lifecycle,
         profile: query.profile,
     };
-    let mut found = matching(&state, &filter);
+    let mut found = matching(&state, &filter)?;
     found.sort_by_cached_key(|r| (r.machine.name.to_lowercase(), r.machine.id));
     Ok(Json(MachineList {
         total: found.len(),
@@ -96,10 +96,8 @@ pub(super) async fn list_machines(
     }))
 }
 
-fn matching(state: &PeopleState, filter: &Filter) -> Vec<MachineRecord> {
-    let mut found = state.store.machines();
-    found.retain(|record| filter.matches(record));
-    found
+fn matching(state: &PeopleState, filter: &Filter) -> Answer<Vec<MachineRecord>> {
+    filter.among(state.store.machines())
 }
 
 /// Shows one machine.

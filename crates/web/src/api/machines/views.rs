@@ -1,11 +1,14 @@
 //! Machines as the API shows and takes them, and which of them are meant.
 
 use super::orders::RunView;
+use crate::api::problem::Problem;
+use crate::documents::given;
+use crate::search::Query;
 use bootplan::{
     Catalog, Facts, Lifecycle, LoaderKind, LocalBoot, MacAddr, MachineId, MachineState, Mode,
     ProfileName, SystemUuid, Timestamp,
 };
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 use store::{MachineChange, MachineRecord, NewMachine};
@@ -93,7 +96,8 @@ impl MachineView {
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::api) struct Filter {
-    /// Words that must all occur in name, state, MAC, UUID, serial, label, platform, maker, product or profile.
+    /// Words that must all hold: text found anywhere, or `key:value` (`label:rack=1`, `state:held`,
+    /// `mac:52:54`, `product:Dell*`); `!` before a word turns it around.
     pub(super) q: String,
     /// `discovered` or `registered`.
     #[schema(value_type = Option<String>)]
@@ -106,17 +110,20 @@ pub(in crate::api) struct Filter {
 }
 
 impl Filter {
-    pub(super) fn matches(&self, record: &MachineRecord) -> bool {
-        let machine = &record.machine;
-        let profile = machine.profile.as_ref().map_or("", ProfileName::as_str);
-        let state = self.state.is_none_or(|state| state == machine.state);
-        let word = self
-            .lifecycle
-            .is_none_or(|word| word == machine.lifecycle());
-        if !state || !word || self.profile.as_deref().is_some_and(|name| name != profile) {
-            return false;
-        }
-        crate::search::matches(machine, &self.q)
+    /// Those of the machines that match.
+    pub(super) fn among(&self, mut all: Vec<MachineRecord>) -> Result<Vec<MachineRecord>, Problem> {
+        let query = Query::parse(&self.q).map_err(Problem::refused)?;
+        all.retain(|record| {
+            let machine = &record.machine;
+            let profile = machine.profile.as_ref().map_or("", ProfileName::as_str);
+            let state = self.state.is_none_or(|state| state == machine.state);
+            let word = self
+                .lifecycle
+                .is_none_or(|word| word == machine.lifecycle());
+            let named = self.profile.as_deref().is_none_or(|name| name == profile);
+            state && word && named && query.matches(machine)
+        });
+        Ok(all)
     }
 }
 
@@ -191,13 +198,6 @@ pub(in crate::api) struct MachinePatch {
     pub(super) profile: Option<Option<ProfileName>>,
     /// Says that a profile which installs is meant to install at every boot.
     pub(super) always: bool,
-}
-
-/// Tells `null` (`Some(None)`) from a field that was left out.
-pub(in crate::api) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 impl From<MachineBody> for NewMachine {

@@ -8,6 +8,7 @@ use super::install::{self, Install};
 use super::machine_list::{Choice, assignment_problem, choices};
 use super::power::PowerPanel;
 use super::preview::{Answer, Menu, answers, menus};
+use super::profile_form::{label_lines, labels_of};
 use super::rules::{StandLine, stands};
 use super::settings::LOADERS;
 use super::story::{Attempt, printable};
@@ -298,16 +299,12 @@ async fn machine_page(
 impl EditForm {
     fn of(machine: &Machine) -> Self {
         let macs: Vec<String> = machine.macs.iter().map(ToString::to_string).collect();
-        let labels = machine.labels.iter().map(|(k, v)| match v.is_empty() {
-            true => printable(k),
-            false => printable(&format!("{k}={v}")),
-        });
         let mut form = EditForm {
             name: printable(&machine.name),
             macs: macs.join("\n"),
             uuid: machine.uuid.map(|u| u.to_string()).unwrap_or_default(),
             serial: machine.serial.as_deref().map(printable).unwrap_or_default(),
-            labels: labels.collect::<Vec<_>>().join("\n"),
+            labels: label_lines(&machine.labels),
             loader: machine
                 .loader
                 .map(LoaderKind::slug)
@@ -394,11 +391,7 @@ impl EditForm {
                 }
             },
         };
-        let mut labels = BTreeMap::new();
-        for line in self.labels.lines().map(str::trim).filter(|l| !l.is_empty()) {
-            let (key, value) = line.split_once('=').unwrap_or((line, ""));
-            labels.insert(key.trim().to_owned(), value.trim().to_owned());
-        }
+        let labels = labels_of(&self.labels);
         let only = |field| self.changed(field).then_some(());
         self.errors.is_empty().then(|| MachineChange {
             name: only("name")

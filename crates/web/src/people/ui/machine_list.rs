@@ -8,6 +8,7 @@ use super::install;
 use super::story::{line, printable};
 use crate::people::PeopleState;
 use crate::people::auth::form_encode;
+use crate::search::{Query as Words, QueryError};
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
@@ -19,7 +20,7 @@ use bootplan::{
 use data_encoding::HEXLOWER;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use store::{EventQuery, MachineChange, MachineRecord, Step};
 
 #[derive(Template)]
@@ -32,6 +33,8 @@ struct MachinesPage {
     rows: Vec<Row>,
     total: usize,
     matching: usize,
+    /// Why the filter's words make no sense.
+    wrong: Option<String>,
     /// Which machines match, to be sent back with an action for all of them.
     expect: String,
     profiles: Vec<Choice>,
@@ -117,7 +120,10 @@ pub(crate) async fn show(
         current: filter.view() == *key,
     });
     let views: Vec<View> = views.filter(|view| view.is_shown()).collect();
-    let mut found: Vec<MachineRecord> = all.into_iter().filter(|r| filter.accepts(r)).collect();
+    let (mut found, wrong) = match filter.among(all) {
+        Ok(found) => (found, None),
+        Err(error) => (Vec::new(), Some(super::error::sentence(&error.to_string()))),
+    };
     filter.sort(&mut found);
     let matching = found.len();
     let last = matching.saturating_sub(1) / PAGE;
@@ -135,6 +141,7 @@ pub(crate) async fn show(
         rows,
         total,
         matching,
+        wrong,
         expect: mark(found.iter().map(|r| r.machine.id)),
         profiles: choices(&catalog),
         views,
@@ -145,7 +152,8 @@ pub(crate) async fn show(
     })
 }
 
-/// `POST /machines/bulk`: assign, unassign, install, call off or adopt the ticked rows or all that match.
+/// `POST /machines/bulk`: assigns, installs, calls off, adopts, labels or forgets the ticked
+/// rows or all that match.
 pub(crate) async fn bulk(
     State(state): State<PeopleState>,
     visit: Visit,
@@ -199,6 +207,19 @@ pub(crate) async fn bulk(
             let text = format!("Called off what was ordered of {}.", counted(count));
             (called_off.map(drop), text)
         }
+        action @ ("label" | "unlabel") => {
+            let (set, remove) = match labels(fields.get("labels"), action == "label") {
+                Ok(labels) => labels,
+                Err(problem) => return Ok(failed(back, problem)),
+            };
+            let text = format!("Labelled {many} anew.");
+            let done = state.store.label_machines(&ids, set, remove, by);
+            (done.await, text)
+        }
+        "forget" => (
+            state.store.delete_machines(&ids, by).await,
+            format!("Forgot {many}."),
+        ),
         _ => return Ok(failed(back, "choose what to do first")),
     };
     Ok(match result {
@@ -224,6 +245,22 @@ async fn register(
     applied.map_err(|refused| refused.cause)
 }
 
+type Labels = (BTreeMap<String, String>, BTreeSet<String>);
+
+/// Labels to set (`rack=1 role=web`), or to take away (their names are enough).
+fn labels(typed: &str, set: bool) -> Result<Labels, &'static str> {
+    let words = typed.split([' ', ',']).filter(|word| !word.is_empty());
+    let pairs: BTreeMap<String, String> = words
+        .map(|word| word.split_once('=').unwrap_or((word, "")))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    match (pairs.is_empty(), set) {
+        (true, _) => Err("type the labels first, such as rack=12"),
+        (false, true) => Ok((pairs, BTreeSet::new())),
+        (false, false) => Ok((BTreeMap::new(), pairs.into_keys().collect())),
+    }
+}
+
 /// The machines an action is for. "All that match" is computed again here and must still be the
 /// same machines that the person saw.
 pub(super) fn chosen(state: &PeopleState, fields: &Fields) -> Result<Vec<MachineId>, String> {
@@ -243,9 +280,9 @@ pub(super) fn chosen(state: &PeopleState, fields: &Fields) -> Result<Vec<Machine
         state: fields.get("state").to_owned(),
         ..Filter::default()
     };
-    let all = state.store.machines();
-    let found = all.iter().filter(|r| filter.accepts(r));
-    let ids: Vec<_> = found.map(|r| r.machine.id).collect();
+    let found = filter.among(state.store.machines());
+    let found = found.map_err(|error| error.to_string())?;
+    let ids: Vec<_> = found.iter().map(|r| r.machine.id).collect();
     if fields.get("expect") != mark(ids.iter().copied()) {
         return Err(format!(
             "nothing was changed: other machines match now than you saw ({} in all); look again, \
@@ -280,10 +317,12 @@ impl Filter {
         known.into_iter().find(|k| *k == self.state).unwrap_or("")
     }
 
-    /// Every word must be found somewhere in what is known of the machine.
-    fn accepts(&self, record: &MachineRecord) -> bool {
-        let machine = &record.machine;
-        in_view(machine, self.view()) && crate::search::matches(machine, &self.q)
+    /// Those for which every word holds.
+    fn among(&self, mut all: Vec<MachineRecord>) -> Result<Vec<MachineRecord>, QueryError> {
+        let query = Words::parse(&self.q)?;
+        let view = self.view();
+        all.retain(|r| in_view(&r.machine, view) && query.matches(&r.machine));
+        Ok(all)
     }
 
     fn sort(&self, found: &mut [MachineRecord]) {

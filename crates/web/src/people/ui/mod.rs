@@ -5,6 +5,7 @@ mod assets;
 mod boots;
 mod confirm;
 mod error;
+mod files;
 mod form;
 mod frame;
 mod hooks;
@@ -130,6 +131,13 @@ pub fn table() -> Vec<(
         ("/uploads/content", &["GET"], get(uploads::content)),
         ("/status", &["GET"], get(status::show)),
         ("/settings", &["GET"], get(settings::show)),
+        (
+            "/settings/files",
+            &["GET", "POST"],
+            get(files::show)
+                .post(files::submit)
+                .layer(DefaultBodyLimit::max(files::FORM_LIMIT)),
+        ),
         ("/settings/site", &["POST"], post(settings::site)),
         (
             "/settings/installing",

@@ -2,6 +2,7 @@
 
 use super::error::sentence;
 use super::form::Fields;
+use super::story::printable;
 use bootplan::{
     BootMethod, Diskless, EfiStyle, FileRef, LoaderKind, Platform, Profile, ProfileError,
     ProfileName,
@@ -14,6 +15,7 @@ pub(crate) struct ProfileForm {
     pub(crate) name: String,
     pub(crate) title: String,
     pub(crate) description: String,
+    pub(crate) labels: String,
     pub(crate) enabled: bool,
     pub(crate) in_menu: bool,
     pub(crate) platforms: Vec<Platform>,
@@ -36,6 +38,24 @@ pub(crate) struct ProfileForm {
     pub(crate) errors: BTreeMap<String, String>,
 }
 
+/// Labels as they stand in a text area: one on a line.
+pub(crate) fn label_lines(labels: &BTreeMap<String, String>) -> String {
+    let lines = labels.iter().map(|(key, value)| match value.is_empty() {
+        true => printable(key),
+        false => printable(&format!("{key}={value}")),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Labels from the lines of a text area.
+pub(crate) fn labels_of(lines: &str) -> BTreeMap<String, String> {
+    let lines = lines.lines().map(str::trim).filter(|l| !l.is_empty());
+    let pairs = lines.map(|line| line.split_once('=').unwrap_or((line, "")));
+    pairs
+        .map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
+        .collect()
+}
+
 impl ProfileForm {
     /// An empty form for a new profile.
     pub(crate) fn blank() -> Self {
@@ -54,6 +74,7 @@ impl ProfileForm {
             name: profile.name.to_string(),
             title: profile.title.clone(),
             description: profile.description.clone(),
+            labels: label_lines(&profile.labels),
             enabled: profile.enabled,
             in_menu: profile.in_menu,
             platforms: profile.platforms.clone(),
@@ -125,6 +146,7 @@ impl ProfileForm {
             name: text("name"),
             title: text("title"),
             description: text("description").replace("\r\n", " ").replace('\n', " "),
+            labels: fields.lines("labels").collect::<Vec<_>>().join("\n"),
             enabled: fields.has("enabled"),
             in_menu: fields.has("in_menu"),
             platforms: fields
@@ -185,6 +207,7 @@ impl ProfileForm {
             name,
             title: self.title.clone(),
             description: self.description.clone(),
+            labels: labels_of(&self.labels),
             enabled: self.enabled,
             in_menu: self.in_menu,
             platforms: self.platforms.clone(),

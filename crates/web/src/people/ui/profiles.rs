@@ -162,6 +162,11 @@ async fn put(
             let body = page(&edit_page(state, visit, saved, form))?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, body).into_response())
         }
+        Err(StoreError::Invalid { field, problem }) => {
+            form.errors.insert(field, sentence(&problem));
+            let body = page(&edit_page(state, visit, saved, form))?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, body).into_response())
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -2,9 +2,9 @@
 
 use super::error::{PageResult, page};
 use super::frame::{Frame, Stamp, Visit, now};
-use super::story::size;
+use super::story::{printable, size};
 use super::transfers::{Moving, Sum, sums};
-use crate::people::{LoaderLine, PeopleState, ServerStatus};
+use crate::people::{FilesStatus, LoaderLine, PeopleState, ServerStatus};
 use askama::Template;
 use axum::extract::State;
 
@@ -23,6 +23,9 @@ struct StatusPage {
     loaders: Vec<(LoaderLine, String)>,
     ignored: Vec<(String, u64)>,
     foreign: Vec<(String, bool, Stamp)>,
+    /// The watched directory.
+    files: Option<FilesStatus>,
+    files_at: String,
 }
 
 /// `GET /status`
@@ -40,7 +43,14 @@ pub(crate) async fn show(State(state): State<PeopleState>, visit: Visit) -> Page
         .map(|(reason, n)| (reason.replace('-', " "), *n))
         .collect();
     ignored.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    let files = status.files.clone().map(|files| FilesStatus {
+        faults: files.faults.iter().map(|fault| printable(fault)).collect(),
+        ..files
+    });
+    let files_at = files.as_ref().map(|files| Stamp::ago(files.at, now()));
     page(&StatusPage {
+        files,
+        files_at: files_at.map(|at| at.to_string()).unwrap_or_default(),
         frame: visit.frame(&state, "status"),
         started: Stamp::ago(status.started, now()),
         missing: status.loaders.iter().filter(|l| !l.present).count(),

@@ -1,12 +1,16 @@
 //! Documents against a Catalog, without a store.
 
-use super::documents::{export, parse};
-use super::plan::{Change, plan, text};
-use crate::api::problem::Fault;
+use super::kinds::{export, parse};
+use super::plan::Plan;
+use super::{Change, Fault, Options, diff::text};
 use bootplan::{
     BootMethod, Catalog, LoaderInventory, MacAddr, Machine, MachineId, MachineState, Profile, Site,
 };
-use store::Step;
+use store::{Marks, Step};
+
+mod round_trip;
+mod shared;
+mod tables;
 
 fn machine(id: i64, name: &str, state: MachineState, profile: Option<&str>) -> Machine {
     Machine {
@@ -27,6 +31,7 @@ fn catalog() -> Catalog {
         in_menu: false,
         platforms: Vec::new(),
         loader: None,
+        labels: Default::default(),
         efi_style: Default::default(),
         boot: BootMethod::Linux {
             kernel: "debian-12/linux".parse().expect("a path"),
@@ -50,6 +55,11 @@ fn catalog() -> Catalog {
         machines,
         [profile],
     )
+}
+
+/// As if no file had been applied before.
+fn plan(documents: &[super::Placed], catalog: &Catalog) -> Result<Plan, Vec<Fault>> {
+    super::plan::plan(documents, catalog, &Marks::default(), &Options::default())
 }
 
 fn changes(yaml: &str) -> Vec<Change> {
@@ -129,8 +139,8 @@ macs: [52-54-00-00-00-09]
     let documents = parse(yaml).expect("well-formed");
     let steps = plan(&documents, &catalog()).expect("possible").steps;
     assert!(
-        matches!(steps[0], Step::PutProfile(_)),
-        "profiles come first: {steps:?}"
+        matches!(steps[1], Step::PutProfile(_)),
+        "profiles come before machines: {steps:?}"
     );
 }
 
@@ -147,7 +157,7 @@ fn faults_say_where() {
         "kind: site\n---\nkind: site\n",
         "kind: site\nwait_poll_s: 1\n",
         "kind: site\nwait_poll_s: often\n",
-        "kind: rule\nname: x\n",
+        "kind: role\nname: x\n",
         "name: x\n",
         "---\n# nothing\n---\nkind: machine\nname: stranger\n",
         "kind: machine\nmacs: [52:54:00:00:00:01, 52:54:00:00:00:02]\n",

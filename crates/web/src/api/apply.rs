@@ -1,0 +1,90 @@
+//! `apply` and `export`: the store as YAML documents, so that Git and the browser are equals.
+
+use super::problem::{Answer, Json, Problem, Query};
+use crate::documents::{self, ApplyError, Done, Options, Own};
+use crate::people::{Actor, PeopleState};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// How to apply.
+#[derive(Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ApplyQuery {
+    /// Only says what would change.
+    dry_run: bool,
+    /// `KEY=VALUE`: everything described gets this label.
+    #[param(value_type = Option<String>)]
+    own: Option<Own>,
+    /// Deletes what has the label of `own` and is not described.
+    prune: bool,
+    /// Overwrites edits made since files were last applied, and takes over what others own.
+    force: bool,
+}
+
+impl From<ApplyQuery> for Options {
+    fn from(query: ApplyQuery) -> Options {
+        let ApplyQuery {
+            dry_run,
+            own,
+            prune,
+            force,
+        } = query;
+        Options {
+            dry_run,
+            own,
+            prune,
+            force,
+        }
+    }
+}
+
+/// Applies YAML documents, each with its `kind`. Applying the same again changes nothing. If
+/// anything is wrong with any document, nothing is changed, and `errors` names every fault by
+/// document, line, column and field. So it is when somebody edited since what files had made
+/// (status 409), unless forced.
+#[utoipa::path(post, path = "/apply", tag = "documents", params(ApplyQuery),
+    request_body(content = String, content_type = "application/yaml"),
+    responses((status = OK, body = Done), (status = "4XX", body = Problem)))]
+pub(super) async fn apply(
+    actor: Actor,
+    State(state): State<PeopleState>,
+    Query(query): Query<ApplyQuery>,
+    text: String,
+) -> Answer<Json<Done>> {
+    let done = documents::apply(&state.store, &text, &query.into(), &actor.name).await?;
+    Ok(Json(done))
+}
+
+/// Everything an operator has decided, as documents that `apply` takes.
+#[utoipa::path(get, path = "/export", tag = "documents",
+    responses((status = OK, body = String, content_type = "application/yaml"),
+        (status = "4XX", body = Problem)))]
+pub(super) async fn export(_: Actor, State(state): State<PeopleState>) -> Response {
+    let text = documents::export(&state.store.catalog());
+    ([(header::CONTENT_TYPE, "application/yaml")], text).into_response()
+}
+
+impl From<ApplyError> for Problem {
+    fn from(error: ApplyError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ApplyError::Wrong(faults) => Problem::faults(detail, faults),
+            ApplyError::Edited(errors) => Problem {
+                errors,
+                ..Problem::new(StatusCode::CONFLICT, detail)
+            },
+            ApplyError::Refused { cause, fault } => {
+                let mut problem = Problem::from(cause);
+                if fault.is_some() {
+                    problem.detail = format!("nothing was changed; {}", problem.detail);
+                }
+                problem.errors.extend(fault);
+                problem
+            }
+        }
+    }
+}
