@@ -3,7 +3,7 @@
 use super::own::Own;
 use super::place::{Fault, Place, fault, places};
 use super::plan::{Planner, Pruned};
-use super::{machine, profile, rule, site};
+use super::{machine, object, profile, rule, site};
 use bootplan::Catalog;
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,15 @@ pub(super) trait Document: std::fmt::Debug + Send {
 /// Every kind, in the order in which they are put into force: nothing names what comes later. Rules
 /// come after machines: a rule orders installs for machines that are registered under it, and an
 /// export that is applied to an empty database must order none.
-pub(super) const KINDS: [Kind; 4] = [site::KIND, profile::KIND, machine::KIND, rule::KIND];
+pub(super) const KINDS: [Kind; 7] = [
+    site::KIND,
+    object::SNIPPET,
+    object::TEMPLATE,
+    object::GROUP,
+    profile::KIND,
+    machine::KIND,
+    rule::KIND,
+];
 
 /// A document, its kind, and where it stands.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ mod conflict;
 mod diff;
 mod kinds;
 mod machine;
+mod object;
 mod own;
 mod place;
 mod plan;

@@ -9,6 +9,7 @@ use bootplan::{
 use store::{Marks, Step};
 
 mod round_trip;
+mod samples;
 mod shared;
 mod tables;
 

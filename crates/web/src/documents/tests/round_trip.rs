@@ -3,7 +3,8 @@
 use crate::documents::{Options, apply, export};
 use bootplan::{
     BootMethod, Catalog, LoaderInventory, LoaderKind, LocalBoot, MacAddr, Machine, MachineId,
-    MachineState, Mode, Platform, Profile, ProfileName, Rule, Site, SystemUuid, UnassignedPolicy,
+    MachineState, Mode, Object, Platform, Profile, ProfileName, Rule, Site, SystemUuid,
+    UnassignedPolicy,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option::of;
@@ -165,14 +166,30 @@ prop_compose! {
         profiles in profiles(),
         parts in vec((trimmed(), of(any::<u128>()), of(trimmed()), labels(), any::<u8>()), 0..6),
         timeout in 0_u16..300,
+        texts in vec("(?s).{0,40}", 0..4),
     ) -> Catalog {
         let machines = parts.into_iter().enumerate().map(|(n, parts)| machine(n, parts, &profiles));
         let machines: Vec<Machine> = machines.collect();
         let site = Site { menu_timeout_s: timeout, unassigned: UnassignedPolicy::Menu, ..Site::default() };
         let rules = profiles.iter().map(|profile| rule(&profile.name, timeout));
         let rules: Vec<Arc<Rule>> = rules.map(Arc::new).collect();
-        Catalog::new(1, site, LoaderInventory::default(), machines, profiles).with_rules(rules)
+        let objects: Vec<Object> = texts.into_iter().enumerate().map(object).collect();
+        Catalog::new(1, site, LoaderInventory::default(), machines, profiles)
+            .with_rules(rules)
+            .with_objects(Arc::new(objects.into_iter().collect()))
     }
+}
+
+/// Templates, snippets and groups in turn; what a text holds must come back to the last octet.
+fn object((n, text): (usize, String)) -> Object {
+    let name = format!("o{n}");
+    let written = match n % 3 {
+        0 => serde_json::json!({"kind": "template", "name": name, "text": text}),
+        1 => serde_json::json!({"kind": "snippet", "name": name, "text": text}),
+        _ => serde_json::json!({"kind": "group", "name": name,
+            "selector": {"label": {"rack": ["1"]}}, "variables": {"x": text}}),
+    };
+    serde_json::from_value(written).expect("an object")
 }
 
 fn rule(profile: &ProfileName, dice: u16) -> Rule {
