@@ -267,32 +267,24 @@ impl Ask {
         let mut decision = decide(&client, catalog);
         let nobody = decision.because == Because::NoMachineAddress;
         let stranger = self.key == ClientKey::Default && decision.outcome == Outcome::Silent;
-        if nobody || stranger || self.is_stolen(asker, &decision, catalog) {
+        if nobody || stranger {
             return None;
         }
+        let foreign = is_of_another(asker, &decision, catalog);
         answers::fill(&mut decision, &client, catalog, server, links);
+        let body = menu::render(self.language, &client, &decision, server, self.round);
+        // A menu with links in it is for its machine only.
+        if foreign && body.contains(&format!("{}/a/", server.http_base())) {
+            return None;
+        }
         Some(Rendered {
-            body: menu::render(self.language, &client, &decision, server, self.round),
+            body,
             stage: self.stage,
             path: self.path,
             decision: Some(decision),
             client: Some(client),
             answer: None,
         })
-    }
-
-    /// A menu with links in it is for its machine only. Where the neighbour table says that the
-    /// asker is another one, it gets nothing; behind a router nobody can say.
-    fn is_stolen(&self, asker: &Asker, decision: &Decision, catalog: &Catalog) -> bool {
-        let Outcome::Boot(plan) = &decision.outcome else {
-            return false;
-        };
-        let machine = decision.machine.and_then(|id| catalog.machine(id));
-        let (Some(machine), Some(hint)) = (machine, asker.mac_hint) else {
-            return false;
-        };
-        let links = plan.entries.iter().any(|profile| profile.has_template());
-        links && !machine.macs.is_empty() && !machine.macs.contains(&hint)
     }
 
     /// Whose menu it is. Only the platform of iPXE's query is taken over; for the others
@@ -321,6 +313,16 @@ impl Ask {
             ..BootClient::asking(mac, self.stage)
         })
     }
+}
+
+/// Whether the neighbour table says that the asker is another machine than the one that is decided
+/// about; behind a router nobody can say.
+fn is_of_another(asker: &Asker, decision: &Decision, catalog: &Catalog) -> bool {
+    let machine = decision.machine.and_then(|id| catalog.machine(id));
+    let (Some(machine), Some(hint)) = (machine, asker.mac_hint) else {
+        return false;
+    };
+    !machine.macs.is_empty() && !machine.macs.contains(&hint)
 }
 
 fn bootstrap(stage: Stage, path: &str, body: String) -> Rendered {
