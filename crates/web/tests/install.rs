@@ -96,6 +96,22 @@ async fn only_what_is_possible_has_a_button() {
 }
 
 #[tokio::test]
+async fn one_boot_of_an_installer_is_warned_of() {
+    let (site, cookie) = Site::full().await;
+    let warned = async || {
+        let page = site.get("/machines/7", &cookie).await;
+        page.body.contains("data-testid=\"next-boot-warning\"")
+    };
+    assert!(!warned().await, "nothing here installs");
+    let written = serde_json::json!({"name": "auto", "title": "Auto",
+        "boot": {"kind": "linux", "kernel": "d/linux"}, "install": {"tries": 3, "minutes": 60}});
+    let profile = serde_json::from_value(written).expect("a profile");
+    let stored = site.store.put_profile(profile, "ann").await;
+    stored.expect("stored");
+    assert!(warned().await);
+}
+
+#[tokio::test]
 async fn an_order_for_the_night() {
     let (site, cookie) = Site::full().await;
     let form = "order=install-once&profile=debian-12&not_before=2031-01-01T22:00&from=22:00\

@@ -58,6 +58,13 @@ pub struct Run {
     /// the slot is gone, the machine asks anew or the window closes.
     #[serde(default)]
     pub sent: bool,
+    /// How many boots began with its menu in sight and ended without its last file, since it was
+    /// last handed over.
+    #[serde(default)]
+    pub boots: u8,
+    /// When the last of them began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub booted: Option<Timestamp>,
     /// When the machine was first handed over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,
@@ -112,6 +119,11 @@ pub enum HeldWhy {
         /// How often.
         tries: u8,
     },
+    /// Booted so often, and never seen to fetch all of it.
+    Boots {
+        /// How often.
+        boots: u8,
+    },
     /// Handed over so long ago, and no report.
     Minutes {
         /// The limit that was reached.
@@ -128,7 +140,8 @@ pub enum HeldWhy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
-    /// After so many tries (1 to 20).
+    /// After so many tries (1 to 20), or so many boots (at least three of an installation) that
+    /// never came to its last file.
     pub tries: u8,
     /// So many minutes after the first of them (5 to 10080, a week).
     pub minutes: u32,
@@ -274,6 +287,8 @@ impl Arming {
             turn: Turn::None,
             counted: false,
             sent: false,
+            boots: 0,
+            booted: None,
             to_disk: false,
             started: None,
             sign: now,
@@ -340,6 +355,8 @@ impl fmt::Display for HeldWhy {
         match self {
             HeldWhy::Tries { tries: 1 } => f.write_str("one try without a report"),
             HeldWhy::Tries { tries } => write!(f, "{tries} tries without a report"),
+            HeldWhy::Boots { boots: 1 } => f.write_str("one boot without its last file"),
+            HeldWhy::Boots { boots } => write!(f, "{boots} boots without its last file"),
             HeldWhy::Minutes { minutes } => write!(f, "no report within {minutes} minutes"),
             HeldWhy::Person { note } if note.is_empty() => f.write_str("somebody stopped it"),
             HeldWhy::Person { note } => write!(f, "somebody stopped it: {note}"),

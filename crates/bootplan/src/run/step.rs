@@ -1,7 +1,8 @@
 //! What happens to a run, and what it makes of it.
 
-use super::{HeldWhy, Run, RunKind, RunState, Turn};
+use super::{HeldWhy, Run, RunKind, RunState, Standing, Turn};
 use crate::Timestamp;
+use crate::timeline::STAGE_MS;
 use serde::{Deserialize, Serialize};
 
 /// Something that happens to a run or its machine.
@@ -105,9 +106,21 @@ impl Run {
         self.counted = false;
         if self.kind == RunKind::NextBoot {
             self.sent = true;
-        } else if self.to_disk {
-            // An installer's own restart.
-        } else if self.tries >= self.limit.tries {
+        }
+        // What boots and is never seen to load all of it may have done so all the same: from an
+        // address that nobody knows, or with what the journal lost.
+        if self.standing() == Standing::Boot && self.begins_boot(now) {
+            if self.boots >= self.boots_limit() {
+                let boots = self.boots;
+                return self.hold(HeldWhy::Boots { boots }, now);
+            }
+            self.boots += 1;
+            self.booted = Some(now);
+        }
+        if self.kind == RunKind::NextBoot || self.to_disk {
+            return;
+        }
+        if self.tries >= self.limit.tries {
             let tries = self.tries;
             self.hold(HeldWhy::Tries { tries }, now);
         } else if self.turn == Turn::None {
@@ -138,8 +151,25 @@ impl Run {
                 self.begin(now);
                 self.tries = self.tries.saturating_add(1);
                 self.counted = true;
+                self.boots = 0;
                 self.phase = None;
             }
+        }
+    }
+
+    /// Firmware, loader and menu of one boot ask within minutes; so does a machine that does
+    /// nothing but boot, which is held a little later for it.
+    fn begins_boot(&self, now: Timestamp) -> bool {
+        let last = self.booted.filter(|_| self.boots > 0);
+        last.is_none_or(|last| now.0.saturating_sub(last.0) >= STAGE_MS)
+    }
+
+    /// An installation that does not even come to its installer has more than one chance: nothing
+    /// has happened to its disk as far as we know.
+    fn boots_limit(&self) -> u8 {
+        match self.kind {
+            RunKind::NextBoot => self.limit.tries,
+            RunKind::Install => self.limit.tries.max(3),
         }
     }
 
@@ -193,6 +223,7 @@ impl Run {
             Order::Release if held => {
                 self.enter(RunState::Armed, now);
                 self.tries = 0;
+                self.boots = 0;
                 self.counted = false;
                 self.to_disk = false;
                 self.phase = None;

@@ -239,6 +239,48 @@ fn stories() {
             "asks turn handed hold release done",
             "installed None",
         ),
+        (
+            "boots and boots, and nobody sees what it loads",
+            Install,
+            "asks turn asks 5 asks asks 5 asks 5 asks",
+            "held LocalDisk",
+        ),
+        (
+            "one boot asks often",
+            Install,
+            "asks turn asks asks asks 1 asks 1 asks",
+            "armed Boot",
+        ),
+        (
+            "waiting for a slot is no boot of it",
+            Install,
+            "asks 5 asks 5 asks 5 asks 5 asks turn",
+            "armed Boot",
+        ),
+        (
+            "a hand-over begins the count anew",
+            Install,
+            "asks turn asks 5 asks 5 handed asks 5 asks 5 asks",
+            "installing Boot",
+        ),
+        (
+            "its own restarts are no boots of it",
+            Install,
+            "asks turn handed restarts 5 asks 5 asks 5 asks 5 asks",
+            "installing LocalDisk",
+        ),
+        (
+            "one other boot, again and again",
+            NextBoot,
+            "asks 5 asks 5 asks 5 asks",
+            "held LocalDisk",
+        ),
+        (
+            "one other boot, released",
+            NextBoot,
+            "asks 5 asks 5 asks 5 asks release asks",
+            "armed Boot",
+        ),
         ("one other boot", NextBoot, "asks", "armed Boot"),
         (
             "one other boot, known by its report",

@@ -30,6 +30,8 @@ pub(crate) struct Install {
     pub(crate) profile: String,
     /// What an order means where none is chosen: the assigned profile, or its rule's.
     pub(crate) target: Option<String>,
+    /// Whether some profile installs, and so one boot of it writes the disk.
+    pub(crate) installers: bool,
     pub(crate) can_order: bool,
     pub(crate) can_retry: bool,
     pub(crate) can_release: bool,
@@ -59,6 +61,7 @@ impl Install {
             target: orders::target(catalog, machine, None)
                 .ok()
                 .map(|p| p.to_string()),
+            installers: catalog.profiles().any(|p| p.enabled && p.installs()),
             can_order: open.is_none(),
             can_retry: word == Lifecycle::Failed,
             can_release: held,
