@@ -44,6 +44,8 @@ pub(crate) enum Command {
         #[arg(long, short, num_args = 0.., value_name = "PROFILE")]
         make: Option<Vec<String>>,
     },
+    /// Make a bootable Debian for machines without a disk, by a sample script (root, mmdebstrap, squashfs-tools)
+    BuildLive(super::build_live::BuildLive),
     /// Read a whole image, and compare its checksum with the one on record
     Check {
         /// As the list calls it
@@ -52,8 +54,12 @@ pub(crate) enum Command {
 }
 
 pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()> {
+    if let Command::BuildLive(wanted) = &command {
+        return super::build_live::run(wanted);
+    }
     let client = global.client()?;
     match command {
+        Command::BuildLive(_) => Ok(()),
         Command::List => list(global, &client).await,
         Command::Add { file, name } => {
             let name = match name {

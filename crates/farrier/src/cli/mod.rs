@@ -3,6 +3,7 @@
 mod apply;
 mod assets;
 mod boots;
+mod build_live;
 mod client;
 mod diskless;
 mod explain;

@@ -457,3 +457,32 @@ fn boots_can_be_followed() {
 
 const SITE: &str = "kind: site\nunassigned: wait\n---\nkind: machine\nname: rack1-u3\n\
     macs: ['52:54:00:cc:00:01']\nlabels: {rack: '1'}\nprofile: test\n";
+
+#[test]
+fn the_script_for_live_images_came_with_the_program() {
+    let printed = Command::new(env!("CARGO_BIN_EXE_farrier"))
+        .args(["image", "build-live", "--print"])
+        .output()
+        .expect("the program starts");
+    let script = include_str!("../../../../deploy/build-live.sh");
+    assert_eq!(String::from_utf8_lossy(&printed.stdout), script);
+
+    // Run here it is the same one: without a suite that anybody has it fails in mmdebstrap's or apt's words,
+    // makes nothing, and leaves no parts behind.
+    let home = tempfile::tempdir().expect("temporary directory");
+    let out = home.path().join("images");
+    let ran = Command::new(env!("CARGO_BIN_EXE_farrier"))
+        .args(["image", "build-live", "no-such-suite"])
+        .arg(&out)
+        .env("TMPDIR", home.path())
+        .env("MIRROR", "file:/nowhere")
+        .output()
+        .expect("the program starts");
+    assert!(!ran.status.success());
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(said.contains("build-live --print"), "{said}");
+    assert_eq!(std::fs::read_dir(&out).expect("made").count(), 0);
+    let left = std::fs::read_dir(home.path()).expect("there").flatten();
+    let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    assert_eq!(left, ["images"], "{said}");
+}
