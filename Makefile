@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 60
 DATA ?= /var/lib/farrier
 export CARGO_TERM_COLOR ?= never
 
-.PHONY: help demo run test unit boots lint bench boot-times fuzz assets screenshots clean
+.PHONY: help demo run test unit boots debian-install lint bench boot-times fuzz assets screenshots clean
 
 help:
 	@echo 'make demo    boots two virtual machines from nothing, on a private virtual LAN (root)'
@@ -19,6 +19,7 @@ help:
 	@echo 'make lint    format, clippy, arrows between rooms, scripts, licences'
 	@echo 'make unit    the tests that need no virtual machines'
 	@echo 'make boots   the boots in QEMU and the browser test; BOOTS="name..." chooses (root)'
+	@echo 'make debian-install   Debian installs itself unattended in QEMU, from a mirror in the lab: an hour or more (root)'
 	@echo 'make bench   measures Farrier and other servers on the same wire; BENCH="--quick" chooses (root)'
 	@echo 'make boot-times   from power-on to the kernel, with Farrier and with dnsmasq; TIMES="--rounds 5" (root)'
 	@echo 'make fuzz    each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds'
@@ -49,6 +50,15 @@ boots:
 	@$(MAKE) --no-print-directory assets
 	@deploy/lab/payload.sh .lab/assets/images/payload
 	$(LAB) test $(BOOTS)
+
+# Not in `make test`: emulated, an installation takes an hour. DEBIAN=debian-install-uefi is the same by UEFI.
+DEBIAN ?= debian-install
+debian-install:
+	@deploy/setup.sh test
+	@cargo build --quiet --locked -p farrier -p lab
+	@$(MAKE) --no-print-directory assets
+	@deploy/lab/debian-mirror.sh .lab/mirror
+	$(LAB) test $(DEBIAN)
 
 # A loader that no package has is reported and not fatal here: the boot that needs it says so.
 assets:

@@ -41,9 +41,11 @@ for part in "$@"; do
         test)
             lan
             need busybox busybox
+            need gnupg gpg
             need cpio cpio
             need kmod depmod
             need squashfs-tools mksquashfs
+            need mmdebstrap mmdebstrap
             need nbdkit nbdkit
             need e2fsprogs mke2fs
             need tcpdump tcpdump

@@ -10,6 +10,7 @@ mod forward;
 mod guide;
 mod lan;
 mod machine;
+mod mirror;
 mod scenarios;
 mod server;
 mod site;

@@ -2,9 +2,11 @@
 
 pub(crate) mod boots;
 mod browser;
+mod debian;
 mod diskless;
 mod guides;
 mod iso;
+mod live;
 mod orders;
 mod payload;
 pub(crate) mod reference;
@@ -158,6 +160,24 @@ const SCENARIOS: &[Scenario] = &[
         what: "a DHCP client that does not boot sees nothing of Farrier",
         standard: true,
         run: silence::plain_client,
+    },
+    Scenario {
+        name: "debian-install",
+        what: "Debian's own installer by the sample answers, to the login prompt of its disk (an hour)",
+        standard: false,
+        run: debian::installs,
+    },
+    Scenario {
+        name: "debian-install-uefi",
+        what: "the same by UEFI",
+        standard: false,
+        run: debian::installs_by_uefi,
+    },
+    Scenario {
+        name: "diskless-live-boot",
+        what: "a Debian of `farrier image build-live`, by live-boot, twice with what it wrote (builds one: 5 minutes)",
+        standard: false,
+        run: live::boots,
     },
     Scenario {
         name: "reference-bios",

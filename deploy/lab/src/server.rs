@@ -98,6 +98,21 @@ impl Server {
         self.cli(&["apply", "-f", &file.display().to_string()])
     }
 
+    /// Puts `body` at a path of the API, by the control socket.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Result<String> {
+        let url = format!("http://localhost/api/v1{path}");
+        let mut command = Command::new("curl");
+        command
+            .args(["--silent", "--show-error", "--fail-with-body", "-X", "PUT"])
+            .arg("--unix-socket")
+            .arg(&self.socket)
+            .args(["--json", &body.to_string(), &url]);
+        run(&mut command)
+    }
+
     /// Everything `farrier boots --follow` has told so far, in the order it told it.
     ///
     /// # Errors

@@ -114,7 +114,7 @@ fn ordered(run: &Run<'_>, stand: &Stand, spec: &Spec) -> Result<()> {
 }
 
 /// What the server says of the machine.
-fn lifecycle(stand: &Stand, name: &str) -> Result<Value> {
+pub(super) fn lifecycle(stand: &Stand, name: &str) -> Result<Value> {
     let list = stand.server.cli(&["--json", "machine", "list"])?;
     let list: Value = serde_json::from_str(&list).with_context(|| format!("no JSON: {list}"))?;
     let machines = list.as_array().or_else(|| list["machines"].as_array());
