@@ -13,10 +13,10 @@ use crate::sandbox::pause;
 use crate::site::SiteDhcp;
 use anyhow::{Context, Result, ensure};
 use bootplan::{Event, EventKind};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -132,17 +132,9 @@ fn loads(events: &[Event]) -> usize {
 /// The sample profile, its templates and its secret, as an operator brings them.
 fn samples(stand: &Stand, run: &Run<'_>) -> Result<()> {
     for file in ["snippets.yaml", "debian-preseed.yaml"] {
-        let text = std::fs::read_to_string(Path::new(TEMPLATES).join(file))
-            .with_context(|| format!("read {file}"))?;
-        for document in serde_yaml::Deserializer::from_str(&text) {
-            let object: Value = serde::Deserialize::deserialize(document).context(file)?;
-            let path = format!(
-                "/objects/{}/{}",
-                object["kind"].as_str().unwrap_or_default(),
-                object["name"].as_str().unwrap_or_default()
-            );
-            stand.server.put(&path, &object)?;
-        }
+        stand
+            .server
+            .cli(&["apply", "-f", &format!("{TEMPLATES}/{file}")])?;
     }
     let hash = finish(Command::new("openssl").args(["passwd", "-6", PASSWORD]))?;
     let value = json!({ "value": hash.trim() });
