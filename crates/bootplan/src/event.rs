@@ -275,6 +275,25 @@ pub enum EventKind {
         /// Why the last attempt failed, for people.
         why: String,
     },
+    /// Farrier fetched an image by itself, or could not.
+    ImageFetched {
+        /// What it is called, or would have been.
+        image: String,
+        /// Where it came from, without what may be secret.
+        from: String,
+        /// Bytes that came.
+        bytes: u64,
+        /// From its turn to its end, in milliseconds.
+        millis: u64,
+        /// What it was compared with, for people; nothing: with nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verified: Option<String>,
+        /// Why it is no image, for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<String>,
+        /// Who wanted it: a user name, `cli` or `api`.
+        by: String,
+    },
     /// Another DHCP or boot server was heard on the LAN.
     ForeignServer {
         /// Its address (option 54).
@@ -384,6 +403,11 @@ y", "reason": "User aborted the transfer", "normal": true}),
                 "problem": "no\nway", "by": "cli"}),
             serde_json::json!({"event": "hook-failed", "hook": "chat", "events": 3,
                 "why": "no connection"}),
+            serde_json::json!({"event": "image-fetched", "image": "x.iso", "bytes": 40_123_456,
+                "from": "https://images.example.org/x.iso", "millis": 65_000, "by": "anna"}),
+            serde_json::json!({"event": "image-fetched", "image": "x.iso", "bytes": 5,
+                "from": "https://images.example.org/x.iso", "millis": 65_000, "by": "anna",
+                "problem": "it was\ncut off"}),
         ]
         .into_iter()
         .map(|mut json| {

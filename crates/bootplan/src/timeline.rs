@@ -312,6 +312,7 @@ fn on_the_wire(kind: &EventKind) -> bool {
         | EventKind::RunChanged { .. }
         | EventKind::Powered { .. }
         | EventKind::HookFailed { .. }
+        | EventKind::ImageFetched { .. }
         | EventKind::ForeignServer { .. } => false,
     }
 }

@@ -11,6 +11,7 @@ pub mod lan;
 pub mod packet;
 pub mod pcap;
 pub mod site;
+pub mod web;
 
 use std::net::SocketAddrV4;
 

@@ -65,6 +65,8 @@ impl ImageStore {
                     size: stamp.len,
                     modified: stamp.modified,
                     sha256: Some(found.clone()),
+                    from: None,
+                    verified: None,
                     ..record
                 };
                 record.write(root, name)?;

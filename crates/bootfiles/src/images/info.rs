@@ -30,6 +30,10 @@ pub struct ImageInfo {
     pub added: i64,
     /// How it came: `copied into the directory`, or `uploaded by NAME`.
     pub source: String,
+    /// The URL that Farrier fetched it from, without what may be secret in it.
+    pub from: Option<String>,
+    /// What it was checked against when it was fetched, for people.
+    pub verified: Option<String>,
     /// When a client last fetched something of it, in milliseconds since 1970.
     pub last_served: Option<i64>,
 }
@@ -118,6 +122,10 @@ pub(super) struct Record {
     pub(super) sha256: Option<String>,
     pub(super) added: i64,
     pub(super) source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) verified: Option<String>,
     /// For people who look into the directory; found out again at each start.
     pub(super) recognised: Vec<String>,
     pub(super) last_served: Option<i64>,

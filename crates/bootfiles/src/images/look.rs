@@ -132,6 +132,8 @@ impl ImageStore {
         };
         let known = Record::read(root, name);
         let record = known.clone().unwrap_or_else(|| Record::found(now_ms()));
+        // What is known of a file is not known of another that was copied over it.
+        let same = metadata.is_dir() || record.sha256_of(stamp).is_some();
         let mut info = ImageInfo {
             name: name.to_owned(),
             kind,
@@ -142,6 +144,8 @@ impl ImageStore {
             sha256: record.sha256_of(stamp),
             added: record.added,
             source: record.source.clone(),
+            from: record.from.clone().filter(|_| same),
+            verified: record.verified.clone().filter(|_| same),
             last_served: record.last_served,
         };
         let Ok(prefix) = info.prefix().parse::<RelPath>() else {

@@ -23,7 +23,7 @@ pub use hash::Verified;
 pub use info::{ImageInfo, ImageKind, ImageState, uses};
 pub use look::Look;
 pub use name::check_name;
-pub use staging::{Staging, Wanted};
+pub use staging::{Origin, Staging, Wanted};
 
 use disk::{RECORDS, STAGING, sync_dir};
 use info::Record;

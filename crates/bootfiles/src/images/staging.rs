@@ -37,6 +37,20 @@ pub struct Wanted {
     /// Who brings it, for people: `uploaded by morgan`.
     #[serde(default)]
     pub source: String,
+    /// The job of Farrier's own that fetches it. Nobody else sees it or writes to it.
+    #[serde(default)]
+    pub job: Option<String>,
+}
+
+/// Where a file came from that nobody uploaded, and what is known of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The URL, without what may be secret in it.
+    pub from: Option<String>,
+    /// What it was checked against, for people; nothing: only its name speaks for it.
+    pub verified: Option<String>,
+    /// The SHA-256 that it must have, in lower-case hexadecimal.
+    pub sha256: Option<String>,
 }
 
 /// An image on its way in. Cheap to clone; every clone is the same one. Dropping it leaves it to be
@@ -86,8 +100,8 @@ impl ImageStore {
         let mut under_way = staged.values();
         let other = under_way.find(|other| other.wanted().name == wanted.name);
         if let Some(other) = other {
-            let (a, b) = (other.wanted(), &wanted);
-            return match (&a.len, &a.sha256, &a.mark) == (&b.len, &b.sha256, &b.mark) {
+            let of = |it: &Wanted| (it.len, it.sha256.clone(), it.mark.clone(), it.job.clone());
+            return match of(other.wanted()) == of(&wanted) {
                 true => Ok(other.clone()),
                 false => Err(ImageError::UnderWay(wanted.name)),
             };
@@ -118,18 +132,28 @@ impl ImageStore {
         }
     }
 
-    /// One that is under way.
+    /// One that somebody uploads.
     ///
     /// # Errors
     /// [`ImageError::NotFound`].
     pub fn staging(&self, id: &str) -> Result<Staging, ImageError> {
         let found = self.staged().get(id).cloned();
+        let found = found.filter(|staging| staging.wanted().job.is_none());
         found.ok_or_else(|| ImageError::NotFound(id.chars().take(80).collect()))
     }
 
-    /// All that are under way, the oldest first.
+    /// All that people upload, the oldest first.
     pub fn stagings(&self) -> Vec<Staging> {
-        self.staged().values().cloned().collect()
+        let staged = self.staged();
+        let uploads = staged.values().filter(|it| it.wanted().job.is_none());
+        uploads.cloned().collect()
+    }
+
+    /// All that jobs fetch, the oldest first.
+    pub fn fetched(&self) -> Vec<Staging> {
+        let staged = self.staged();
+        let fetched = staged.values().filter(|it| it.wanted().job.is_some());
+        fetched.cloned().collect()
     }
 
     /// Gives it its name: from here on it is an image.
@@ -138,6 +162,14 @@ impl ImageStore {
     /// It is not whole, not what was announced (then it is thrown away), no image though it is
     /// called `.iso` (likewise), or its name has been taken meanwhile.
     pub fn publish(&self, staging: &Staging) -> Result<String, ImageError> {
+        self.publish_from(staging, &Origin::default())
+    }
+
+    /// As [`ImageStore::publish`], for what was fetched; the SHA-256 that it has.
+    ///
+    /// # Errors
+    /// As [`ImageStore::publish`].
+    pub fn publish_from(&self, staging: &Staging, origin: &Origin) -> Result<String, ImageError> {
         let mut progress = staging.lock()?;
         let wanted = staging.wanted();
         let (part, have) = (staging.part(), staging.offset());
@@ -151,9 +183,12 @@ impl ImageStore {
         progress.file.seek(SeekFrom::Start(hashed))?;
         let begun = progress.hash.clone();
         let found = self.digest(&mut progress.file, begun)?;
-        if let Some(expected) = wanted.sha256.clone().filter(|sum| *sum != found) {
-            self.discard(staging, &mut progress);
-            return Err(ImageError::Checksum { expected, found });
+        for expected in [&wanted.sha256, &origin.sha256].into_iter().flatten() {
+            if *expected != found {
+                self.discard(staging, &mut progress);
+                let expected = expected.clone();
+                return Err(ImageError::Checksum { expected, found });
+            }
         }
         if wanted.name.ends_with(".iso")
             && let Err(error) = Image::open(File::open(&part)?)
@@ -161,11 +196,11 @@ impl ImageStore {
             self.discard(staging, &mut progress);
             return Err(ImageError::NotAnImage(error));
         }
-        self.place(wanted, &part, &found)?;
+        self.place(wanted, &part, &found, origin)?;
         self.forget(staging, &mut progress);
         drop(progress);
         let _ = self.look();
-        Ok(wanted.name.clone())
+        Ok(found)
     }
 
     /// Throws it away.
@@ -180,7 +215,13 @@ impl ImageStore {
 
     /// The record first: an image without one would be read again, a record without an image is
     /// nothing.
-    fn place(&self, wanted: &Wanted, part: &Path, sha256: &str) -> Result<(), ImageError> {
+    fn place(
+        &self,
+        wanted: &Wanted,
+        part: &Path,
+        sha256: &str,
+        origin: &Origin,
+    ) -> Result<(), ImageError> {
         let root = &self.0.root;
         let target = root.join(&wanted.name);
         let parent = target.parent().unwrap_or(root);
@@ -203,6 +244,8 @@ impl ImageStore {
                 sha256: Some(sha256.to_owned()),
                 added: now_ms(),
                 source: wanted.source.clone(),
+                from: origin.from.clone(),
+                verified: origin.verified.clone(),
                 ..Record::default()
             };
             record.write(root, &wanted.name)?;
@@ -313,7 +356,8 @@ impl Staging {
         })))
     }
 
-    fn part(&self) -> PathBuf {
+    /// The file that holds what has come.
+    pub fn part(&self) -> PathBuf {
         self.0.directory.join(PART)
     }
 

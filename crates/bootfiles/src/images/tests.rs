@@ -94,6 +94,7 @@ fn wanted(name: &str, bytes: &[u8]) -> Wanted {
         sha256: Some(sha256(bytes)),
         mark: String::new(),
         source: "uploaded by morgan".to_owned(),
+        job: None,
     }
 }
 
@@ -126,7 +127,10 @@ fn an_upload_is_an_image_when_it_is_whole_and_not_before() {
     let too_long = staging.append(100_000, &bytes);
     assert!(matches!(too_long, Err(ImageError::TooLong { .. })));
     staging.append(100_000, rest).expect("room");
-    assert_eq!(bench.store.publish(&staging).expect("whole"), "debian.iso");
+    assert_eq!(
+        bench.store.publish(&staging).expect("whole"),
+        sha256(&bytes)
+    );
     let info = bench.store.get("debian.iso").expect("there at once");
     assert_eq!(info.state, ImageState::Ready);
     assert_eq!(info.sha256, Some(sha256(&bytes)));

@@ -155,6 +155,26 @@ impl EventKind {
                 printable(hook),
                 printable(why)
             ),
+            EventKind::ImageFetched {
+                image,
+                from,
+                bytes,
+                problem,
+                by,
+                ..
+            } => {
+                let (image, from, by) = (printable(image), printable(from), printable(by));
+                match problem {
+                    None => {
+                        let size = human_size(*bytes);
+                        format!("image {image} fetched from {from}, {size}, for {by}")
+                    }
+                    Some(problem) => {
+                        let problem = printable(problem);
+                        format!("image {image} not fetched from {from}, for {by}: {problem}")
+                    }
+                }
+            }
             EventKind::ForeignServer { server, boots } => match boots {
                 true => format!("another boot server on this network: {server}"),
                 false => format!("DHCP server on this network: {server}"),

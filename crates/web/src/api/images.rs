@@ -43,6 +43,12 @@ pub(super) struct ImageView {
     added: i64,
     /// How it came.
     source: String,
+    /// The URL that the server fetched it from, without what may be secret in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    /// What it was compared with when it was fetched; absent with `from`: nothing vouches for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified: Option<String>,
     /// When a machine last fetched something of it, in milliseconds since the Unix epoch.
     last_served: Option<i64>,
     /// What it holds, the likeliest first.
@@ -249,6 +255,7 @@ pub(super) async fn begin_image_upload(
         sha256: new.sha256,
         mark: new.mark.chars().take(200).collect(),
         source: format!("uploaded by {}", actor.name),
+        job: None,
     };
     let begun = images::blocking(&state, move |store| Ok(store.begin(wanted)?));
     Ok(Json(UploadState::of(&begun.await?)))
@@ -364,6 +371,8 @@ impl ImageView {
             sha256: image.sha256.clone(),
             added: image.added,
             source: image.source.clone(),
+            from: image.from.clone(),
+            verified: image.verified.clone(),
             last_served: image.last_served,
             recognised: recognised.collect(),
             used_by: users
@@ -398,7 +407,7 @@ impl From<ImagesError> for Problem {
     }
 }
 
-fn of_image(error: &ImageError) -> StatusCode {
+pub(super) fn of_image(error: &ImageError) -> StatusCode {
     match error {
         ImageError::NotFound(_) => StatusCode::NOT_FOUND,
         ImageError::Name(_)

@@ -340,6 +340,27 @@ fn tell(kind: &EventKind) -> Told {
             bad: true,
             ..Told::default()
         },
+        EventKind::ImageFetched {
+            image,
+            from,
+            verified,
+            problem,
+            by,
+            ..
+        } => Told {
+            class: "people",
+            what: match problem {
+                None => format!("Image {image} fetched"),
+                Some(_) => format!("Image {image} could not be fetched"),
+            },
+            why: match (problem, verified) {
+                (Some(problem), _) => format!("{problem}; wanted by {by}"),
+                (None, Some(verified)) => format!("from {from} by {by}; verified by {verified}"),
+                (None, None) => format!("from {from} by {by}; not verified"),
+            },
+            bad: problem.is_some(),
+            ..Told::default()
+        },
         EventKind::ForeignServer { server, boots } => Told {
             class: "net",
             what: match boots {

@@ -1,0 +1,148 @@
+//! One file from a URL into the images directory, going on where it stopped.
+
+use crate::FetchError;
+use crate::fetcher::Site;
+use crate::job::{Job, Part};
+use bootfiles::images::{ImageError, Staging, Wanted};
+use reach::{Answer, Fault, Limits, Request, Resume};
+
+/// Fetches what is missing of a job's file. What has come before a failure stays.
+pub(crate) async fn file(site: &Site, job: &Job) -> Result<Staging, FetchError> {
+    let request = Request::new(&job.order().url)?.limits(Limits::file(LARGEST));
+    let before = site.staging(job);
+    job.has(before.as_ref().map_or(0, Staging::offset));
+    if let Some(staging) = &before
+        && staging.wanted().len == Some(staging.offset())
+    {
+        return Ok(staging.clone());
+    }
+    let resume = before.as_ref().zip(job.part()).and_then(|(staging, part)| {
+        Some(Resume {
+            offset: staging.offset(),
+            validator: part.validator?,
+        })
+    });
+    let answer = match site.client.get(&request.resume(resume.clone())).await {
+        Err(error) if resume.is_some() && is_beyond(&error) => {
+            throw_away(site, job).await;
+            let what = "the file is shorter than what has come of it".to_owned();
+            let asked = error.asked;
+            return Err(FetchError::Changed { asked, what });
+        }
+        answer => answer?,
+    };
+    let staging = match before {
+        Some(staging) if answer.begins > 0 => {
+            let known = job.part().and_then(|part| part.size);
+            if let (Some(known), Some(size)) = (known, answer.size)
+                && known != size
+            {
+                throw_away(site, job).await;
+                let what = format!("the file had {known} bytes and has {size} now");
+                let asked = format!("GET {}", answer.from);
+                return Err(FetchError::Changed { asked, what });
+            }
+            staging
+        }
+        before => {
+            // The server sends all of it: the file has changed, or it knows no ranges.
+            if before.is_some() {
+                throw_away(site, job).await;
+            }
+            begin(site, job, &answer).await?
+        }
+    };
+    pour(site, job, &staging, answer).await?;
+    Ok(staging)
+}
+
+async fn begin(site: &Site, job: &Job, answer: &Answer) -> Result<Staging, FetchError> {
+    let part = Part {
+        validator: answer.validator.clone(),
+        size: answer.size,
+    };
+    let wanted = Wanted {
+        name: job.order().name.clone(),
+        len: part.size,
+        sha256: None,
+        mark: part.validator.clone().unwrap_or_default(),
+        source: format!("fetched by {}", job.order().by),
+        job: Some(job.id().to_owned()),
+    };
+    // Its validator first: what came of a version that nobody can name cannot be gone on with.
+    job.begins(part).await?;
+    site.blocking(move |images| images.begin(wanted)).await
+}
+
+/// Writes a body to the end of what is there.
+async fn pour(site: &Site, job: &Job, staging: &Staging, answer: Answer) -> Result<(), FetchError> {
+    let mut body = answer.into_body();
+    let mut offset = staging.offset();
+    let mut held = Vec::with_capacity(PIECE);
+    loop {
+        let piece = body.chunk().await;
+        if let Ok(Some(piece)) = &piece {
+            held.extend_from_slice(piece);
+        }
+        let ended = !matches!(piece, Ok(Some(_)));
+        if held.len() >= PIECE || ended && !held.is_empty() {
+            let (staging, piece) = (staging.clone(), std::mem::take(&mut held));
+            offset = site
+                .blocking(move |_| staging.append(offset, &piece))
+                .await?;
+            job.has(offset);
+        }
+        if ended {
+            piece?;
+            return Ok(());
+        }
+    }
+}
+
+pub(crate) async fn throw_away(site: &Site, job: &Job) {
+    if let Some(staging) = site.staging(job) {
+        // It may be over already.
+        let _ = site.blocking(move |images| images.cancel(&staging)).await;
+    }
+    job.has(0);
+}
+
+/// Whether the server says that there is nothing behind what we have.
+fn is_beyond(error: &reach::Error) -> bool {
+    matches!(error.fault, Fault::Status { status: 416, .. })
+}
+
+/// A small text, such as a list of checksums.
+pub(crate) async fn text(site: &Site, url: &str) -> Result<Vec<u8>, FetchError> {
+    let limits = Limits {
+        body: TEXT,
+        ..Limits::SMALL
+    };
+    let request = Request::new(url)?.limits(limits);
+    Ok(site.client.get(&request).await?.bytes().await?)
+}
+
+/// Written at once.
+const PIECE: usize = 1 << 20;
+/// No image has more bytes.
+const LARGEST: u64 = 1 << 40;
+/// Nor a list of checksums.
+const TEXT: u64 = 4 << 20;
+
+impl Site {
+    /// What has come of a job.
+    pub(crate) fn staging(&self, job: &Job) -> Option<Staging> {
+        let mut all = self.images.fetched().into_iter();
+        all.find(|staging| staging.wanted().job.as_deref() == Some(job.id()))
+    }
+
+    /// Does something with the images directory on a thread that may wait.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&bootfiles::images::ImageStore) -> Result<T, ImageError> + Send + 'static,
+    ) -> Result<T, FetchError> {
+        let images = self.images.clone();
+        let done = tokio::task::spawn_blocking(move || work(&images)).await;
+        Ok(done.map_err(std::io::Error::other)??)
+    }
+}
