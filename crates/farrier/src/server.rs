@@ -18,6 +18,8 @@ use anyhow::Context;
 use bootfiles::dropbox::DropBoxes;
 use bootfiles::images::ImageStore;
 use bootfiles::{BootFiles, FileCache, TIDY_EVERY};
+use bootplan::Origin;
+use fetch::{Fetcher, Patience};
 use proxydhcp::Port;
 use reach::power::Switches;
 use std::path::PathBuf;
@@ -49,6 +51,7 @@ pub(crate) struct Server {
     applier: Option<Applier>,
     files: Arc<BootFiles>,
     images: ImageStore,
+    fetcher: Fetcher,
     /// For web hooks.
     client: reach::Client,
     interfaces: watch::Receiver<Arc<Interfaces>>,
@@ -235,6 +238,16 @@ pub(crate) async fn build(
     let client = reach::Client::new(config.outgoing.allow.clone());
     let switches = Switches::new(client.clone(), &config.power.ipmitool);
     let state = state.with_power(switches, passwords(&store));
+    let journal_of_fetches = events.clone();
+    let fetcher = Fetcher::open(
+        &data.join("fetches"),
+        image_store.clone(),
+        client.clone(),
+        Arc::new(move |kind| journal_of_fetches.emit(Origin::default(), kind)),
+        Patience::USUAL,
+    )
+    .context("cannot use the directory of what is being fetched")?;
+    let state = state.with_fetcher(fetcher.clone());
     let control_path = config.control_socket();
     let control = bind::unix(&control_path).await?;
     let boot = web::boot::BootPlane::from(web::boot::BootState {
@@ -284,6 +297,7 @@ pub(crate) async fn build(
         applier: (!config.apply.directory.as_os_str().is_empty()).then_some(applier),
         files,
         images: image_store,
+        fetcher,
         client,
         interfaces,
         config,
@@ -345,6 +359,7 @@ impl Server {
             self.images.clone(),
             self.journal.live.subscribe(),
         ));
+        self.fetcher.start();
         let secrets = passwords(&self.store);
         let hooks = tokio::spawn(crate::hooks::run(self.store.clone(), self.client, secrets));
         let applying = self.applier.map(|applier| tokio::spawn(applier.run()));
@@ -365,6 +380,7 @@ impl Server {
         clerk.abort();
         diskless.abort();
         watching.abort();
+        self.fetcher.stop();
         self.images.stop();
         hooks.abort();
         // A change that has begun is finished by the store.

@@ -18,6 +18,8 @@ pub(crate) fn make_directories(data: &Path) -> anyhow::Result<()> {
         ("loaders/local", readable),
         ("loaders/packaged", readable),
         ("images", readable),
+        // URLs may hold secrets.
+        ("fetches", private),
     ] {
         let path = data.join(dir);
         if path.is_dir() {

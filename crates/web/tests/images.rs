@@ -4,7 +4,10 @@ mod support;
 
 use bootplan::ProfileName;
 use http::StatusCode;
+use std::time::{Duration, Instant};
 use support::site::Site;
+use testkit::image::{self, Flavour};
+use testkit::web::Web;
 
 #[tokio::test]
 async fn an_offer_becomes_a_profile_with_one_click_and_then_keeps_the_image() {
@@ -64,4 +67,86 @@ async fn names_and_labels_of_strangers_are_text() {
     for active in ["<img src=x", "<svg onload", "\u{202e}"] {
         assert!(!body.contains(active), "{active:?}");
     }
+}
+
+/// Looks at the page until it says something.
+async fn until(site: &Site, cookie: &str, words: &str) -> String {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let body = site.get("/images", cookie).await.body;
+        if body.contains(words) {
+            return body;
+        }
+        assert!(Instant::now() < deadline, "{words}: {body}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The address that a form of the page has.
+fn action<'a>(page: &'a str, ending: &str) -> &'a str {
+    let actions = page.split("action=\"").skip(1);
+    let mut actions = actions.filter_map(|rest| rest.split('"').next());
+    let found =
+        actions.find(|action| action.starts_with("/images/fetches/") && action.ends_with(ending));
+    found.expect("there is such a form")
+}
+
+#[tokio::test]
+async fn a_url_becomes_an_image_without_any_script() {
+    let (site, cookie) = Site::full().await;
+    let page = site.get("/images", &cookie).await.body;
+    assert!(
+        page.contains("action=\"/images/fetches\"") && page.contains("outgoing.allow"),
+        "{page}"
+    );
+    let (tree, iso) = (site.dir.path().join("tree"), site.dir.path().join("made"));
+    std::fs::create_dir(&tree).expect("made");
+    std::fs::write(tree.join("vmlinuz"), "x").expect("written");
+    image::make(Flavour::RockRidge, &tree, &iso);
+    let web = Web::start();
+    web.file("/fresh.iso", &std::fs::read(iso).expect("readable"), "v1");
+    web.change("/fresh.iso", |page| page.gate = Some(1000));
+    let url = web.url("/fresh.iso?key=secret");
+    let form = format!("url={url}&name=&sha256=&sums=");
+    let answer = site.post("/images/fetches", &form, &cookie).await;
+    assert_eq!(
+        (answer.status, answer.location()),
+        (StatusCode::SEE_OTHER, "/images")
+    );
+    let page = until(&site, &cookie, "Fetched of fresh.iso").await;
+    assert!(
+        page.contains("data-busy") && page.contains("for morgan"),
+        "{page}"
+    );
+    assert!(!page.contains("secret"), "{page}");
+    web.let_go();
+    let page = until(&site, &cookie, "data-testid=\"not-verified\"").await;
+    assert!(page.contains("fetched by morgan"), "{page}");
+}
+
+#[tokio::test]
+async fn what_is_not_fetched_says_why_and_can_be_tried_again() {
+    let (site, cookie) = Site::full().await;
+    let web = Web::start();
+    let form = format!("url={}", web.url("/gone.iso"));
+    site.post("/images/fetches", &form, &cookie).await;
+    let page = until(&site, &cookie, "answered 404").await;
+    let retry = action(&page, "/retry").to_owned();
+    let answer = site.post(&retry, "x=", &cookie).await;
+    assert_eq!(answer.location(), "/images");
+    let page = until(&site, &cookie, "answered 404").await;
+    let cancel = action(&page, "/cancel").to_owned();
+    site.post(&cancel, "x=", &cookie).await;
+    let page = site.get("/images", &cookie).await.body;
+    assert!(!page.contains("gone.iso"), "{page}");
+    let gone = site.post(&cancel, "x=", &cookie).await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
+    let bad = site
+        .post("/images/fetches", "url=ftp://x/y.iso", &cookie)
+        .await;
+    assert!(
+        bad.header("set-cookie").contains("only%20http"),
+        "{:?}",
+        bad.headers
+    );
 }

@@ -2,6 +2,7 @@
 
 use super::Global;
 use super::client::{Client, ClientError};
+use super::image_fetch;
 use super::machine::escape;
 use super::output::{clock, out, outln, table, text};
 use super::progress::Progress;
@@ -23,13 +24,28 @@ use std::time::{Duration, SystemTime};
 pub(crate) enum Command {
     /// List images, and what they hold
     List,
-    /// Bring an image to the server; one that was cut off goes on where it stopped
+    /// Bring an image to the server, or have it fetch one; what was cut off goes on where it stopped
     Add {
-        /// An ISO file, or a kernel or initial RAM disk
-        file: PathBuf,
+        /// An ISO file, or a kernel or initial RAM disk; or its http or https URL, which the server fetches
+        #[arg(value_name = "FILE|URL")]
+        file: String,
         /// What it will be called, e.g. debian.iso or rescue/vmlinuz [default: the file's name]
         #[arg(long, short)]
         name: Option<String>,
+        #[command(flatten)]
+        proof: image_fetch::Proof,
+    },
+    /// List what the server fetches by URL
+    Fetches,
+    /// Try again to fetch what failed; what has come of it is kept
+    Retry {
+        /// As the list of fetches calls it
+        id: String,
+    },
+    /// Give up fetching; what has come of it is thrown away
+    Cancel {
+        /// As the list of fetches calls it
+        id: String,
     },
     /// Delete an image that no profile boots from
     Remove {
@@ -61,16 +77,29 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
     match command {
         Command::BuildLive(_) => Ok(()),
         Command::List => list(global, &client).await,
-        Command::Add { file, name } => {
+        Command::Add { file, name, proof } if image_fetch::is_url(&file) => {
+            image_fetch::add(global, &client, &file, name.as_deref(), proof).await
+        }
+        Command::Add { file, name, proof } => {
+            let file = PathBuf::from(file);
             let name = match name {
                 Some(name) => name,
                 None => own_name(&file)?,
             };
+            proof.none_for_files()?;
             let sum = add(&client, &file, &name).await?;
             match global.json {
                 true => outln!("{:#}", json!({"name": name, "sha256": sum})),
                 false => outln!("added {name}, SHA-256 {sum}"),
             }
+            Ok(())
+        }
+        Command::Fetches => image_fetch::list(global, &client).await,
+        Command::Retry { id } => image_fetch::retry(global, &client, &id).await,
+        Command::Cancel { id } => {
+            let path = format!("/images/fetches/{}", escape(&id));
+            client.send(Method::DELETE, &path, None).await?;
+            outln!("cancelled {id}");
             Ok(())
         }
         Command::Remove { image } => {
@@ -257,7 +286,7 @@ async fn add(client: &Client, path: &Path, name: &str) -> anyhow::Result<String>
 }
 
 /// Whether trying again can help: the server is being restarted, or a piece was lost.
-fn may_pass(error: &ClientError) -> bool {
+pub(super) fn may_pass(error: &ClientError) -> bool {
     match error {
         ClientError::Connect { .. } | ClientError::Broken { .. } => true,
         ClientError::Refused { status, .. } => [
@@ -291,5 +320,5 @@ fn read_piece(file: &File, offset: u64, len: u64) -> std::io::Result<Bytes> {
 /// Sent at once; what is lost when a connection breaks.
 const PIECE: u64 = 4 << 20;
 /// A server that is restarted is back by then.
-const RETRIES: u32 = 30;
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const RETRIES: u32 = 30;
+pub(super) const PAUSE: Duration = Duration::from_secs(1);

@@ -9,6 +9,7 @@ mod diskless;
 mod explain;
 mod export;
 mod image;
+mod image_fetch;
 mod machine;
 mod machine_many;
 mod orders;

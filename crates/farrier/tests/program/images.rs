@@ -2,10 +2,12 @@
 
 use crate::common::{Farrier, Lan, SERVER, eventually};
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use testkit::image::{self, Flavour, pattern};
+use testkit::web::Web;
 
 /// An ISO as Debian's live images are: marks, kernel, initial RAM disk, root file system.
 fn live(home: &Path) -> PathBuf {
@@ -169,4 +171,82 @@ fn an_upload_survives_kills_and_comes_out_whole() {
         .expect("there")
         .count();
     assert_eq!(left, 0);
+}
+
+/// The server fetches; it is killed in the middle, and goes on.
+#[test]
+fn an_image_by_url_survives_a_kill_and_comes_out_whole() {
+    let lan = Lan::new();
+    let mut farrier = Farrier::prepared(&lan.server);
+    farrier.configure("outgoing:\n  allow: [10.77.0.0/24]\n");
+    farrier.start();
+    let iso = live(farrier.home());
+    let bytes = fs::read(&iso).expect("there");
+    let sums = Command::new("sha256sum").arg(&iso).output();
+    let sums = sums.expect("coreutils").stdout;
+    let sum = String::from_utf8_lossy(&sums)[..64].to_owned();
+    let listener = lan.client.run(|| TcpListener::bind("0.0.0.0:0"));
+    let web = Web::on(listener.expect("a port"));
+    web.file("/d/live.iso", &bytes, "v1");
+    web.file(
+        "/d/SHA256SUMS",
+        format!("{sum}  live.iso\n").as_bytes(),
+        "v1",
+    );
+    web.change("/d/live.iso", |page| page.gate = Some(20_000_000));
+    let address = own_address(&lan);
+    let url = |path: &str| format!("http://{address}:{}{path}", web.port());
+    let mut adding = farrier.command(&["image", "add", &url("/d/live.iso")]);
+    adding.args(["--sha256sums", &url("/d/SHA256SUMS")]);
+    adding.arg("--socket").arg(farrier.control_socket());
+    let adding = adding.stdout(Stdio::piped()).spawn().expect("starts");
+    eventually(Duration::from_secs(30), "half of it is here", || {
+        let job = &farrier.json(&["image", "fetches"])["fetches"][0];
+        job["offset"].as_u64().filter(|offset| *offset > 15_000_000)
+    });
+    farrier.kill();
+    assert!(!farrier.data().join("images/live.iso").exists());
+    web.let_go();
+    farrier.start();
+    let output = adding.wait_with_output().expect("our own child");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("added live.iso"),
+        "{output:?}\n{}",
+        farrier.log()
+    );
+    assert!(fs::read(farrier.data().join("images/live.iso")).expect("there") == bytes);
+    let asked: Vec<_> = web
+        .asked()
+        .into_iter()
+        .filter(|asked| asked.path == "/d/live.iso")
+        .collect();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert!(
+        asked[1].status == 206 && asked[1].from > Some(15_000_000),
+        "{asked:?}"
+    );
+    let events = farrier.page("/api/v1/events?limit=5");
+    assert!(
+        events.contains(r#""event":"image-fetched","image":"live.iso""#),
+        "{events}"
+    );
+    let refused = farrier.cli(&["image", "add", "http://192.168.1.1/x.iso"]);
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("outgoing.allow"),
+        "{}",
+        refused.stderr
+    );
+    let left = fs::read_dir(farrier.data().join("images/.staging"));
+    assert_eq!(left.expect("there").count(), 0);
+}
+
+/// The client's address on the network.
+fn own_address(lan: &Lan) -> String {
+    let mut ip = Command::new("ip");
+    ip.args(["-o", "-4", "addr", "show", "eth0"]);
+    let output = lan.client.run(|| ip.output()).expect("iproute2");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let address = text.split("inet ").nth(1).expect("an address");
+    address.split('/').next().expect("an address").to_owned()
 }

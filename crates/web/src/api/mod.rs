@@ -8,6 +8,7 @@ mod apply;
 mod boots;
 mod events;
 mod explain;
+mod fetches;
 mod hooks;
 mod images;
 mod machines;
@@ -131,6 +132,9 @@ fn table() -> OpenApiRouter<PeopleState> {
             images::cancel_image_upload
         ))
         .routes(routes!(images::finish_image_upload))
+        .routes(routes!(fetches::list_fetches, fetches::begin_fetch))
+        .routes(routes!(fetches::get_fetch, fetches::cancel_fetch))
+        .routes(routes!(fetches::retry_fetch))
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::delete_token))
         .routes(routes!(users::list_users, users::create_user))

@@ -2,10 +2,12 @@
 
 use super::{openapi_json, router, table};
 use crate::people::{Actor, PeopleOptions, PeopleState, ServerStatus, Via};
+use ::reach::{Allowed, Client};
 use axum::body::Body;
 use axum::{Extension, Router};
 use bootfiles::images::ImageStore;
 use bootplan::Timestamp;
+use fetch::{Fetcher, Patience};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -16,6 +18,7 @@ use tower::ServiceExt;
 
 mod answers;
 mod configuration;
+mod fetches;
 mod images;
 mod machines;
 mod orders;
@@ -51,8 +54,17 @@ impl Api {
             files: None,
         });
         let images = ImageStore::open(&dir.path().join("images"), &dir.path().join("recipes"));
+        let images = images.expect("a fresh directory");
+        let fetcher = Fetcher::open(
+            &dir.path().join("fetches"),
+            images.clone(),
+            Client::new(Allowed(vec!["127.0.0.1".parse().expect("an address")])),
+            Arc::new(|_| {}),
+            Patience::USUAL,
+        );
         let state = PeopleState::new(store, live, status, PeopleOptions::default())
-            .with_image_store(images.expect("a fresh directory"));
+            .with_image_store(images)
+            .with_fetcher(fetcher.expect("a fresh directory"));
         Api {
             router: router(state.clone()),
             state,

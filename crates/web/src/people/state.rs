@@ -9,6 +9,7 @@ use bootfiles::images::ImageStore;
 use bootplan::{
     BootMethod, Diskless, Endpoint, FileRef, Profile, RelPath, Timestamp, UnassignedPolicy,
 };
+use fetch::Fetcher;
 use reach::power::Switches;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ pub struct PeopleState {
     closing: Arc<watch::Sender<bool>>,
     images: Option<HasImage>,
     pub(crate) image_store: Option<ImageStore>,
+    pub(crate) fetcher: Option<Fetcher>,
     pub(crate) transfers: Transfers,
     pub(crate) cache: Option<FileCache>,
     pub(crate) power: Option<PowerRoom>,
@@ -85,6 +87,7 @@ impl PeopleState {
             closing: Arc::new(watch::Sender::new(false)),
             images: None,
             image_store: None,
+            fetcher: None,
             transfers: Transfers::default(),
             cache: None,
             power: None,
@@ -106,6 +109,12 @@ impl PeopleState {
             image_store,
             ..self
         }
+    }
+
+    /// With those who fetch images by URL.
+    pub fn with_fetcher(self, fetcher: Fetcher) -> Self {
+        let fetcher = Some(fetcher);
+        PeopleState { fetcher, ..self }
     }
 
     /// With the list that those who move bytes write into; without it nothing is ever under way.

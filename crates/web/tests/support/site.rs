@@ -77,8 +77,10 @@ impl Site {
     }
 
     fn serve(&mut self, drop_boxes: DropBoxes) {
+        let images = super::images(self.dir.path());
         let state = super::state(&self.store)
-            .with_image_store(super::images(self.dir.path()))
+            .with_fetcher(super::fetcher(self.dir.path(), &images))
+            .with_image_store(images)
             .with_transfers(self.transfers.clone())
             .with_cache(FileCache::new(1 << 20))
             .with_drop_boxes(drop_boxes);

@@ -1,6 +1,7 @@
 //! `/images`: what there is to boot from, and bringing in more.
 
 use super::error::{PageError, PageResult, page};
+use super::fetches::{Job, jobs};
 use super::form::{Fields, Path};
 use super::frame::{Frame, Stamp, Visit, done, failed, now};
 use super::story::{printable, size};
@@ -18,6 +19,7 @@ struct ImagesPage {
     directory: String,
     rows: Vec<Row>,
     coming: Vec<Coming>,
+    jobs: Vec<Job>,
     /// Something moves: the page is worth looking at again.
     busy: bool,
 }
@@ -32,6 +34,8 @@ struct Row {
     sha256: String,
     added: Stamp,
     source: String,
+    from: String,
+    verified: String,
     served: Option<Stamp>,
     users: Vec<User>,
     offers: Vec<Offer>,
@@ -78,12 +82,16 @@ pub(crate) async fn list(State(state): State<PeopleState>, visit: Visit) -> Page
         let hashing = image.kind == ImageKind::Iso && image.state == ImageState::Ready;
         matches!(image.state, ImageState::Arriving(_)) || hashing && image.sha256.is_none()
     };
+    let jobs = jobs(&state);
     page(&ImagesPage {
-        busy: !coming.is_empty() || all.iter().any(|image| arriving(&image)),
+        busy: !coming.is_empty()
+            || jobs.iter().any(|job| !job.failed)
+            || all.iter().any(|image| arriving(&image)),
         frame: visit.frame(&state, "images"),
         directory: directory.unwrap_or_default(),
         rows: all.iter().map(|image| Row::of(image, &catalog)).collect(),
         coming: coming.iter().map(Coming::of).collect(),
+        jobs,
     })
 }
 
@@ -193,6 +201,8 @@ impl Row {
             sha256: image.sha256.clone().unwrap_or_default(),
             added: Stamp::ago(Timestamp(image.added), now()),
             source: printable(&image.source),
+            from: printable(image.from.as_deref().unwrap_or_default()),
+            verified: printable(image.verified.as_deref().unwrap_or_default()),
             served: image.last_served.map(|at| Stamp::ago(Timestamp(at), now())),
             users: users.iter().map(|profile| User::of(profile)).collect(),
             offers: image

@@ -5,6 +5,7 @@ mod assets;
 mod boots;
 mod confirm;
 mod error;
+mod fetches;
 mod files;
 mod form;
 mod frame;
@@ -119,6 +120,17 @@ pub fn table() -> Vec<(
             "/images/{name}/profiles",
             &["POST"],
             post(images::make_profiles),
+        ),
+        ("/images/fetches", &["POST"], post(fetches::begin)),
+        (
+            "/images/fetches/{id}/cancel",
+            &["POST"],
+            post(fetches::cancel),
+        ),
+        (
+            "/images/fetches/{id}/retry",
+            &["POST"],
+            post(fetches::retry),
         ),
         ("/images/{name}/delete", &["POST"], post(images::delete)),
         (

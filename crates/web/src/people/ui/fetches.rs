@@ -1,0 +1,130 @@
+//! The part of `/images` where the server fetches images itself.
+
+use super::error::{PageError, PageResult};
+use super::form::{Fields, Path};
+use super::frame::{Visit, done, failed};
+use super::story::{printable, size};
+use crate::people::PeopleState;
+use axum::extract::State;
+use fetch::{FetchError, Fetcher, JobView, Order, Proof, Stage};
+
+/// A file that is being fetched, or has failed.
+pub(super) struct Job {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) from: String,
+    pub(super) by: String,
+    /// What it does, for people.
+    pub(super) says: String,
+    /// Why it pauses or has failed.
+    pub(super) why: String,
+    pub(super) failed: bool,
+    pub(super) done: u64,
+    pub(super) total: u64,
+    /// Nothing will vouch for it.
+    pub(super) unverified: bool,
+}
+
+/// Those that are no images yet.
+pub(super) fn jobs(state: &PeopleState) -> Vec<Job> {
+    let fetcher = state.fetcher.iter();
+    let all = fetcher.flat_map(Fetcher::list);
+    all.filter_map(Job::of).collect()
+}
+
+/// `POST /images/fetches`
+pub(crate) async fn begin(
+    State(state): State<PeopleState>,
+    visit: Visit,
+    fields: Fields,
+) -> PageResult {
+    let given = |name: &str| Some(fields.get(name).to_owned()).filter(|text| !text.is_empty());
+    let order = Order {
+        name: fields.get("name").to_owned(),
+        url: fields.get("url").to_owned(),
+        proof: Proof {
+            sha256: given("sha256"),
+            sums: given("sums"),
+        },
+        by: visit.actor.name.clone(),
+    };
+    match fetcher(&state)?.begin(order).await {
+        Ok(job) => {
+            let told = format!("Fetching {}; it appears below when it is whole.", job.name);
+            Ok(done("/images", told))
+        }
+        Err(error) => told(error),
+    }
+}
+
+/// `POST /images/fetches/{id}/cancel`
+pub(crate) async fn cancel(
+    State(state): State<PeopleState>,
+    visit: Visit,
+    Path(id): Path<String>,
+) -> PageResult {
+    match fetcher(&state)?.cancel(&id, &visit.actor.name).await {
+        Ok(job) => Ok(done("/images", format!("{} is not fetched.", job.name))),
+        Err(error) => told(error),
+    }
+}
+
+/// `POST /images/fetches/{id}/retry`
+pub(crate) async fn retry(
+    State(state): State<PeopleState>,
+    _: Visit,
+    Path(id): Path<String>,
+) -> PageResult {
+    match fetcher(&state)?.retry(&id).await {
+        Ok(job) => Ok(done("/images", format!("Fetching {} again.", job.name))),
+        Err(error) => told(error),
+    }
+}
+
+fn fetcher(state: &PeopleState) -> Result<&Fetcher, PageError> {
+    let fetcher = state.fetcher.as_ref();
+    fetcher.ok_or_else(|| PageError::NotFound("this server fetches no images".to_owned()))
+}
+
+/// What people can mend is said where they are.
+fn told(error: FetchError) -> PageResult {
+    match error {
+        FetchError::NotFound(_) => Err(PageError::NotFound(error.to_string())),
+        FetchError::Io(_) => Err(PageError::Unreadable(error.to_string())),
+        error => Ok(failed("/images", error)),
+    }
+}
+
+impl Job {
+    fn of(job: JobView) -> Option<Job> {
+        let come = match job.size {
+            Some(whole) => format!("{} of {}", size(job.got), size(whole)),
+            None => size(job.got),
+        };
+        let (says, why) = match job.stage {
+            Stage::Done { .. } => return None,
+            Stage::Waiting => ("waits for its turn".to_owned(), String::new()),
+            Stage::Asking => ("asking for what vouches for it".to_owned(), String::new()),
+            Stage::Fetching if job.rate > 0 => {
+                (format!("{come}, {}/s", size(job.rate)), String::new())
+            }
+            Stage::Fetching => (come, String::new()),
+            Stage::Checking => ("comparing its checksum".to_owned(), String::new()),
+            Stage::Pausing { ref why } => (format!("{come}, trying again"), why.clone()),
+            Stage::Failed { ref why } => (format!("failed; {come} are kept"), why.clone()),
+        };
+        Some(Job {
+            id: job.id,
+            name: printable(&job.name),
+            from: printable(&job.from),
+            by: printable(&job.by),
+            says,
+            why: printable(&why),
+            failed: matches!(job.stage, Stage::Failed { .. }),
+            done: job.got,
+            total: job.size.unwrap_or(job.got).max(1),
+            unverified: job.verified.is_none()
+                && matches!(job.stage, Stage::Fetching | Stage::Checking),
+        })
+    }
+}
