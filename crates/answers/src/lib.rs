@@ -18,6 +18,7 @@ mod fault;
 mod fill;
 mod filters;
 pub mod links;
+mod named;
 mod render;
 mod review;
 mod scope;

@@ -2,6 +2,7 @@
 
 use crate::explain::explain;
 use crate::filters::{add_to, said, write_plain};
+use crate::named::named;
 use crate::{About, Addresses, Fault, Scope, Secrets};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -9,7 +10,7 @@ use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Snippets by name: all that an `include` or `import` can reach.
 pub type Library = Arc<BTreeMap<String, String>>;
@@ -72,10 +73,15 @@ impl fmt::Debug for Rendered {
 pub fn render(document: &Document<'_>, material: &Material<'_>) -> Result<Rendered, Fault> {
     too_large(document.name, document.text)?;
     let used = Arc::new(Mutex::new(BTreeSet::new()));
-    let mut engine = engine(material.library);
-    add_words(&mut engine, material);
+    let mut nameable = None;
     if document.sealed {
-        add_secret(&mut engine, material.secrets, &used);
+        let names = named(document.name, document.text)?;
+        nameable = Some(Arc::new(Mutex::new(names)));
+    }
+    let mut engine = engine(material.library, nameable.clone());
+    add_words(&mut engine, material);
+    if let Some(nameable) = nameable {
+        add_secret(&mut engine, material.secrets, nameable, &used);
     }
     let mut out = Bounded(Vec::new());
     let source_of = |name: &str| match name {
@@ -93,7 +99,7 @@ pub fn render(document: &Document<'_>, material: &Material<'_>) -> Result<Render
     // Only whole `str`s were written, so the octets are UTF-8.
     let text = String::from_utf8(out.0)
         .map_err(|_| Fault::whole(document.name, "the result is not UTF-8"))?;
-    let secrets_used = used.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let secrets_used = held(&used).clone();
     Ok(Rendered {
         text,
         secrets_used,
@@ -130,8 +136,12 @@ fn too_large(name: &str, text: &str) -> Result<(), Fault> {
     ))
 }
 
-/// An engine that knows the language, our filters and the snippets, and no machine.
-fn engine(library: &Library) -> Environment<'static> {
+/// The names of secrets that stand written out in the texts of one rendering.
+type Nameable = Arc<Mutex<BTreeSet<String>>>;
+
+/// An engine that knows the language, our filters and the snippets, and no machine. What snippets
+/// name is added to `nameable` as they are taken in.
+fn engine(library: &Library, nameable: Option<Nameable>) -> Environment<'static> {
     let mut engine = Environment::new();
     // The engine would guess an escaping from names such as `user-data.yaml`.
     engine.set_auto_escape_callback(|_| AutoEscape::None);
@@ -151,6 +161,10 @@ fn engine(library: &Library) -> Environment<'static> {
         let text = library
             .get(name)
             .filter(|text| text.len() <= TEMPLATE_LIMIT);
+        if let (Some(text), Some(nameable)) = (text, &nameable) {
+            let names = named(name, text).map_err(|_| said(SNIPPET_NAMES))?;
+            held(nameable).extend(names);
+        }
         Ok::<_, Error>(text.cloned())
     });
     engine
@@ -197,24 +211,31 @@ fn add_words(engine: &mut Environment<'static>, material: &Material<'_>) {
     });
 }
 
-/// `secret(name)`, and a list of what was asked for.
+/// `secret(name)`, and a list of what was asked for. A name that no text of this rendering writes
+/// out is refused, however it came about.
 fn add_secret(
     engine: &mut Environment<'static>,
     secrets: &Secrets,
+    nameable: Nameable,
     used: &Arc<Mutex<BTreeSet<String>>>,
 ) {
     let (secrets, used) = (secrets.clone(), Arc::clone(used));
     engine.add_function("secret", move |name: String| -> Result<String, Error> {
         // The name may come out of a variable, or out of another secret: it is not repeated.
-        let text = secrets
-            .text(&name)
-            .ok_or_else(|| said("there is no such secret, or not for this machine"))?;
-        used.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name);
+        let written_out = held(&nameable).contains(&name);
+        let text = secrets.text(&name).filter(|_| written_out);
+        let text = text.ok_or_else(|| said("there is no such secret"))?;
+        held(&used).insert(name);
         Ok(text)
     });
 }
+
+fn held<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const SNIPPET_NAMES: &str =
+    "a secret in this snippet is not written out by name, or not for answers";
 
 /// Memory for a text up to `OUTPUT_LIMIT`.
 struct Bounded(Vec<u8>);

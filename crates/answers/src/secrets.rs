@@ -1,11 +1,12 @@
-//! The secrets that one machine's sealed answers may name.
+//! The secrets that sealed answers may name.
 
 use bootplan::Secret;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Secrets by name: those that one machine may have, and no other. Made for one rendering and
-/// dropped after it. Its `Debug` text shows names only.
+/// Secrets by name, without those of power switches and web hooks. A rendering gets those of them
+/// that its template writes out by name, whatever machine it is for. Made for one rendering
+/// and dropped after it. Its `Debug` text shows names only.
 #[derive(Debug, Default)]
 pub struct SecretBook(BTreeMap<String, Secret>);
 
@@ -18,7 +19,12 @@ impl SecretBook {
 
 impl FromIterator<(String, Secret)> for SecretBook {
     fn from_iter<I: IntoIterator<Item = (String, Secret)>>(secrets: I) -> Self {
-        SecretBook(secrets.into_iter().collect())
+        let secrets = secrets.into_iter();
+        SecretBook(
+            secrets
+                .filter(|(name, _)| Secret::is_for_answers(name))
+                .collect(),
+        )
     }
 }
 
@@ -68,5 +74,13 @@ mod tests {
             Some("CANARY-1")
         );
         assert_eq!(Secrets::Masked(book).text("root").as_deref(), Some(MASK));
+    }
+
+    #[test]
+    fn a_book_has_nothing_of_switches_and_hooks() {
+        let entry = |name: &str| (name.to_owned(), Secret::new("CANARY-1"));
+        let book = SecretBook::from_iter(["root", "power.bmc", "hook.chat"].map(entry));
+        let has = ["root", "power.bmc", "hook.chat"].map(|name| book.get(name).is_some());
+        assert_eq!(has, [true, false, false]);
     }
 }

@@ -60,6 +60,8 @@ pub struct Rendered {
     pub client: Option<BootClient>,
     /// The name of the answer that it is, for a device that asked by plain name.
     pub answer: Option<String>,
+    /// Says that it holds links, and that nothing but the asking said whose card asked for it.
+    pub unproved: Option<EventKind>,
 }
 
 impl Asker {
@@ -273,12 +275,19 @@ impl Ask {
         let foreign = is_of_another(asker, &decision, catalog);
         answers::fill(&mut decision, &client, catalog, server, links);
         let body = menu::render(self.language, &client, &decision, server, self.round);
+        let links = body.contains(&format!("{}/a/", server.http_base()));
         // A menu with links in it is for its machine only.
-        if foreign && body.contains(&format!("{}/a/", server.http_base())) {
+        if foreign && links {
             return None;
         }
+        // Behind a router no card is seen: whoever asks first by this machine's name is served.
+        let unproved = (links && asker.mac_hint.is_none()).then(|| EventKind::UnknownCard {
+            what: "menu with links".to_owned(),
+            card: None,
+        });
         Some(Rendered {
             body,
+            unproved,
             stage: self.stage,
             path: self.path,
             decision: Some(decision),
@@ -315,8 +324,10 @@ impl Ask {
     }
 }
 
-/// Whether the neighbour table says that the asker is another machine than the one that is decided
-/// about; behind a router nobody can say.
+/// Whether the neighbour table says that the asker has a card which is not of the machine that is
+/// decided about; behind a router nobody can say. A card that no machine has counts, too: unlike the
+/// holder of a link it has shown nothing but a MAC that anybody can read off the wire, and loaders
+/// ask by the card they run on.
 fn is_of_another(asker: &Asker, decision: &Decision, catalog: &Catalog) -> bool {
     let machine = decision.machine.and_then(|id| catalog.machine(id));
     let (Some(machine), Some(hint)) = (machine, asker.mac_hint) else {
@@ -333,6 +344,7 @@ fn bootstrap(stage: Stage, path: &str, body: String) -> Rendered {
         decision: None,
         client: None,
         answer: None,
+        unproved: None,
     }
 }
 
@@ -363,6 +375,7 @@ fn device_file(
         decision: None,
         client: Some(client),
         answer: Some(answer.name.clone()),
+        unproved: None,
     })
 }
 

@@ -214,6 +214,15 @@ pub enum EventKind {
         /// Why, for people.
         reason: String,
     },
+    /// A machine's links were used, or shown in its menu, and nothing but the asking said that it was
+    /// the machine: its second card, a bridge, a router between us, or somebody else.
+    UnknownCard {
+        /// What it was, for people: `report`, the answer's name, `menu with links`.
+        what: String,
+        /// The card that asked, which no machine has; `None`: behind a router none is seen.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        card: Option<MacAddr>,
+    },
     /// A machine asked for the first time.
     Discovered {
         /// What it can run, if known.

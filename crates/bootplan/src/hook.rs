@@ -1,6 +1,7 @@
 //! Web hooks: who is told of what happens.
 
 use crate::EventKind;
+use crate::secret::HOOK_SECRETS;
 use serde::{Deserialize, Serialize};
 
 /// A receiver of events by HTTP.
@@ -68,8 +69,12 @@ impl Hook {
         {
             return fault("url", "must be http:// or https:// and a host".to_owned());
         }
-        if self.secret.len() > 128 || !self.secret.bytes().all(|b| b.is_ascii_graphic()) {
-            return fault("secret", "must be the name of a secret".to_owned());
+        let plain = self.secret.bytes().all(|b| b.is_ascii_graphic());
+        let own = self.secret.is_empty() || self.secret.starts_with(HOOK_SECRETS);
+        if self.secret.len() > 128 || !plain || !own {
+            let problem = "must be the name of a secret that begins with 'hook.': no answer can \
+                           name such a one";
+            return fault("secret", problem.to_owned());
         }
         match self.events.iter().find_map(|name| unknown(name)) {
             Some(problem) => fault("events", problem),
@@ -164,9 +169,14 @@ mod tests {
             (serde_json::json!({"url": "ftp://h"}), "url", "http://"),
             (serde_json::json!({"url": "https:///x"}), "url", "a host"),
             (
-                serde_json::json!({"secret": "a b"}),
+                serde_json::json!({"secret": "hook.a b"}),
                 "secret",
                 "name of a secret",
+            ),
+            (
+                serde_json::json!({"secret": "root-password-hash"}),
+                "secret",
+                "begins with 'hook.'",
             ),
             (
                 serde_json::json!({"events": ["asigned"]}),

@@ -17,6 +17,7 @@ mod decide;
 pub mod diskless;
 pub mod effect;
 mod event;
+pub mod hardware;
 mod hook;
 pub mod identity;
 mod lifecycle;
@@ -53,6 +54,7 @@ pub use decide::{
 };
 pub use diskless::{Diskless, Overlays};
 pub use event::{Event, EventKind, Origin, Timestamp, Transport};
+pub use hardware::Hardware;
 pub use hook::{Hook, HookFault};
 pub use lifecycle::Lifecycle;
 pub use link::{LinkPurpose, VerifiedLink};

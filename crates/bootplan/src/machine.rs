@@ -1,7 +1,8 @@
 //! Computers as an operator knows them.
 
 use crate::{
-    CircuitId, LoaderKind, LocalBoot, MacAddr, Platform, ProfileName, Run, SystemUuid, Variables,
+    CircuitId, Hardware, LoaderKind, LocalBoot, MacAddr, Platform, ProfileName, Run, SystemUuid,
+    Variables,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -80,6 +81,9 @@ pub struct Facts {
     /// SMBIOS product, as iPXE reported it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub product: Option<String>,
+    /// What it is made of, as its installer told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<Hardware>,
     /// Where it last asked DHCP from: its relay, else our own address on that network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Ipv4Addr>,

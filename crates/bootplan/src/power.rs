@@ -1,5 +1,6 @@
 //! How a machine is switched on and off from outside.
 
+use crate::secret::POWER_SECRETS;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -163,8 +164,8 @@ impl Power {
             if !redfish.password_secret.is_empty() && redfish.user.is_empty() {
                 return fault("redfish.user", "is missing beside the password");
             }
-            if !is_plain(&redfish.password_secret, NAME_LIMIT) {
-                return fault("redfish.password_secret", "must be the name of a secret");
+            if !is_own_secret(&redfish.password_secret) {
+                return fault("redfish.password_secret", OWN_SECRET);
             }
         }
         if let Some(ipmi) = &self.ipmi {
@@ -177,8 +178,8 @@ impl Power {
                     "must be printable, without spaces, and not begin with '-'",
                 );
             }
-            if !is_plain(&ipmi.password_secret, NAME_LIMIT) {
-                return fault("ipmi.password_secret", "must be the name of a secret");
+            if !is_own_secret(&ipmi.password_secret) {
+                return fault("ipmi.password_secret", OWN_SECRET);
             }
         }
         Ok(())
@@ -189,6 +190,14 @@ impl Power {
 fn is_plain(text: &str, limit: usize) -> bool {
     text.len() <= limit && !text.starts_with('-') && text.bytes().all(|b| b.is_ascii_graphic())
 }
+
+/// One that no answer can name; or none.
+fn is_own_secret(name: &str) -> bool {
+    is_plain(name, NAME_LIMIT) && (name.is_empty() || name.starts_with(POWER_SECRETS))
+}
+
+const OWN_SECRET: &str =
+    "must be the name of a secret that begins with 'power.': no answer can name such a one";
 
 fn is_pin(pin: &str) -> bool {
     let digits = pin.strip_prefix("sha256:").unwrap_or(pin).replace(':', "");
@@ -311,7 +320,7 @@ mod tests {
     fn what_is_left_out_is_not_written() {
         for json in [
             serde_json::json!({"wake": true}),
-            serde_json::json!({"redfish": {"url": "https://h/redfish/v1/Systems/1", "user": "admin", "password_secret": "bmc"}}),
+            serde_json::json!({"redfish": {"url": "https://h/redfish/v1/Systems/1", "user": "admin", "password_secret": "power.bmc"}}),
             serde_json::json!({"ipmi": {"host": "10.0.0.9", "port": 6230}}),
         ] {
             assert_eq!(
@@ -361,8 +370,16 @@ mod tests {
                 "redfish.tls_pin",
             ),
             (
-                serde_json::json!({"redfish": {"url": "https://h", "password_secret": "p"}}),
+                serde_json::json!({"redfish": {"url": "https://h", "password_secret": "power.p"}}),
                 "redfish.user",
+            ),
+            (
+                serde_json::json!({"redfish": {"url": "https://h", "user": "a", "password_secret": "p"}}),
+                "redfish.password_secret",
+            ),
+            (
+                serde_json::json!({"ipmi": {"host": "h", "password_secret": "root-hash"}}),
+                "ipmi.password_secret",
             ),
         ] {
             assert_eq!(

@@ -9,6 +9,12 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
+    /// Whether an answer may name this secret. Those of power switches and web hooks have names of
+    /// their own, so that no template can hand them to a machine.
+    pub fn is_for_answers(name: &str) -> bool {
+        !name.starts_with(POWER_SECRETS) && !name.starts_with(HOOK_SECRETS)
+    }
+
     /// Takes a value into keeping.
     pub fn new(value: impl Into<String>) -> Self {
         Secret(value.into())
@@ -36,6 +42,11 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// How names of secrets begin that hold a controller's password.
+pub(crate) const POWER_SECRETS: &str = "power.";
+/// How names of secrets begin that sign what web hooks post.
+pub(crate) const HOOK_SECRETS: &str = "hook.";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,5 +58,17 @@ mod tests {
         assert_eq!(format!("{:#?}", Some(&secret)), "Some(\n    (secret),\n)");
         assert_eq!(secret.expose(), "CANARY-1");
         assert_eq!((secret.len(), secret.is_empty()), (8, false));
+    }
+
+    #[test]
+    fn answers_cannot_name_what_switches_and_hooks_use() {
+        for (name, may) in [
+            ("root-password-hash", true),
+            ("power", true),
+            ("power.rack1", false),
+            ("hook.chat", false),
+        ] {
+            assert_eq!(Secret::is_for_answers(name), may, "{name}");
+        }
     }
 }

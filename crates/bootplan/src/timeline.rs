@@ -306,6 +306,7 @@ fn on_the_wire(kind: &EventKind) -> bool {
         | EventKind::UploadFailed { .. }
         | EventKind::AnswerServed { .. }
         | EventKind::AnswerRefused { .. }
+        | EventKind::UnknownCard { .. }
         | EventKind::Discovered { .. }
         | EventKind::Assigned { .. }
         | EventKind::Changed { .. }

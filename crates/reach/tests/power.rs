@@ -19,7 +19,7 @@ fn redfish(url: &str) -> Power {
     let redfish = Redfish {
         url: url.to_owned(),
         user: "admin".to_owned(),
-        password_secret: "bmc".to_owned(),
+        password_secret: "power.bmc".to_owned(),
         tls_pin: None,
     };
     Power {
@@ -39,7 +39,7 @@ async fn act(power: &Power, action: PowerAction) -> Result<Option<PowerState>, P
         ),
         lans: &[],
     };
-    let password = |name: &str| (name == "bmc").then(|| "hunter2".to_owned());
+    let password = |name: &str| (name == "power.bmc").then(|| "hunter2".to_owned());
     Switches::new(here(), "ipmitool")
         .act(&target, action, &password)
         .await
@@ -305,13 +305,13 @@ async fn redfish_of_all_makers() {
         Some(PowerState::Changing)
     );
     let mut nameless = power.clone();
-    nameless.redfish.as_mut().expect("redfish").password_secret = "gone".to_owned();
+    nameless.redfish.as_mut().expect("redfish").password_secret = "power.gone".to_owned();
     let error = act(&nameless, PowerAction::On)
         .await
         .expect_err("no secret")
         .to_string();
     assert!(
-        error.starts_with("the secret 'gone' does not exist"),
+        error.starts_with("the secret 'power.gone' does not exist"),
         "{error}"
     );
 }
@@ -338,7 +338,7 @@ async fn ipmi_keeps_the_password_out_of_the_arguments() {
             host: host.to_owned(),
             port: 623,
             user: "ADMIN".to_owned(),
-            password_secret: "bmc".to_owned(),
+            password_secret: "power.bmc".to_owned(),
         }),
         ..Power::default()
     };

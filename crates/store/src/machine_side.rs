@@ -4,13 +4,13 @@ use crate::change::{Change, now};
 use crate::rows::failed;
 use crate::{Heard, Store, StoreError};
 use bootplan::run::Report;
-use bootplan::{RunId, Secret, VerifiedLink};
+use bootplan::{Hardware, RunId, Secret, VerifiedLink};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// The narrow door of the boot plane. It reads no people, tokens or uploads, and changes nothing
-/// but the run of a machine whose link was checked.
+/// but the run of a machine whose link was checked, and what that machine claims to be made of.
 #[derive(Clone)]
 pub struct MachineSide(Store);
 
@@ -38,6 +38,19 @@ impl MachineSide {
     pub async fn report(&self, link: &VerifiedLink, report: Report) -> Result<Heard, StoreError> {
         let (run, attempt) = (RunId(link.run), link.try_number);
         self.0.report(link.machine, run, attempt, report).await
+    }
+
+    /// A machine's inventory: see [`Store::tell_hardware`].
+    ///
+    /// # Errors
+    /// The machine is gone, database failure.
+    pub async fn tell_hardware(
+        &self,
+        link: &VerifiedLink,
+        hardware: Hardware,
+    ) -> Result<bool, StoreError> {
+        let run = RunId(link.run);
+        self.0.tell_hardware(link.machine, run, hardware).await
     }
 
     /// Notes that an answer for one use was fetched, before it leaves. False: it was before.

@@ -1,10 +1,11 @@
 //! What machines say themselves of their installation: the one way in that is not a person's.
 
 use crate::change::to_the_end;
+use crate::rows::failed;
 use crate::runs::FARRIER;
 use crate::{Store, StoreError};
 use bootplan::run::{Happening, Report, Run};
-use bootplan::{MachineId, RunId, RunKind, RunState};
+use bootplan::{Hardware, Machine, MachineId, RunId, RunKind, RunState};
 
 /// What came of a machine's report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,43 @@ impl Store {
         .await
     }
 }
+
+impl Store {
+    /// Keeps what a machine says that it is made of, in place of what it said before. False: the
+    /// run that its link belongs to is not the machine's any more.
+    ///
+    /// # Errors
+    /// The machine does not exist, database failure.
+    pub async fn tell_hardware(
+        &self,
+        machine: MachineId,
+        run: RunId,
+        hardware: Hardware,
+    ) -> Result<bool, StoreError> {
+        let store = self.clone();
+        to_the_end(async move {
+            let mut change = store.begin().await?;
+            let known = change.must_know(machine)?;
+            let of_run = known.run.as_deref().is_some_and(|known| known.id == run);
+            if !of_run && run != NO_RUN {
+                return Ok(false);
+            }
+            let told = Some(hardware);
+            if known.facts.hardware != told {
+                let mut new = Machine::clone(&known);
+                new.facts.hardware = told;
+                let stored = change.update_machine(&known, &new).await;
+                stored.map_err(failed("storing an inventory"))?;
+                change.commit().await?;
+            }
+            Ok(true)
+        })
+        .await
+    }
+}
+
+/// What links of machines say that boot their profile always.
+const NO_RUN: RunId = RunId(0);
 
 fn said_before(run: &Run, report: &Report) -> bool {
     matches!(

@@ -46,7 +46,7 @@ async fn a_power_switch_is_kept_and_goes_with_its_machine(place: Place) {
     let id = machine(&store, "m1", &[1]).await;
     assert_eq!(store.power(id).await.expect("read"), Power::default());
     let wanted = power(
-        serde_json::json!({"wake": true, "redfish": {"url": "https://10.0.0.9", "user": "a", "password_secret": "bmc"}}),
+        serde_json::json!({"wake": true, "redfish": {"url": "https://10.0.0.9", "user": "a", "password_secret": "power.bmc"}}),
     );
     for _ in 0..2 {
         store

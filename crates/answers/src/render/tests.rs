@@ -219,6 +219,42 @@ fn a_sealed_answer_names_secrets_and_says_which() {
 }
 
 #[test]
+fn no_value_chooses_a_secret() {
+    let mut bench = Bench::new();
+    let snippets = [
+        ("good", "{{ secret('root-hash') }}"),
+        ("bad", "x\n{{ secret(hostname) }}"),
+    ];
+    let own = |(name, text): (&str, &str)| (name.to_owned(), text.to_owned());
+    bench.library = Arc::new(snippets.map(own).into());
+    for (template, place, expected) in [
+        ("{{ secret(hostname) }}", "doc:1:4", "is written out"),
+        ("{{ secret('power.bmc') }}", "doc:1:4", "power switches"),
+        ("{% include 'bad' %}", "doc:1:", "in this snippet"),
+        // By another name, and out of a list: what is written out nowhere is not there.
+        (
+            "{% set f = secret %}{{ f('tok' ~ 'en') }}",
+            "doc:1:",
+            "no such secret",
+        ),
+        ("{{ ['token']|map(secret)|list }}", "doc:1:", ""),
+    ] {
+        let fault = bench
+            .render(template, true)
+            .expect_err(template)
+            .to_string();
+        let told = fault.starts_with(place) && fault.contains(expected);
+        assert!(told && !fault.contains(CANARY), "{template}: {fault}");
+    }
+    let made = bench
+        .render("{% include 'good' %}", true)
+        .expect("its snippet writes it out");
+    assert_eq!(made.secrets_used, BTreeSet::from(["root-hash".to_owned()]));
+    let prose = "secret(s) are none here";
+    assert_eq!(bench.render(prose, false).expect("no code").text, prose);
+}
+
+#[test]
 fn no_fault_shows_a_value() {
     let bench = Bench::new();
     let mut faults = 0;

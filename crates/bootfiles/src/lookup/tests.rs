@@ -332,3 +332,40 @@ fn an_ipxe_that_fetches_its_script_by_tftp_goes_on_by_tftp() {
     assert!(by(Transport::Tftp).contains("tftp://192.168.77.2/images/linux"));
     assert!(!by(Transport::Tftp).contains("http://192.168.77.2/"));
 }
+
+/// A switch asks by a plain name: it gets its file while its profile is in force, and no other time.
+#[test]
+fn a_device_file_is_there_while_its_profile_is_in_force() {
+    let site = site();
+    let switch: Profile = serde_json::from_value(serde_json::json!({
+        "name": "switch", "title": "Switch", "boot": {"kind": "local-disk"},
+        "answers": [{"name": "sw1.cfg", "kind": "device-file", "sealed": false,
+            "text": "hostname {{ machine.name }}"}],
+    }))
+    .expect("well-formed");
+    let served = |profile: Option<&str>, mode, asker: &Asker| -> Option<String> {
+        let machine = Machine {
+            macs: vec![MAC],
+            profile: profile.map(|p| p.parse().expect("a name")),
+            mode,
+            ..Machine::named(MachineId(1), "sw1")
+        };
+        let (settings, loaders) = (Site::default(), LoaderInventory::default());
+        let catalog = Catalog::new(1, settings, loaders, [machine], [switch.clone()]);
+        let path = BootPath::parse(b"sw1.cfg").expect("a name");
+        let found = site.files.lookup(&path, asker, &catalog, &SERVER);
+        text(found).map(|rendered| rendered.body)
+    };
+    let (always, once) = (bootplan::Mode::Always, bootplan::Mode::InstallOnce);
+    let own = knows(MAC);
+    let expected = Some("hostname sw1".to_owned());
+    assert_eq!(served(Some("switch"), always, &own), expected);
+    assert_eq!(
+        served(Some("switch"), once, &own),
+        None,
+        "nobody ordered it"
+    );
+    assert_eq!(served(None, always, &own), None);
+    assert_eq!(served(Some("switch"), always, &knows(STRANGER)), None);
+    assert_eq!(served(Some("switch"), always, &Asker::at(IP)), None);
+}

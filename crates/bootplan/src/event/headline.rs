@@ -109,6 +109,13 @@ impl EventKind {
             EventKind::AnswerRefused { name, reason } => {
                 format!("answer {} refused: {}", printable(name), printable(reason))
             }
+            EventKind::UnknownCard { what, card } => match card {
+                Some(card) => format!(
+                    "{} to the card {card}, which no machine has",
+                    printable(what)
+                ),
+                None => format!("{} to an address whose card is not known", printable(what)),
+            },
             EventKind::Discovered { platform } => match platform {
                 Some(platform) => format!("seen for the first time ({platform})"),
                 None => "seen for the first time".to_owned(),

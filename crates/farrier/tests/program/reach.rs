@@ -323,18 +323,21 @@ fn a_hook_is_signed_with_its_secret() {
     farrier.configure("outgoing:\n  allow: [10.77.0.0/24]\n");
     farrier.start();
     let told = receiver(&lan.client, 8000, 0);
-    let hook = json!({"url": "http://10.77.0.50:8000/", "secret": "chat-key"});
+    let hook = json!({"url": "http://10.77.0.50:8000/", "secret": "hook.chat"});
     send(&farrier, "PUT", "/hooks/chat", &hook);
     let problem = eventually(Duration::from_secs(5), "the problem is shown", || {
         hook_status(&farrier)["problem"].as_str().map(str::to_owned)
     });
-    assert!(problem.contains("farrier secret set chat-key"), "{problem}");
+    assert!(
+        problem.contains("farrier secret set hook.chat"),
+        "{problem}"
+    );
     assert!(told.try_recv().is_err(), "nothing goes out unsigned");
 
     let set = send(
         &farrier,
         "PUT",
-        "/secrets/chat-key",
+        "/secrets/hook.chat",
         &json!({"value": "correct horse"}),
     );
     assert_eq!(set["status"], Value::Null, "{set}");

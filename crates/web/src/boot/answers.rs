@@ -1,7 +1,8 @@
-//! What a machine's link opens: `GET /a/LINK/NAME` and `POST /a/LINK/report`.
+//! What a machine's link opens: `GET /a/LINK/NAME`, `POST /a/LINK/report` and `POST /a/LINK/inventory`.
 //!
 //! A stranger learns nothing here: what is not a link of ours, and what comes from an address that
-//! is known to be another machine's, is absent. Only the holder of a link that was good once is
+//! is known to be another machine's, is absent. A card that no machine has may be the machine's own
+//! (PXE by one card, the installer by another or by a bridge): it is served, and the timeline says so. Only the holder of a link that was good once is
 //! told that it is over (410). The link itself stands in no event, log or transfer.
 
 use super::respond::{Response, TEXT, body_for, refusal, set, whole};
@@ -10,8 +11,9 @@ use answers::links::{self, LinkFault, LinkKey};
 use answers::{Case, Links, SecretBook, Secrets, standing};
 use bootplan::run::Report;
 use bootplan::{
-    Answer, Because, BootClient, Catalog, EventKind, Intent, LinkPurpose, MacAddr, Machine,
-    Outcome, Profile, Stage, Timestamp, Uses, VerifiedLink, decide,
+    Answer, Because, BootClient, Catalog, EventKind, Hardware, Intent, LinkPurpose, MacAddr,
+    Machine, MachineState, Outcome, Profile, Stage, Timestamp, Uses, VerifiedLink, decide,
+    identity,
 };
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
@@ -39,8 +41,10 @@ enum Denied {
     Absent,
     /// The holder of a good link may: 410.
     Gone(String),
-    /// Neither the machine's nor the link's fault.
+    /// Not now; the machine may try again.
     Failed(&'static str),
+    /// Not at all, until a person mends it: installers repeat a 503 for long.
+    Broken,
 }
 
 impl Exchange {
@@ -52,6 +56,9 @@ impl Exchange {
             Ok((link, machine)) => {
                 let mac = machine.macs.first().copied();
                 let served = self.served(&link, &machine, wanted.name, method).await;
+                if served.is_ok() {
+                    self.tell_of_card(&machine, &name);
+                }
                 (mac, served)
             }
             Err((mac, denied)) => (mac, Err(denied)),
@@ -67,7 +74,7 @@ impl Exchange {
         }
     }
 
-    /// A machine's own report.
+    /// A machine's own report, or its inventory.
     pub(super) async fn report(self, wanted: Wanted<'_>, body: Incoming) -> Response {
         let method = &Method::POST;
         let given = self.verified(LinkPurpose::Report, wanted.link);
@@ -76,9 +83,13 @@ impl Exchange {
             Err((mac, denied)) => return self.deny(wanted.name, mac, denied, method),
         };
         let mac = machine.macs.first().copied();
-        if wanted.name != "report" {
+        let Some(name) = ["report", "inventory"]
+            .into_iter()
+            .find(|n| *n == wanted.name)
+        else {
             return self.deny("report", mac, Denied::Absent, method);
-        }
+        };
+        self.tell_of_card(&machine, name);
         let read = tokio::time::timeout(BODY_TIME, Limited::new(body, BODY_LIMIT).collect());
         let Ok(Ok(body)) = read.await else {
             return refusal(
@@ -87,6 +98,9 @@ impl Exchange {
                 method,
             );
         };
+        if name == "inventory" {
+            return self.inventory(&link, mac, &body.to_bytes()).await;
+        }
         let Some(report) = form(&body.to_bytes()) else {
             return refusal(
                 StatusCode::BAD_REQUEST,
@@ -108,15 +122,33 @@ impl Exchange {
         }
     }
 
+    /// What the machine says that it is made of.
+    async fn inventory(&self, link: &VerifiedLink, mac: Option<MacAddr>, body: &[u8]) -> Response {
+        let method = &Method::POST;
+        let Some(hardware) = Hardware::told(body) else {
+            let expected = "expected at most 16 KiB of JSON: cpu, memory_mib, disks, cards\n";
+            return refusal(StatusCode::BAD_REQUEST, expected, method);
+        };
+        match self.state.machines.tell_hardware(link, hardware).await {
+            Ok(true) => text_of("noted\n".to_owned(), TEXT, method),
+            Ok(false) => {
+                let gone = Denied::Gone("the run that it belongs to is over".to_owned());
+                self.deny("inventory", mac, gone, method)
+            }
+            Err(error) => {
+                tracing::error!(%error, "a machine's inventory was not stored");
+                self.deny("inventory", mac, Denied::Failed("try again"), method)
+            }
+        }
+    }
+
     /// The link's claims and its machine; otherwise what is known of it, and what to say.
     fn verified(
         &self,
         purpose: LinkPurpose,
         text: &str,
     ) -> Result<(VerifiedLink, Arc<Machine>), (Option<MacAddr>, Denied)> {
-        let hint = self
-            .ip
-            .and_then(|ip| self.state.events.neighbours().lookup(ip));
+        let hint = self.card();
         let absent = || (hint, Denied::Absent);
         let key = self.state.machines.link_key().ok_or_else(absent)?;
         let now = Timestamp::from(SystemTime::now());
@@ -129,8 +161,7 @@ impl Exchange {
         let machine = catalog.machine(link.machine).ok_or_else(absent)?;
         let mac = machine.macs.first().copied();
         // A link does not travel: an address that is another machine's holds a stolen one.
-        let foreign = hint.is_some_and(|h| !machine.macs.is_empty() && !machine.macs.contains(&h));
-        if foreign {
+        if hint.is_some_and(|card| is_another(card, machine, &catalog)) {
             let reason = "the link is another machine's".to_owned();
             let name = "(any)".to_owned();
             let refused = EventKind::AnswerRefused { name, reason };
@@ -142,6 +173,22 @@ impl Exchange {
             return Err((mac, gone));
         }
         Ok((link, Arc::clone(machine)))
+    }
+
+    /// The card behind the asking address, where the neighbour table knows it.
+    fn card(&self) -> Option<MacAddr> {
+        let ip = self.ip?;
+        self.state.events.neighbours().lookup(ip)
+    }
+
+    /// Says in the machine's timeline that a card was let in which is not among its own.
+    fn tell_of_card(&self, machine: &Machine, what: &str) {
+        let card = self.card().filter(|card| !machine.macs.contains(card));
+        if let (Some(card), Some(own)) = (card, machine.macs.first()) {
+            let (what, card) = (what.to_owned(), Some(card));
+            let told = EventKind::UnknownCard { what, card };
+            self.state.events.emit(self.origin(Some(*own)), told);
+        }
     }
 
     async fn served(
@@ -176,7 +223,7 @@ impl Exchange {
                 let refused = EventKind::AnswerRefused { name, reason };
                 let mac = machine.macs.first().copied();
                 self.state.events.emit(self.origin(mac), refused);
-                Denied::Failed("the answer has a fault; the machine's page says which")
+                Denied::Broken
             })?;
         if method == Method::HEAD {
             return Ok((text_of(rendered, answer.kind.media_type(), method), None));
@@ -249,11 +296,30 @@ impl Exchange {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 refusal(status, "not now; see the machine's page\n", method)
             }
+            Denied::Broken => {
+                let status = StatusCode::INTERNAL_SERVER_ERROR;
+                refusal(
+                    status,
+                    "this answer has a fault; see the machine's page\n",
+                    method,
+                )
+            }
         }
     }
 }
 
-/// Every secret, for one rendering.
+/// Whether this card is known to be another machine's. One that was merely discovered and says the
+/// same UUID is this one's second card: it asked before anybody could tell.
+fn is_another(card: MacAddr, machine: &Machine, catalog: &Catalog) -> bool {
+    let owner = catalog.find(card, None);
+    owner.is_some_and(|owner| {
+        let second =
+            owner.state == MachineState::Discovered && identity::same_uuid(owner.uuid, machine);
+        owner.id != machine.id && !second
+    })
+}
+
+/// Every secret that answers may name, for one rendering.
 fn book(machines: &store::MachineSide) -> Arc<SecretBook> {
     let secrets = machines.secrets();
     let copied = secrets.iter().map(|(n, s)| (n.clone(), s.clone()));

@@ -191,7 +191,8 @@ impl Exchange {
             if let (Some(mac), true) = (mac, believed) {
                 self.report_facts(mac, asker);
             }
-            if let Some(event) = rendered.event(Transport::Http) {
+            let told = rendered.event(Transport::Http).into_iter();
+            for event in told.chain(rendered.unproved.clone()) {
                 self.state.events.emit(self.origin(mac), event);
             }
         }

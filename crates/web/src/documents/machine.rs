@@ -23,7 +23,9 @@ pub(super) const KIND: Kind = Kind {
             .machines()
             .filter(|m| m.state == MachineState::Registered);
         for machine in registered {
-            out.push("machine", &MachineOut::from(machine.as_ref()));
+            let profile = machine.profile.as_ref().and_then(|p| catalog.profile(p));
+            let installs = profile.is_some_and(|profile| profile.installs());
+            out.push("machine", &MachineOut::of(machine, installs));
         }
     },
     owned: |catalog, own| {
@@ -70,8 +72,9 @@ pub(super) struct MachineDoc {
 #[serde(deny_unknown_fields)]
 pub(super) struct AssignDoc {
     profile: ProfileName,
+    /// Left out: at every boot.
     #[serde(default)]
-    mode: Mode,
+    mode: Option<Mode>,
 }
 
 #[derive(Serialize)]
@@ -95,7 +98,7 @@ struct MachineOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<Option<&'a ProfileName>>,
     /// Of a machine that is installed once: its profile alone would be read back as one for every
-    /// boot, and install for ever.
+    /// boot, and install for ever. And of one that is meant to: that is not read back unsaid.
     #[serde(skip_serializing_if = "Option::is_none")]
     assign: Option<AssignOut<'a>>,
 }
@@ -106,10 +109,10 @@ struct AssignOut<'a> {
     mode: Mode,
 }
 
-impl<'a> From<&'a Machine> for MachineOut<'a> {
-    fn from(machine: &'a Machine) -> Self {
-        let once = machine.profile.as_ref();
-        let once = once.filter(|_| !machine.mode.is_always());
+impl<'a> MachineOut<'a> {
+    fn of(machine: &'a Machine, installs: bool) -> Self {
+        let said = machine.profile.as_ref();
+        let said = said.filter(|_| installs || !machine.mode.is_always());
         MachineOut {
             name: &machine.name,
             macs: &machine.macs,
@@ -121,8 +124,8 @@ impl<'a> From<&'a Machine> for MachineOut<'a> {
             variables: Some(&machine.variables).filter(|v| **v != Variables::default()),
             loader: machine.loader,
             local_boot: machine.local_boot,
-            profile: once.is_none().then_some(machine.profile.as_ref()),
-            assign: once.map(|profile| AssignOut {
+            profile: said.is_none().then_some(machine.profile.as_ref()),
+            assign: said.map(|profile| AssignOut {
                 profile,
                 mode: machine.mode,
             }),
@@ -158,9 +161,33 @@ impl MachineDoc {
     /// What is said of its profile, and how that is meant if that is said.
     fn assignment(&self) -> (Option<Option<ProfileName>>, Option<Mode>) {
         match &self.assign {
-            Some(assign) => (Some(Some(assign.profile.clone())), Some(assign.mode)),
+            Some(assign) => {
+                let mode = assign.mode.unwrap_or_default();
+                (Some(Some(assign.profile.clone())), Some(mode))
+            }
             None => (self.profile.clone(), None),
         }
+    }
+
+    /// A fault where a profile that installs would come to be booted always, and the document does
+    /// not say `mode: always`: a name alone must not wipe a disk at every boot.
+    fn must_say(
+        &self,
+        planner: &Planner<'_>,
+        old: Option<&Machine>,
+        new: &Machine,
+    ) -> Option<String> {
+        let profile = new.profile.as_ref()?;
+        let of = |machine: &Machine| (machine.profile.clone(), machine.mode);
+        let said = self.assign.as_ref().is_some_and(|a| a.mode.is_some());
+        let unsaid = !said && new.mode.is_always() && old.map(of) != Some(of(new));
+        (unsaid && planner.installers.contains(profile)).then(|| {
+            format!(
+                "profile '{profile}' installs, and would at every boot: write \
+                 'assign: {{profile: {profile}, mode: install-once}}', or 'mode: always' if it is \
+                 meant so"
+            )
+        })
     }
 
     fn meant(&self, planner: &Planner<'_>) -> Result<Option<MachineId>, (&'static str, String)> {
@@ -236,6 +263,9 @@ impl MachineDoc {
             mode: new.mode,
             ..Machine::named(planner.new_machine(), name)
         };
+        if let Some(problem) = self.must_say(planner, None, &machine) {
+            return planner.fault(place.fault("profile", problem));
+        }
         let fields = diff::fields(None, &machine, &NOT_DOCUMENTED);
         planner.machine(
             place,
@@ -282,6 +312,9 @@ impl MachineDoc {
             None => old.mode,
         };
         new.state = MachineState::Registered;
+        if let Some(problem) = self.must_say(planner, Some(&*old), &new) {
+            return planner.fault(place.fault("profile", problem));
+        }
         let fields = diff::fields(Some(old.as_ref()), &new, &["id", "facts", "run"]);
         let mut steps = Vec::new();
         if !fields.is_empty() {

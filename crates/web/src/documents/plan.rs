@@ -82,6 +82,8 @@ pub(super) struct Planner<'a> {
     pub(super) options: &'a Options,
     /// The profiles that there will be.
     pub(super) profiles: BTreeSet<ProfileName>,
+    /// Those of them that install.
+    pub(super) installers: BTreeSet<ProfileName>,
     marks: &'a Marks,
     named: BTreeSet<(&'static str, String)>,
     by_name: HashMap<String, MachineId>,
@@ -95,10 +97,12 @@ pub(super) struct Planner<'a> {
 impl<'a> Planner<'a> {
     fn new(catalog: &'a Catalog, marks: &'a Marks, options: &'a Options) -> Self {
         let named = catalog.machines().map(|m| (m.name.to_lowercase(), m.id));
+        let installers = catalog.profiles().filter(|profile| profile.installs());
         Planner {
             catalog,
             options,
             profiles: catalog.profiles().map(|p| p.name.clone()).collect(),
+            installers: installers.map(|p| p.name.clone()).collect(),
             marks,
             named: BTreeSet::new(),
             by_name: named.collect(),

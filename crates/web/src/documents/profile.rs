@@ -104,6 +104,10 @@ impl Document for ProfileDoc {
             let field = text.split(':').next().unwrap_or("").to_owned();
             return planner.fault(place.fault(&field, text));
         }
+        match profile.installs() {
+            true => planner.installers.insert(self.name.clone()),
+            false => planner.installers.remove(&self.name),
+        };
         let step = Step::PutProfile(profile.clone());
         planner.object(place, "profile", name, old, &profile, step);
     }

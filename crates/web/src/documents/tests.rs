@@ -188,3 +188,43 @@ fn an_empty_stream_asks_for_nothing() {
         assert!(changes(yaml).is_empty(), "{yaml:?}");
     }
 }
+
+#[test]
+fn what_installs_at_every_boot_is_written_so() {
+    let auto = "kind: profile\nname: auto\ntitle: Auto\nboot: {kind: linux, kernel: d/linux}\n\
+                install: {tries: 3, minutes: 60}\n---\n";
+    let machine = "kind: machine\nname: node-2\n";
+    for said in ["profile: auto", "assign: {profile: auto}"] {
+        let found = faults(&format!("{auto}{machine}{said}\n"));
+        let told = &found[0].problem;
+        assert!(told.contains("installs, and would at every boot"), "{told}");
+        let found = faults(&format!(
+            "{auto}kind: machine\nmacs: [52:54:00:00:00:09]\n{said}\n"
+        ));
+        assert_eq!(found.len(), 1, "a new machine: {found:?}");
+    }
+    for said in [
+        "assign: {profile: auto, mode: install-once}",
+        "assign: {profile: auto, mode: always}",
+    ] {
+        let made = changes(&format!("{auto}{machine}{said}\n"));
+        assert_eq!(made[1].action, "update", "{said}");
+    }
+    // Once it is so, files may go on naming it.
+    let mut always = catalog()
+        .machine(MachineId(2))
+        .expect("there")
+        .as_ref()
+        .clone();
+    always.profile = Some("auto".parse().expect("a name"));
+    let (site, loaders) = (Site::default(), LoaderInventory::default());
+    let profile: Profile =
+        serde_json::from_value(serde_json::json!({"name": "auto", "title": "Auto",
+        "boot": {"kind": "linux", "kernel": "d/linux"}, "install": {"tries": 3, "minutes": 60}}))
+        .expect("a profile");
+    let catalog = Catalog::new(1, site, loaders, [always], [profile]);
+    let again = parse("kind: machine\nname: node-2\nprofile: auto\n").expect("good");
+    let planned = plan(&again, &catalog).expect("as it is");
+    assert_eq!(planned.changes[0].action, "unchanged");
+    assert!(export(&catalog).contains("mode: always"));
+}

@@ -87,6 +87,7 @@ impl Shared {
         let found = self
             .files
             .lookup_cached(&named.path, &asker, &catalog, &server)?;
+        self.tell_of_links(ask, &found);
         Some(named.found(ask, found))
     }
 
@@ -96,7 +97,18 @@ impl Shared {
         let catalog = self.responder.catalog.borrow().clone();
         let (asker, server) = (named.asker(ask), self.endpoint(ask));
         let found = self.files.lookup(&named.path, &asker, &catalog, &server);
+        self.tell_of_links(ask, &found);
         named.found(ask, found)
+    }
+
+    /// A menu with links for whoever it was that asked.
+    fn tell_of_links(&self, ask: &Ask, found: &bootfiles::Found) {
+        if let bootfiles::Found::Text(rendered) = found
+            && let Some(event) = &rendered.unproved
+        {
+            let mac = rendered.client.as_ref().map(|client| client.mac);
+            self.responder.events.emit(ask.origin(mac), event.clone());
+        }
     }
 
     fn parse(&self, ask: &Ask) -> Result<Named, Refused> {

@@ -50,7 +50,7 @@ async fn a_follower_goes_on_where_it_stopped() {
 async fn hooks_are_made_changed_and_deleted() {
     let api = Api::open().await;
     let hook =
-        json!({"url": "https://chat.example/x", "events": ["powered"], "secret": "chat-key"});
+        json!({"url": "https://chat.example/x", "events": ["powered"], "secret": "hook.chat"});
     let (status, made) = api.ask("PUT", "/hooks/chat", Some(hook)).await;
     assert_eq!(
         (status, &made["name"], &made["enabled"]),

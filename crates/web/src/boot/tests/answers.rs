@@ -144,6 +144,12 @@ impl Installs {
         (path("url="), path("report="))
     }
 
+    /// Its menu while nothing is ordered.
+    async fn menu_of_nothing(&self) {
+        let reply = self.get(&format!("/{}/boot.ipxe", MAC.dashed())).await;
+        assert_eq!(reply.status(), 200);
+    }
+
     fn mint(&self, change: impl Fn(&mut VerifiedLink)) -> String {
         let record = self.store.machine(self.machine).expect("there");
         let now = Timestamp::from(SystemTime::now());
@@ -234,7 +240,7 @@ async fn a_link_is_good_for_its_machine_its_run_and_its_time() {
         (site.mint(|_| {}), "open", 200),
         (site.mint(|_| {}), "nobody", 404),
         (site.mint(|_| {}), "onie", 404),
-        (site.mint(|_| {}), "broken", 503),
+        (site.mint(|_| {}), "broken", 500),
         (site.mint(|_| {}), "vendor-data", 200),
         (site.mint(|_| {}), "network-config", 200),
         (site.mint(|l| l.try_number = 2), "preseed.cfg", 410),
@@ -347,4 +353,114 @@ async fn a_body_without_end_is_cut() {
         405
     );
     assert_eq!(site.state(), RunState::Armed);
+}
+
+/// PXE by one card, the installer by another one: a bond, a bridge, the second port.
+#[tokio::test]
+async fn a_second_card_fetches_and_reports_and_is_told_of() {
+    let site = Installs::start().await;
+    site.arm().await;
+    let (answer, report) = site.menu().await;
+    let second = MacAddr([0x52, 0x54, 0, 0x12, 0x34, 0x99]);
+    let neighbours = site.events.neighbours();
+    neighbours.learn(Ipv4Addr::LOCALHOST, second);
+    let menu = site.get(&format!("/{}/boot.ipxe", MAC.dashed())).await;
+    assert_eq!(menu.status(), 404, "whoever has no link gets none");
+    assert_eq!(site.get(&answer).await.status(), 200);
+    site.happen(Happening::HandedOver).await;
+    let done = site.post(&report, "state=done").await;
+    assert_eq!((done.status(), site.state()), (200, RunState::Installed));
+    let told = site.told.lock().expect("whole").clone();
+    for what in ["preseed.cfg", "report"] {
+        let expected = format!("UnknownCard {{ what: {what:?}, card: Some({second:?}) }}");
+        assert!(told.contains(&expected), "{expected}: {told}");
+    }
+    // An own card is nothing to tell of.
+    assert_eq!(told.matches("UnknownCard").count(), 3, "{told}");
+}
+
+/// Firmware tries each card: the second one was discovered as a machine of its own.
+#[tokio::test]
+async fn a_card_discovered_with_the_same_uuid_is_no_stranger() {
+    let site = Installs::start().await;
+    site.arm().await;
+    let (answer, _) = site.menu().await;
+    let uuid = "4c4c4544-0042-3510-8047-b2c04f383201"
+        .parse()
+        .expect("a UUID");
+    let change = store::MachineChange {
+        uuid: Some(Some(uuid)),
+        ..store::MachineChange::default()
+    };
+    let known = site.store.update_machine(site.machine, change, "ann").await;
+    known.expect("stored");
+    for (last, said, expected) in [(0x99, Some(uuid), 200), (0x98, None, 404)] {
+        let card = MacAddr([0x52, 0x54, 0, 0x12, 0x34, last]);
+        let sighting = store::Sighting {
+            uuid: said,
+            ..store::Sighting::of(card, Timestamp(0))
+        };
+        site.store.sight(sighting).await.expect("seen");
+        site.events.neighbours().learn(Ipv4Addr::LOCALHOST, card);
+        let reply = site.get(&answer).await;
+        assert_eq!(reply.status(), expected, "{card}");
+    }
+}
+
+/// Behind a router no card is seen: the menu is served, and it is said.
+#[tokio::test]
+async fn links_shown_to_whoever_asks_are_told_of() {
+    let idle = Installs::start().await;
+    idle.menu_of_nothing().await;
+    let site = Installs::start().await;
+    site.arm().await;
+    site.menu().await;
+    // By now its address is known to be its card's.
+    site.menu().await;
+    let told = site.told.lock().expect("whole").clone();
+    let shown = "UnknownCard { what: \"menu with links\", card: None }";
+    assert_eq!(told.matches(shown).count(), 1, "{told}");
+    let told = idle.told.lock().expect("whole").clone();
+    assert!(
+        !told.contains("UnknownCard"),
+        "no links, nothing to tell: {told}"
+    );
+}
+
+#[tokio::test]
+async fn a_machine_tells_what_it_is_made_of() {
+    let site = Installs::start().await;
+    site.arm().await;
+    let (_, report) = site.menu().await;
+    let path = report.replace("/report", "/inventory");
+    let told = r#"{"cpu": "EPYC", "memory_mib": 65536, "disks": ["sda 480 GB"]}"#;
+    assert_eq!(site.post(&path, told).await.text(), "noted\n");
+    let facts = || {
+        site.store
+            .machine(site.machine)
+            .expect("there")
+            .machine
+            .facts
+            .clone()
+    };
+    let kept = facts().hardware.expect("an inventory");
+    assert_eq!(
+        (kept.cpu.as_deref(), kept.memory_mib),
+        (Some("EPYC"), Some(65536))
+    );
+    assert_eq!(site.state(), RunState::Armed, "it reports nothing");
+    for wrong in [
+        "state=done",
+        "[]",
+        &format!("{{\"cpu\": \"{}\"}}", "x".repeat(17_000)),
+    ] {
+        assert_eq!(site.post(&path, wrong).await.status(), 400);
+    }
+    assert_eq!(facts().hardware, Some(kept), "as it was");
+    assert_eq!(
+        site.post("/a/1-1-1-9-aaaaaaaaaaaaaaaaaaaaaaaaaa/inventory", told)
+            .await
+            .status(),
+        404
+    );
 }

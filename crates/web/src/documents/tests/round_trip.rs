@@ -105,6 +105,7 @@ fn profiles() -> impl Strategy<Value = Vec<Profile>> {
             in_menu,
             platforms: vec![Platform::EfiX64; usize::from(enabled)],
             loader: in_menu.then_some(LoaderKind::Grub),
+            install: enabled.then(|| Site::default().install_limit),
             ..sample(&format!("p{n}"), boot)
         };
         numbered.map(profile).collect()

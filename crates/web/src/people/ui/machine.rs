@@ -36,6 +36,8 @@ struct MachinePage {
     serial: Option<String>,
     platform: Option<String>,
     product: String,
+    /// What it says that it is made of, line by line.
+    hardware: Vec<String>,
     labels: BTreeMap<String, String>,
     discovered: bool,
     /// The rule that installs it once it is adopted.
@@ -264,6 +266,12 @@ async fn machine_page(
         serial: machine.serial.as_deref().map(printable),
         platform: facts.platform.map(|p| p.to_string()),
         product: printable(&product.join(" ")),
+        hardware: facts
+            .hardware
+            .iter()
+            .flat_map(|hardware| hardware.lines())
+            .map(|line| printable(&line))
+            .collect(),
         labels: machine
             .labels
             .iter()

@@ -110,7 +110,7 @@ impl PowerPanel {
                 "redfish_secret",
                 "Its password: name of the secret",
                 redfish.password_secret,
-                "bmc-rack1",
+                "power.rack1",
             ),
             (
                 "redfish_pin",
@@ -124,7 +124,7 @@ impl PowerPanel {
                 "ipmi_secret",
                 "Its password: name of the secret",
                 ipmi.password_secret,
-                "bmc-rack1",
+                "power.rack1",
             ),
         ]
     }

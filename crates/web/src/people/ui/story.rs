@@ -280,6 +280,14 @@ fn tell(kind: &EventKind) -> Told {
             bad: true,
             ..Told::default()
         },
+        EventKind::UnknownCard { what, card } => Told {
+            class: "http",
+            what: match card {
+                Some(card) => format!("{what}: asked from the card {card}, which no machine has"),
+                None => format!("{what}: asked from an address whose card is not known"),
+            },
+            ..Told::default()
+        },
         EventKind::Discovered { platform } => Told {
             class: "net",
             what: match platform {
