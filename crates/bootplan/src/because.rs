@@ -78,6 +78,11 @@ pub enum Because {
         /// How far that is; `None`: nobody has ordered it.
         state: Option<RunState>,
     },
+    /// It was handed over already, and the database cannot count that now.
+    Unstored {
+        /// To what.
+        profile: ProfileName,
+    },
     /// No assignment; the first rule that matches.
     Rule {
         /// Which one.
@@ -153,6 +158,7 @@ impl Because {
             | Because::UnknownArchitecture { .. }
             | Because::LoaderMissing { .. }
             | Because::NoMachineAddress
+            | Because::Unstored { .. }
             | Because::Template { .. }
             | Because::IdentityConflict => true,
             Because::Assignment { .. }
@@ -227,6 +233,11 @@ impl fmt::Display for Because {
                 write!(f, "place {place} of {of} in the queue for '{profile}'")
             }
             Because::Once { profile, state } => once(profile, state.as_ref(), f),
+            Because::Unstored { profile } => write!(
+                f,
+                "it was handed over to '{profile}', and that is not stored yet: its disk, until the \
+                 database takes it"
+            ),
             Because::Rule { rule, profile } => {
                 write!(f, "rule '{rule}' gives it profile '{profile}'")
             }

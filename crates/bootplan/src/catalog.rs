@@ -2,7 +2,7 @@
 
 use crate::{
     LoaderInventory, MacAddr, Machine, MachineId, Objects, Overlays, Profile, ProfileName, Rule,
-    RuleName, Site, SystemUuid, rule, run,
+    RuleName, Run, RunId, Site, SystemUuid, rule, run,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -30,6 +30,7 @@ pub struct Catalog {
     every_rule: Arc<BTreeMap<RuleName, Arc<Rule>>>,
     doubts: Arc<Doubts>,
     objects: Arc<Objects>,
+    unstored: Arc<Unstored>,
     /// Those that wait for a slot, with their place from 1.
     queue: HashMap<MachineId, usize>,
 }
@@ -41,6 +42,15 @@ pub struct Doubts {
     pub shared_macs: BTreeSet<MacAddr>,
     /// Addresses of which a person has to say whose they are.
     pub conflicts: BTreeSet<MacAddr>,
+}
+
+/// What is known of runs and not on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unstored {
+    /// Machines that were handed over, while their run does not say so yet.
+    pub handed_over: BTreeMap<MachineId, RunId>,
+    /// Whether the database takes nothing at the moment.
+    pub failing: bool,
 }
 
 impl Catalog {
@@ -108,6 +118,19 @@ impl Catalog {
     pub fn with_doubts(mut self, doubts: Arc<Doubts>) -> Self {
         self.doubts = doubts;
         self
+    }
+
+    /// With what is known of runs and not on disk.
+    pub fn with_unstored(mut self, unstored: Arc<Unstored>) -> Self {
+        self.unstored = unstored;
+        self
+    }
+
+    /// Whether this run cannot be counted on now: its machine was handed over, and that is not
+    /// stored; or it was before, and nothing can be stored.
+    pub fn is_uncounted(&self, machine: MachineId, run: &Run) -> bool {
+        let unstored = &*self.unstored;
+        unstored.handed_over.get(&machine) == Some(&run.id) || (unstored.failing && run.tries > 0)
     }
 
     /// With these templates, snippets and groups.

@@ -225,6 +225,9 @@ type Judged<'c> = Result<(Ruling<'c>, Reason<'c>), Reason<'c>>;
 fn known<'c>(client: &BootClient, catalog: &'c Catalog, machine: &'c Arc<Machine>) -> Judged<'c> {
     if let Some(run) = machine.run.as_deref() {
         match run.standing() {
+            Standing::Boot if catalog.is_uncounted(machine.id, run) => {
+                return Ok((Ruling::LocalDisk, Reason::Unstored(&run.profile)));
+            }
             Standing::Boot => {
                 let reason = Reason::Run(machine, run);
                 return profile(client, catalog, Some(machine), &run.profile, reason);

@@ -46,7 +46,7 @@ pub use answer::{
 pub use answer_kind::AnswerKind;
 pub use because::Because;
 pub use boot_path::{BootPath, ClientKey, PathRefusal, RelPath};
-pub use catalog::{Catalog, Doubts};
+pub use catalog::{Catalog, Doubts, Unstored};
 pub use circuit::CircuitId;
 pub use client::{Arch, BootClient, ClientClass, IpxeFeatures, Platform, Stage};
 pub use decide::{

@@ -126,6 +126,7 @@ impl Change {
             store.set_stale();
             return Err(doing(cause));
         }
+        store.set_failing(false);
         store.publish(&overlay.touched().collect(), fresh);
         let events: Vec<_> = events.into_iter().map(Arc::new).collect();
         for event in &events {

@@ -39,6 +39,7 @@ mod sessions;
 mod sight;
 mod sqlite_file;
 mod store;
+mod unstored;
 mod validate;
 mod vault;
 

@@ -31,13 +31,20 @@ impl MachineSide {
         self.0.secrets()
     }
 
-    /// A machine's own report: see [`Store::report`].
+    /// A machine's own report: see [`Store::report`]. One that cannot be stored is not forgotten
+    /// while the program runs; the machine is told to say it again all the same.
     ///
     /// # Errors
     /// The machine is gone, database failure.
     pub async fn report(&self, link: &VerifiedLink, report: Report) -> Result<Heard, StoreError> {
         let (run, attempt) = (RunId(link.run), link.try_number);
-        self.0.report(link.machine, run, attempt, report).await
+        let heard = self.0.report(link.machine, run, attempt, report.clone());
+        let heard = heard.await;
+        if let Err(StoreError::Database { .. }) = &heard {
+            self.0.set_failing(true);
+            self.0.report_lost(link.machine, run, attempt, report);
+        }
+        heard
     }
 
     /// A machine's inventory: see [`Store::tell_hardware`].

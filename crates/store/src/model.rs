@@ -1,9 +1,10 @@
 //! What the database holds of machines, profiles and settings, in memory.
 
 use crate::MachineRecord;
+use crate::unstored::Owed;
 use bootplan::{
     Catalog, Doubts, Hook, LoaderInventory, MacAddr, MachineId, Objects, Overlays, Profile,
-    ProfileName, Rule, RuleName, Site,
+    ProfileName, Rule, RuleName, Site, Unstored,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -25,6 +26,9 @@ pub(crate) struct Model {
     /// Not part of a Catalog.
     pub(crate) hooks: Vec<Arc<Hook>>,
     pub(crate) objects: Arc<Objects>,
+    /// What is known of runs and not in the database, and what of it the Catalog says.
+    pub(crate) owed: Owed,
+    pub(crate) unstored: Arc<Unstored>,
     by_mac: HashMap<MacAddr, MachineId>,
     by_name: HashMap<String, MachineId>,
 }
@@ -102,7 +106,8 @@ impl Model {
             catalog
                 .with_rules(rules)
                 .with_doubts(Arc::clone(&self.doubts))
-                .with_objects(Arc::clone(&self.objects)),
+                .with_objects(Arc::clone(&self.objects))
+                .with_unstored(Arc::clone(&self.unstored)),
         )
     }
 }

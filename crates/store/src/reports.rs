@@ -1,6 +1,6 @@
 //! What machines say themselves of their installation: the one way in that is not a person's.
 
-use crate::change::to_the_end;
+use crate::change::{Change, to_the_end};
 use crate::rows::failed;
 use crate::runs::FARRIER;
 use crate::{Store, StoreError};
@@ -45,14 +45,7 @@ impl Store {
             if !run.may_report(attempt) {
                 return Ok(Heard::OutOfDate);
             }
-            let mut moved = false;
-            if run.kind == RunKind::Install {
-                let came = Happening::Came { attempt };
-                moved = change.happen(machine, &came, FARRIER).await?;
-            }
-            let happening = Happening::Reported(report);
-            moved |= change.happen(machine, &happening, THE_MACHINE).await?;
-            if !moved {
+            if !change.hear(machine, attempt, &report).await? {
                 return Ok(Heard::OutOfDate);
             }
             change.take_turns().await?;
@@ -99,6 +92,26 @@ impl Store {
 
 /// What links of machines say that boot their profile always.
 const NO_RUN: RunId = RunId(0);
+
+impl Change {
+    /// What a machine says of a try that may report; false when that changes nothing.
+    pub(crate) async fn hear(
+        &mut self,
+        machine: MachineId,
+        attempt: u8,
+        report: &Report,
+    ) -> Result<bool, StoreError> {
+        let mut moved = false;
+        let run = self.must_know(machine)?.run.clone();
+        if run.is_some_and(|run| run.kind == RunKind::Install) {
+            let came = Happening::Came { attempt };
+            moved = self.happen(machine, &came, FARRIER).await?;
+        }
+        let happening = Happening::Reported(report.clone());
+        moved |= self.happen(machine, &happening, THE_MACHINE).await?;
+        Ok(moved)
+    }
+}
 
 fn said_before(run: &Run, report: &Report) -> bool {
     matches!(

@@ -178,6 +178,11 @@ impl Store {
         }
     }
 
+    /// Publishes a snapshot whose rows are those of the last one.
+    pub(crate) fn republish(&self, catalog: Arc<Catalog>) {
+        self.inner.catalog.send_replace(catalog);
+    }
+
     pub(crate) fn set_stale(&self) {
         self.inner.stale.store(true, Ordering::Release);
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     Arming, Doubts, Limit, LoaderInventory, MacAddr, NewMachines, Rule, Run, RunId, RunKind,
-    RunState, Timestamp, Turn,
+    RunState, Timestamp, Turn, Unstored,
 };
 use serde_json::json;
 
@@ -72,6 +72,49 @@ fn machine(words: &str) -> Machine {
         },
         run: run(run_word),
         ..Machine::named(MachineId(1), "node-1")
+    }
+}
+
+#[test]
+fn what_cannot_be_counted_boots_its_disk() {
+    let asks = |word: &str, handed_over: Option<i64>, failing| {
+        let unstored = Unstored {
+            handed_over: handed_over
+                .map(|run| (MachineId(1), RunId(run)))
+                .into_iter()
+                .collect(),
+            failing,
+        };
+        let site = site(UnassignedPolicy::Wait, NewMachines::Hold);
+        let machines = vec![machine(&format!("once {word}"))];
+        let catalog = catalog("", site, machines).with_unstored(Arc::new(unstored));
+        let client = BootClient {
+            platform: Some(Platform::EfiX64),
+            arch: Some(crate::Arch(7)),
+            ..BootClient::asking(MAC, Stage::Firmware)
+        };
+        let decision = decide(&client, &catalog);
+        match decision.because {
+            Because::Unstored { .. } => {
+                assert_eq!(decision.outcome, Outcome::LocalDisk);
+                "disk"
+            }
+            Because::Run { .. } => "boot",
+            _ => "other",
+        }
+    };
+    for (word, handed_over, failing, expected) in [
+        ("granted", None, false, "boot"),
+        ("granted", Some(1), false, "disk"),
+        ("granted", Some(2), false, "boot"),
+        ("granted", None, true, "boot"),
+        ("installing", None, false, "boot"),
+        ("installing", None, true, "disk"),
+        ("installing", Some(1), true, "disk"),
+        ("installed", Some(1), true, "other"),
+    ] {
+        let got = asks(word, handed_over, failing);
+        assert_eq!(got, expected, "{word} {handed_over:?} {failing}");
     }
 }
 

@@ -11,6 +11,7 @@ pub(super) enum Reason<'c> {
     /// With the place, and how many wait.
     Queue(&'c Run, (usize, usize)),
     Once(&'c ProfileName, Option<&'c Run>),
+    Unstored(&'c ProfileName),
     Rule(&'c Rule),
     RuleOnce(&'c Rule),
     RuleUndecided(&'c Rule),
@@ -45,6 +46,9 @@ impl Reason<'_> {
             Reason::Once(profile, run) => Because::Once {
                 profile: ProfileName::clone(profile),
                 state: run.map(state),
+            },
+            Reason::Unstored(profile) => Because::Unstored {
+                profile: ProfileName::clone(profile),
             },
             Reason::Rule(rule) => Because::Rule {
                 rule: rule.name.clone(),

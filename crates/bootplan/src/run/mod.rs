@@ -177,8 +177,9 @@ pub enum Standing {
 }
 
 impl Run {
-    /// What its machine gets now. This is the guard against installing for ever: it counts what
-    /// was handed over itself, and needs no later event to be stored in time.
+    /// What its machine gets now. This is the guard against installing for ever: it goes by what
+    /// was counted, and needs no later question to be stored in time. What is not counted yet, or
+    /// cannot be, is [`Catalog::is_uncounted`](crate::Catalog::is_uncounted).
     pub fn standing(&self) -> Standing {
         match (&self.state, self.kind) {
             (RunState::Held { .. }, _) => Standing::LocalDisk,

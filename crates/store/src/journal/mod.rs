@@ -13,21 +13,37 @@ mod task;
 pub use neighbours::Neighbours;
 
 use crate::change::now;
+use crate::store::Inner;
 use crate::{Sighting, Store, StoredEvent};
-use bootplan::{EventKind, Origin, Timestamp};
+use bootplan::{EventKind, MachineId, Origin, Timestamp};
 use serde::Serialize;
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// Where packet handlers put what happened. Never blocks, never fails.
 #[derive(Clone, Debug)]
 pub struct EventSink {
-    queue: mpsc::Sender<(Timestamp, Report)>,
+    queue: mpsc::Sender<Queued>,
     neighbours: Neighbours,
     counters: Arc<Counters>,
+    store: Where,
 }
+
+/// A report on its way to the journal.
+#[derive(Debug)]
+struct Queued {
+    at: Timestamp,
+    report: Report,
+    /// The machine that it hands over.
+    hands_over: Option<MachineId>,
+}
+
+/// The store that a sink's journal writes to, while there is one.
+#[derive(Clone, Default)]
+struct Where(Weak<Inner>);
 
 /// One thing a packet handler reports.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +57,7 @@ pub enum Report {
 /// The reading end of a sink; the journal's, or a test's.
 #[derive(Debug)]
 pub struct Reports {
-    queue: mpsc::Receiver<(Timestamp, Report)>,
+    queue: mpsc::Receiver<Queued>,
 }
 
 /// How the journal works; the defaults are right except in tests.
@@ -82,28 +98,35 @@ impl EventSink {
     /// A sink and its reading end, for tests of packet handlers. [`Journal::spawn`] makes the
     /// real one.
     pub fn pair(capacity: usize) -> (EventSink, Reports) {
-        EventSink::with_neighbours(capacity, Neighbours::default())
+        EventSink::with_neighbours(capacity, Neighbours::default(), Where::default())
     }
 
-    fn with_neighbours(capacity: usize, neighbours: Neighbours) -> (EventSink, Reports) {
+    fn with_neighbours(
+        capacity: usize,
+        neighbours: Neighbours,
+        store: Where,
+    ) -> (EventSink, Reports) {
         let (sender, queue) = mpsc::channel(capacity);
         let sink = EventSink {
             queue: sender,
             neighbours,
             counters: Arc::default(),
+            store,
         };
         (sink, Reports { queue })
     }
 
     /// Reports that something happened now. When the queue is full the report is counted as
-    /// dropped: a reply to a machine is worth more than a line about it.
-    pub fn emit(&self, origin: Origin, kind: EventKind) {
-        self.report(Report::Event(origin, kind));
+    /// dropped: a reply to a machine is worth more than a line about it. That a machine was
+    /// handed over to its installer is known from here on, whatever becomes of the event.
+    pub fn emit(&self, mut origin: Origin, kind: EventKind) {
+        let hands_over = self.hand_over(&mut origin, &kind);
+        self.report(Report::Event(origin, kind), hands_over);
     }
 
     /// Reports what a machine said about itself (iPXE's query, option 97).
     pub fn facts(&self, sighting: Sighting) {
-        self.report(Report::Facts(sighting));
+        self.report(Report::Facts(sighting), None);
     }
 
     /// How many reports a full queue has cost since the start.
@@ -121,22 +144,60 @@ impl EventSink {
         &self.neighbours
     }
 
-    fn report(&self, report: Report) {
-        if self.queue.try_send((now(), report)).is_err() {
+    /// The machine that this hands over; the event is then that machine's, whoever has its address
+    /// when the journal comes to it.
+    fn hand_over(&self, origin: &mut Origin, kind: &EventKind) -> Option<MachineId> {
+        let hands_over = matches!(
+            kind,
+            EventKind::FileServed { .. }
+                | EventKind::MenuServed { .. }
+                | EventKind::AnswerServed { .. }
+        );
+        let store = hands_over.then(|| self.store.get()).flatten()?;
+        let behind = || self.neighbours.lookup(origin.ip?);
+        let mac = origin.mac.or_else(behind);
+        let machine = store.note_hand_over(mac, kind)?;
+        origin.mac = mac;
+        Some(machine)
+    }
+
+    fn report(&self, report: Report, hands_over: Option<MachineId>) {
+        let at = now();
+        let queued = Queued {
+            at,
+            report,
+            hands_over,
+        };
+        if self.queue.try_send(queued).is_err() {
             Counters::add(&self.counters.dropped, 1);
+            if let (Some(machine), Some(store)) = (hands_over, self.store.get()) {
+                store.hand_overs_lost(&[machine]);
+            }
         }
+    }
+}
+
+impl Where {
+    fn get(&self) -> Option<Store> {
+        self.0.upgrade().map(|inner| Store { inner })
+    }
+}
+
+impl fmt::Debug for Where {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Where")
     }
 }
 
 impl Reports {
     /// The next report that is already there.
     pub fn try_next(&mut self) -> Option<Report> {
-        self.queue.try_recv().ok().map(|(_, report)| report)
+        self.queue.try_recv().ok().map(|queued| queued.report)
     }
 
     /// Waits for the next report; `None` when every sink is gone.
     pub async fn next(&mut self) -> Option<Report> {
-        self.queue.recv().await.map(|(_, report)| report)
+        self.queue.recv().await.map(|queued| queued.report)
     }
 }
 
@@ -154,7 +215,9 @@ impl Journal {
     /// Starts the task.
     pub fn spawn(store: Store, options: JournalOptions) -> Journal {
         let neighbours = Neighbours::with_arp(Arc::clone(&options.arp));
-        let (sink, reports) = EventSink::with_neighbours(QUEUE, neighbours);
+        // A sink that outlives the store must not keep its database open.
+        let home = Where(Arc::downgrade(&store.inner));
+        let (sink, reports) = EventSink::with_neighbours(QUEUE, neighbours, home);
         let (stop, stopped) = oneshot::channel();
         let live = store.live();
         let counters = Arc::clone(&sink.counters);

@@ -1,10 +1,10 @@
 //! The journal's loop.
 
 use super::intake::{Batch, Intake};
-use super::{Counters, JournalOptions, Report, log};
+use super::{Counters, JournalOptions, Queued, log};
 use crate::change::now;
-use crate::{Sighting, Store, StoredEvent};
-use bootplan::{Event, Timestamp};
+use crate::{Sighting, Store, StoreError, StoredEvent};
+use bootplan::{Event, MachineId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -29,7 +29,7 @@ struct Notice {
     unsaid: usize,
 }
 
-type Queue = mpsc::Receiver<(Timestamp, Report)>;
+type Queue = mpsc::Receiver<Queued>;
 
 impl Task {
     pub(super) fn new(
@@ -53,6 +53,8 @@ impl Task {
     pub(super) async fn run(mut self, mut queue: Queue, stopped: oneshot::Receiver<()>) {
         let mut prune = interval_at(Instant::now() + FIRST_PRUNE, PRUNE_EVERY);
         prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut again = interval_at(Instant::now() + AGAIN_EVERY, AGAIN_EVERY);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stopped = std::pin::pin!(async move {
             if stopped.await.is_err() {
                 // The handle was dropped, nobody asked to stop.
@@ -76,6 +78,7 @@ impl Task {
                     self.take_in(&mut reports).await;
                 }
                 _ = prune.tick() => self.prune().await,
+                _ = again.tick() => self.catch_up().await,
             }
             if self.since_prune >= PRUNE_AFTER {
                 self.prune().await;
@@ -94,10 +97,13 @@ impl Task {
         }
     }
 
-    async fn take_in(&mut self, reports: &mut Vec<(Timestamp, Report)>) {
+    async fn take_in(&mut self, reports: &mut Vec<Queued>) {
         let catalog = self.store.catalog();
         let mut batch = Batch::default();
-        for (at, report) in reports.drain(..) {
+        let mut handed_over = Vec::new();
+        for queued in reports.drain(..) {
+            handed_over.extend(queued.hands_over);
+            let (at, report) = (queued.at, queued.report);
             self.intake.take(at, report, &catalog, &mut batch);
         }
         if batch.suppressed > 0 {
@@ -111,14 +117,30 @@ impl Task {
             }
         }
         if !batch.sightings.is_empty() || !batch.events.is_empty() {
-            self.record(batch.sightings, batch.events).await;
+            self.record(batch.sightings, batch.events, &handed_over)
+                .await;
+        } else {
+            // Left out, all of them.
+            self.store.hand_overs_lost(&handed_over);
+        }
+    }
+
+    /// Tells the database what it missed. Who fails again has been told of already.
+    async fn catch_up(&mut self) {
+        if let Err(error) = self.store.catch_up().await {
+            tracing::debug!(%error, "installations still cannot be counted");
         }
     }
 
     /// Machines and events in one transaction; what cannot be recorded of a machine costs nobody
     /// the events. Not tried again where nobody knows whether it was stored: no event is told
     /// twice.
-    async fn record(&mut self, sightings: Vec<Sighting>, events: Vec<Event>) {
+    async fn record(
+        &mut self,
+        sightings: Vec<Sighting>,
+        events: Vec<Event>,
+        handed_over: &[MachineId],
+    ) {
         let count = events.len();
         let seen = sightings.len();
         let mut outcome = self.store.record(sightings, events.clone()).await;
@@ -137,6 +159,8 @@ impl Task {
             Ok(()) => {
                 Counters::add(&self.counters.stored, count);
                 self.since_prune += count as u64;
+                self.store.hand_overs_stored(handed_over);
+                self.catch_up().await;
             }
             Err(error) => {
                 Counters::add(&self.counters.failed, count);
@@ -147,6 +171,10 @@ impl Task {
                         "events could not be stored and are only shown live; boots go on"
                     );
                 }
+                if let StoreError::Database { .. } = error {
+                    self.store.set_failing(true);
+                }
+                self.store.hand_overs_lost(handed_over);
                 self.show_only(events);
             }
         }
@@ -202,6 +230,8 @@ const BATCH: usize = 1024;
 const FULL: usize = 256;
 /// People take a tenth of a second for "at once".
 const PAUSE: Duration = Duration::from_millis(100);
+/// Who is owed something stands at its disk until it is paid.
+const AGAIN_EVERY: Duration = Duration::from_secs(5);
 const FIRST_PRUNE: Duration = Duration::from_secs(60);
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// A busy day must not let the history grow far beyond its limit.
