@@ -11,6 +11,8 @@
 #   PASSWORD_HASH=   of root (mkpasswd); without it nobody can log in but by what PACKAGE brings
 #   HERE=...         where boot-assets/diskless is, when this script is run from elsewhere
 set -euo pipefail
+# What is made is for others to read, the server first, whatever the caller's own files are.
+umask 022
 
 with_live=no
 if [ "${1:-}" = --live-boot ]; then

@@ -195,7 +195,7 @@ pub(crate) fn tell(kind: &EventKind) -> Option<String> {
         EventKind::AnswerRefused { name, reason } => {
             format!("was refused its answer {name}: {reason}")
         }
-        EventKind::UnknownCard { .. } => kind.headline(),
+        EventKind::UnknownCard { .. } | EventKind::ImageFetched { .. } => kind.headline(),
         // Said where the demo does it.
         EventKind::Assigned { .. } => return None,
         EventKind::Changed { .. } => return None,

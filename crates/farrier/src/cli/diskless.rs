@@ -76,16 +76,17 @@ fn mib(bytes: u64) -> String {
     format!("{} MiB", bytes >> 20)
 }
 
-/// The kernel's server and nfs-ganesha, both read-only.
+/// The kernel's server and nfs-ganesha, both read-only. Root stays root: a system whose root cannot read
+/// its `/etc/shadow` lets nobody log in.
 fn exports(data: &Path, network: &str) -> String {
     let images = data.join("images");
     let images = images.display();
     format!(
         "# Debian package nfs-kernel-server: into /etc/exports.d/farrier.exports, then exportfs -ra\n\
-         {images} {network}(ro,no_subtree_check,all_squash)\n\n\
+         {images} {network}(ro,no_subtree_check,no_root_squash)\n\n\
          # or package nfs-ganesha with nfs-ganesha-vfs: into /etc/ganesha/ganesha.conf\n\
          EXPORT {{\n  Export_Id = 77;\n  Path = {images};\n  Pseudo = {images};\n  Access_Type = RO;\n  \
-         Squash = All_Squash;\n  SecType = sys;\n  Protocols = 3, 4;\n  \
+         Squash = No_Root_Squash;\n  SecType = sys;\n  Protocols = 3, 4;\n  \
          CLIENT {{ Clients = {network}; Access_Type = RO; }}\n  FSAL {{ Name = VFS; }}\n}}\n\n\
          # A profile then says, with this host's address for SERVER:\n\
          #   access: nfs\n\

@@ -1,14 +1,15 @@
 //! A whole Debian without a disk, made by `farrier image build-live` and started by Debian's own
-//! live-boot: the system fetched by HTTP, what is written kept on the server.
+//! live-boot: the system fetched by HTTP, what is written kept on the server. The same by NFS.
 
 use super::Run;
 use super::boots::{PATIENCE, SETTLE, Stand, assigned, handed_over};
 use crate::events::{Step, in_order};
 use crate::machine::{Firmware, Machine, Spec};
-use crate::process::run as finish;
+use crate::process::{Process, run as finish};
 use crate::site::SiteDhcp;
 use anyhow::{Context, Result, ensure};
 use bootplan::{Stage, Transport};
+use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
 
@@ -45,10 +46,7 @@ pub(crate) fn boots(run: &Run<'_>) -> Result<()> {
             "what is written is {boot}: a login prompt after {:.0} s",
             after.as_secs_f32()
         ));
-        machine.type_keys("root\n")?;
-        machine.expect("Password:", PATIENCE)?;
-        machine.type_keys(&format!("{PASSWORD}\n"))?;
-        machine.expect("individual files in /usr/share/doc", PATIENCE)?;
+        log_in(&mut machine)?;
         // The shell puts the number together: what is typed must not look like the answer.
         machine.type_keys("echo boot >>/root/book; sync; echo BOOK=$(wc -l </root/book).\n")?;
         let expected = if boot.ends_with("again") {
@@ -59,6 +57,7 @@ pub(crate) fn boots(run: &Run<'_>) -> Result<()> {
         machine.expect(expected, PATIENCE)?;
         // Dropped without a word, like a plug pulled.
     }
+    by_nfs(run, &stand, &spec, &images)?;
     let steps = [
         Step::Menu(Stage::Ipxe, Transport::Http, NAME),
         Step::File(Transport::Http, "live/linux"),
@@ -74,6 +73,60 @@ pub(crate) fn boots(run: &Run<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The same system as a tree, from Debian's nfs-ganesha with the exports that Farrier prints for it.
+fn by_nfs(run: &Run<'_>, stand: &Stand, spec: &Spec, images: &str) -> Result<()> {
+    let unpacked = run.options.assets.with_file_name("nfs");
+    finish(Command::new(NFS_SERVER).arg("fetch").arg(&unpacked))?;
+    finish(Command::new("unsquashfs").args([
+        "-quiet",
+        "-no-progress",
+        "-dest",
+        &format!("{images}/tree"),
+        &format!("{images}/filesystem.squashfs"),
+    ]))?;
+    let told = stand.server.cli(&[
+        "--data-dir",
+        &stand.server.data_dir(),
+        "diskless",
+        "nfs",
+        "10.77.0.0/24",
+    ])?;
+    let begin = told.find("EXPORT {").context("no EXPORT")?;
+    let end = told[begin..].find("\n}\n").context("EXPORT does not end")?;
+    let exports = run.dir.join("exports.conf");
+    std::fs::write(&exports, &told[begin..begin + end + 3]).context("write the exports")?;
+
+    let host = stand.lan.host("nfs", Some(NFS))?;
+    let mut command = host.command("unshare");
+    command.args(["--mount", "bash", NFS_SERVER, "serve"]);
+    command.arg(&unpacked).arg(&exports);
+    let _server = Process::spawn("the NFS server", command, &run.dir.join("nfs.log"))?;
+
+    let profile = format!(
+        "kind: profile\nname: {NAME}\ntitle: Debian without a disk\nboot:\n  kind: diskless\n  \
+         kernel: {NAME}/linux\n  initrds: [{NAME}/initrd.img]\n  access: nfs\n  \
+         root: \"{NFS}:{images}/tree\"\n  console: \"ttyS0,115200\"\n"
+    );
+    stand.server.apply(&profile)?;
+    let mut machine = Machine::power_on(&stand.lan, &run.dir, spec.clone())?;
+    let after = machine.expect("workstation login:", LONG)?;
+    log_in(&mut machine)?;
+    run.say(format!(
+        "by NFS: a login prompt after {:.0} s",
+        after.as_secs_f32()
+    ));
+    Ok(())
+}
+
+/// With the password that the image was made with.
+fn log_in(machine: &mut Machine) -> Result<()> {
+    machine.type_keys("root\n")?;
+    machine.expect("Password:", PATIENCE)?;
+    machine.type_keys(&format!("{PASSWORD}\n"))?;
+    machine.expect("individual files in /usr/share/doc", PATIENCE)?;
+    Ok(())
+}
+
 fn profile(overlay: &str) -> String {
     format!(
         "kind: profile\nname: {NAME}\ntitle: Debian without a disk\nboot:\n  kind: diskless\n  \
@@ -82,6 +135,8 @@ fn profile(overlay: &str) -> String {
     )
 }
 
+const NFS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 4);
+const NFS_SERVER: &str = "deploy/lab/nfs-server.sh";
 const NAME: &str = "live";
 const PASSWORD: &str = "classroom";
 /// systemd under emulation, on a busy machine.
