@@ -25,7 +25,9 @@ impl Hardware {
     /// Reads what a machine sent as JSON, and leaves out of its texts what cannot be shown. `None`:
     /// it is no such JSON, or larger than anything that a machine has to tell.
     pub fn told(json: &[u8]) -> Option<Hardware> {
-        if json.len() > JSON_LIMIT {
+        // A list of values without names would pass as an inventory, too.
+        let is_object = json.trim_ascii_start().starts_with(b"{");
+        if json.len() > JSON_LIMIT || !is_object {
             return None;
         }
         let told: Hardware = serde_json::from_slice(json).ok()?;

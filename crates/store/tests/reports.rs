@@ -3,7 +3,7 @@
 mod common;
 
 use bootplan::run::{Happening, Report};
-use bootplan::{EventKind, MachineId, RunId, RunState, Site, Turn};
+use bootplan::{EventKind, Hardware, MachineId, RunId, RunState, Site, Turn};
 use common::{Place, install, machine, on_both, run, with_profile};
 use store::{EventQuery, Heard, Store, StoreError};
 
@@ -11,6 +11,7 @@ on_both!(
     a_report_is_kept_and_known_when_it_comes_again,
     only_the_try_in_force_reports,
     a_report_frees_the_slot,
+    an_inventory_is_kept_beside_the_run,
 );
 
 async fn happen(store: &Store, id: MachineId, happening: Happening) {
@@ -123,5 +124,30 @@ async fn a_report_frees_the_slot(place: Place) {
     let heard = store.report(ids[0], order, 1, Report::Done).await;
     assert_eq!(heard.expect("heard"), Heard::Stored);
     assert_eq!(run(&store, ids[1]).turn, Turn::Granted);
+    store.close().await;
+}
+
+async fn an_inventory_is_kept_beside_the_run(place: Place) {
+    let store = with_profile(&place).await;
+    let id = machine(&store, "a", &[1]).await;
+    store.arm(&[id], install(), "ann").await.expect("ordered");
+    let before = run(&store, id);
+    let told = Hardware {
+        cpu: Some("EPYC".to_owned()),
+        ..Hardware::default()
+    };
+    let tell = async |store: &Store, of| store.tell_hardware(id, of, told.clone()).await;
+    assert!(!tell(&store, RunId(99)).await.expect("another run"));
+    assert_eq!(
+        store.machine(id).expect("there").machine.facts.hardware,
+        None
+    );
+    for _ in 0..2 {
+        assert!(tell(&store, before.id).await.expect("stored"));
+    }
+    let store = place.reopen(store).await;
+    let kept = store.machine(id).expect("there").machine;
+    assert_eq!(kept.facts.hardware, Some(told));
+    assert_eq!(run(&store, id), before);
     store.close().await;
 }

@@ -74,14 +74,14 @@ impl Handler for BootPlane {
         let wanted = Wanted::parse(request.uri.path());
         let reports = request.method == Method::POST && wanted.is_some();
         if request.method != Method::GET && request.method != Method::HEAD && !reports {
-            let mut response = refusal(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "only GET and HEAD\n",
-                &Method::GET,
-            );
-            response
-                .headers_mut()
-                .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            let (said, allowed) = match wanted {
+                Some(_) => ("only GET, HEAD and POST\n", "GET, HEAD, POST"),
+                None => ("only GET and HEAD\n", "GET, HEAD"),
+            };
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            let mut response = refusal(status, said, &Method::GET);
+            let headers = response.headers_mut();
+            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
             self.0.transfers.refuse(Transport::Http, "method");
             return response;
         }

@@ -348,10 +348,13 @@ async fn a_body_without_end_is_cut() {
     let (_, report) = site.menu().await;
     let large = site.post(&report, &"x".repeat(65 * 1024)).await;
     assert_eq!(large.status(), 413);
-    assert_eq!(
-        site.post("/images/d/linux", "state=done").await.status(),
-        405
-    );
+    let refused = site.post("/images/d/linux", "state=done").await;
+    assert_eq!(refused.status(), 405);
+    assert_eq!(refused.header("Allow"), Some("GET, HEAD"));
+    let put = format!("PUT {report} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    let refused = site.served.ask(&put).await;
+    assert_eq!(refused.status(), 405);
+    assert_eq!(refused.header("Allow"), Some("GET, HEAD, POST"));
     assert_eq!(site.state(), RunState::Armed);
 }
 
