@@ -58,6 +58,9 @@ for part in "$@"; do
             need cloud-init cloud-init
             need libxml2-utils xmllint
             need openssl openssl
+            need gpg gpg
+            need gpg-agent gpgconf gpg-agent
+            need gpgv gpgv
             need python3-venv /usr/lib/python3.11/ensurepip/__main__.py
             redfish=yes
             need postgresql /usr/lib/postgresql/15/bin/postgres

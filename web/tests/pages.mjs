@@ -31,6 +31,7 @@ try {
   await theKeyboardIsEnough(page);
   await transfersMove(page);
   await imagesAreBroughtIn(page);
+  await imagesAreFetched(page);
   const cut = faults.findIndex((fault) => fault.includes('ERR_CONNECTION_RESET'));
   assert.notEqual(cut, -1, 'the piece that was lost');
   faults.splice(cut, 1);
@@ -154,6 +155,29 @@ async function imagesAreBroughtIn(page) {
   await row.getByTestId('offer').click();
   await said(page, 'Made fresh');
   assert.equal(await row.getByTestId('delete-image').isDisabled(), true, 'a profile boots from it');
+}
+
+async function imagesAreFetched(page) {
+  await page.goto('/images');
+  await page.getByTestId('fetch-open').click();
+  await page.getByTestId('fetch-url').fill('http://10.1.2.3/inner.iso');
+  await page.getByTestId('fetch-begin').click();
+  await said(page, 'Fetching inner.iso');
+  // Nobody asked for the page again: it looks by itself.
+  const row = page.getByTestId('fetch-row').filter({ hasText: 'inner.iso' });
+  await row.getByText('outgoing.allow').waitFor();
+  // What is begun in the form stays while the list moves.
+  await page.getByTestId('fetch-open').click();
+  await page.getByTestId('fetch-url').fill('http://10.1.2.3/other.iso');
+  await page.getByTestId('mirror-open').click();
+  await row.getByTestId('fetch-retry').click();
+  await row.getByText('outgoing.allow').waitFor();
+  await page.getByTestId('fetch-open').click();
+  await page.getByTestId('mirror-open').click();
+  await page.screenshot({ path: process.env.SHOT_FETCH ?? 'artifacts/images-fetch.png', fullPage: true });
+  page.once('dialog', (dialog) => dialog.accept());
+  await row.getByTestId('fetch-cancel').click();
+  await said(page, 'inner.iso is not fetched');
 }
 
 async function everyPageFits(baseURL, storageState) {

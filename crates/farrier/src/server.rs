@@ -19,7 +19,7 @@ use bootfiles::dropbox::DropBoxes;
 use bootfiles::images::ImageStore;
 use bootfiles::{BootFiles, FileCache, TIDY_EVERY};
 use bootplan::Origin;
-use fetch::{Fetcher, Patience};
+use fetch::{Fetcher, Means, Patience};
 use proxydhcp::Port;
 use reach::power::Switches;
 use std::path::PathBuf;
@@ -239,14 +239,17 @@ pub(crate) async fn build(
     let switches = Switches::new(client.clone(), &config.power.ipmitool);
     let state = state.with_power(switches, passwords(&store));
     let journal_of_fetches = events.clone();
-    let fetcher = Fetcher::open(
-        &data.join("fetches"),
-        image_store.clone(),
-        client.clone(),
-        Arc::new(move |kind| journal_of_fetches.emit(Origin::default(), kind)),
-        Patience::USUAL,
-    )
-    .context("cannot use the directory of what is being fetched")?;
+    let means = Means {
+        images: image_store.clone(),
+        client: client.clone(),
+        tell: Arc::new(move |kind| journal_of_fetches.emit(Origin::default(), kind)),
+        patience: Patience::USUAL,
+        keyrings: vec![data.join("keyrings"), "/usr/share/keyrings".into()],
+        recipes: data.join("mirrors"),
+        mirrors: config.outgoing.mirrors.clone(),
+    };
+    let fetcher = Fetcher::open(&data.join("fetches"), means)
+        .context("cannot use the directory of what is being fetched")?;
     let state = state.with_fetcher(fetcher.clone());
     let control_path = config.control_socket();
     let control = bind::unix(&control_path).await?;

@@ -52,12 +52,15 @@ pub(crate) async fn file(site: &Site, job: &Job) -> Result<Staging, FetchError> 
             begin(site, job, &answer).await?
         }
     };
-    pour(site, job, &staging, answer).await?;
+    let part = staging.clone();
+    let append = move |offset, piece: &[u8]| part.append(offset, piece);
+    pour(site, job, append, answer, 0).await?;
     Ok(staging)
 }
 
 async fn begin(site: &Site, job: &Job, answer: &Answer) -> Result<Staging, FetchError> {
     let part = Part {
+        file: String::new(),
         validator: answer.validator.clone(),
         size: answer.size,
     };
@@ -74,10 +77,16 @@ async fn begin(site: &Site, job: &Job, answer: &Answer) -> Result<Staging, Fetch
     site.blocking(move |images| images.begin(wanted)).await
 }
 
-/// Writes a body to the end of what is there.
-async fn pour(site: &Site, job: &Job, staging: &Staging, answer: Answer) -> Result<(), FetchError> {
+/// Writes a body to the end of what is there; `others` bytes of other files have come as well.
+pub(crate) async fn pour(
+    site: &Site,
+    job: &Job,
+    append: impl Fn(u64, &[u8]) -> Result<u64, ImageError> + Clone + Send + 'static,
+    answer: Answer,
+    others: u64,
+) -> Result<(), FetchError> {
+    let mut offset = answer.begins;
     let mut body = answer.into_body();
-    let mut offset = staging.offset();
     let mut held = Vec::with_capacity(PIECE);
     loop {
         let piece = body.chunk().await;
@@ -86,11 +95,9 @@ async fn pour(site: &Site, job: &Job, staging: &Staging, answer: Answer) -> Resu
         }
         let ended = !matches!(piece, Ok(Some(_)));
         if held.len() >= PIECE || ended && !held.is_empty() {
-            let (staging, piece) = (staging.clone(), std::mem::take(&mut held));
-            offset = site
-                .blocking(move |_| staging.append(offset, &piece))
-                .await?;
-            job.has(offset);
+            let (append, piece) = (append.clone(), std::mem::take(&mut held));
+            offset = site.blocking(move |_| append(offset, &piece)).await?;
+            job.has(others + offset);
         }
         if ended {
             piece?;
@@ -104,11 +111,15 @@ pub(crate) async fn throw_away(site: &Site, job: &Job) {
         // It may be over already.
         let _ = site.blocking(move |images| images.cancel(&staging)).await;
     }
+    let id = job.id().to_owned();
+    if let Err(error) = site.blocking(move |images| images.drop_bundle(&id)).await {
+        tracing::warn!(%error, "what had come of an image is still on the disk");
+    }
     job.has(0);
 }
 
 /// Whether the server says that there is nothing behind what we have.
-fn is_beyond(error: &reach::Error) -> bool {
+pub(crate) fn is_beyond(error: &reach::Error) -> bool {
     matches!(error.fault, Fault::Status { status: 416, .. })
 }
 

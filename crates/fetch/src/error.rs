@@ -48,6 +48,9 @@ pub enum FetchError {
         /// What is wrong.
         why: String,
     },
+    /// A signature that is none, or is nobody's whom we know.
+    #[error("{0}")]
+    Signature(String),
     /// Tried for as long as it is worth it.
     #[error("{last}; given up after {tries} tries without progress")]
     GaveUp {

@@ -1,11 +1,11 @@
 //! All jobs: begun, taken up after a restart, cancelled.
 
 use crate::job::{Job, Stage};
-use crate::{FetchError, JobView, Order, download, work};
+use crate::{FetchError, JobView, Mirror, Octets, Order, download, recipe, work};
 use bootfiles::images::{ImageError, ImageStore};
 use bootplan::EventKind;
 use reach::Client;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,6 @@ pub struct Fetcher(Arc<Inner>);
 struct Inner {
     directory: PathBuf,
     site: Site,
-    tell: Tell,
     jobs: Mutex<BTreeMap<String, Job>>,
     /// One that is slow keeps one other from its turn, not all.
     turns: Semaphore,
@@ -43,11 +42,24 @@ struct Inner {
 }
 
 /// What jobs work with.
-pub(crate) struct Site {
-    pub(crate) images: ImageStore,
-    pub(crate) client: Client,
-    pub(crate) patience: Patience,
+pub struct Means {
+    /// Where images go.
+    pub images: ImageStore,
+    /// Who is asked.
+    pub client: Client,
+    /// Who is told.
+    pub tell: Tell,
+    /// How long what may pass is waited for.
+    pub patience: Patience,
+    /// Directories with keyrings that people may choose by name; the first one that has it counts.
+    pub keyrings: Vec<PathBuf>,
+    /// The operator's own recipes of mirrors.
+    pub recipes: PathBuf,
+    /// The root of the mirror of each site.
+    pub mirrors: BTreeMap<String, String>,
 }
+
+pub(crate) type Site = Means;
 
 impl fmt::Debug for Fetcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,14 +86,9 @@ impl Fetcher {
     ///
     /// # Errors
     /// When the directory cannot be made or read.
-    pub fn open(
-        directory: &Path,
-        images: ImageStore,
-        client: Client,
-        tell: Tell,
-        patience: Patience,
-    ) -> io::Result<Fetcher> {
+    pub fn open(directory: &Path, site: Means) -> io::Result<Fetcher> {
         fs::create_dir_all(directory)?;
+        let images = &site.images;
         let mut jobs = BTreeMap::new();
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
@@ -97,18 +104,17 @@ impl Fetcher {
                 let _ = images.cancel(&staging);
             }
         }
-        let site = Site {
-            images,
-            client,
-            patience,
-        };
+        for job in images.bundles()? {
+            if !jobs.contains_key(&job) {
+                let _ = images.drop_bundle(&job);
+            }
+        }
         for job in jobs.values() {
             job.has(site.staging(job).map_or(0, |staging| staging.offset()));
         }
         Ok(Fetcher(Arc::new(Inner {
             directory: directory.to_owned(),
             site,
-            tell,
             jobs: Mutex::new(jobs),
             turns: Semaphore::new(AT_ONCE),
             tasks: Mutex::default(),
@@ -137,13 +143,17 @@ impl Fetcher {
     /// # Errors
     /// An order that cannot be carried out, a name that is taken.
     pub async fn begin(&self, order: Order) -> Result<JobView, FetchError> {
-        let order = order.checked()?;
+        let order = self.0.site.placed(order)?.checked()?;
         let _turn = self.0.beginning.lock().await;
         let same = |job: &&Job| job.order().name == order.name;
         let other = self.jobs().values().find(same).cloned();
         let over = |stage: Stage| matches!(stage, Stage::Done { .. } | Stage::Failed { .. });
         if let Some(job) = other.iter().find(|job| !over(job.stage())) {
-            return match job.order().url == order.url && job.order().proof == order.proof {
+            let same = Order {
+                by: job.order().by.clone(),
+                ..order.clone()
+            };
+            return match *job.order() == same {
                 true => Ok(job.view()),
                 false => Err(FetchError::UnderWay(order.name)),
             };
@@ -221,6 +231,40 @@ impl Fetcher {
         self.jobs().get(id).map(Job::view)
     }
 
+    /// The names of keyrings that are on this server.
+    pub fn keyrings(&self) -> Vec<String> {
+        let directories = self.0.site.keyrings.iter();
+        let entries = directories.filter_map(|directory| fs::read_dir(directory).ok());
+        let names = entries.flatten().flatten();
+        let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+        names
+            .filter(|name| is_keyring(name))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn keyring(&self, name: &str) -> Result<Octets, FetchError> {
+        self.0.site.keyring(name)
+    }
+
+    /// What can be taken from mirrors, and where each is taken from unless somebody says otherwise.
+    ///
+    /// # Errors
+    /// A recipe of the operator's that cannot be read.
+    pub fn mirrors(&self) -> Result<Vec<(Mirror, Option<String>)>, FetchError> {
+        let all = recipe::load(&self.0.site.recipes)?;
+        let placed = all.into_iter().map(|mirror| {
+            let from = self.0.site.mirrors.get(&mirror.site).cloned();
+            (mirror, from)
+        });
+        Ok(placed.collect())
+    }
+
     /// A job like this one, which goes on where it stopped.
     async fn again(&self, job: Job, order: Order) -> Result<JobView, FetchError> {
         let fresh = job.like(order);
@@ -289,7 +333,7 @@ impl Fetcher {
 
     fn tell(&self, job: &Job, bytes: u64, millis: u64, ended: Result<(), String>) {
         let view = job.view();
-        (self.0.tell)(EventKind::ImageFetched {
+        (self.0.site.tell)(EventKind::ImageFetched {
             image: view.name,
             from: view.from,
             bytes,
@@ -312,6 +356,67 @@ impl Fetcher {
     fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Means {
+    pub(crate) fn mirror(&self, name: &str) -> Result<Mirror, FetchError> {
+        let all = recipe::load(&self.recipes)?;
+        let known: Vec<&str> = all.iter().map(|mirror| mirror.name.as_str()).collect();
+        let told = format!(
+            "there is no recipe {name} of a mirror; there are {}",
+            known.join(", ")
+        );
+        let found = all.iter().find(|mirror| mirror.name == name).cloned();
+        found.ok_or(FetchError::Order(told))
+    }
+
+    /// An order that says where its mirror is.
+    fn placed(&self, mut order: Order) -> Result<Order, FetchError> {
+        order.mirror = order.mirror.filter(|name| !name.is_empty());
+        let Some(name) = &order.mirror else {
+            return Ok(order);
+        };
+        let mirror = self.mirror(name)?;
+        if order.url.trim().is_empty() {
+            let site = &mirror.site;
+            let from = self.mirrors.get(site).cloned();
+            order.url = from.ok_or_else(|| {
+                FetchError::Order(format!(
+                    "say where the mirror is (--from URL), or name it in the configuration as outgoing.mirrors.{site}"
+                ))
+            })?;
+        }
+        Ok(order)
+    }
+
+    pub(crate) fn keyring(&self, name: &str) -> Result<Octets, FetchError> {
+        let places: Vec<String> = self
+            .keyrings
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        let absent = || {
+            FetchError::Order(format!(
+                "there is no keyring {name} in {}",
+                places.join(" or ")
+            ))
+        };
+        if !is_keyring(name) {
+            return Err(absent());
+        }
+        let mut paths = self.keyrings.iter().map(|directory| directory.join(name));
+        let octets = paths.find_map(|path| fs::read(path).ok());
+        octets.map(Octets).ok_or_else(absent)
+    }
+}
+
+/// A name that a keyring may have; nothing that leads elsewhere.
+fn is_keyring(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+    let ending = [".gpg", ".asc", ".pgp"]
+        .iter()
+        .any(|end| name.ends_with(end));
+    ending && !name.starts_with('.') && name.chars().all(plain)
 }
 
 const AT_ONCE: usize = 2;

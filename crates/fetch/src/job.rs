@@ -53,8 +53,8 @@ pub enum Stage {
     Checking,
     /// It is an image.
     Done {
-        /// Its SHA-256.
-        sha256: String,
+        /// Its SHA-256; none for a directory.
+        sha256: Option<String>,
     },
     /// It has failed; what has come is kept.
     Failed {
@@ -93,6 +93,9 @@ struct Now {
 /// Which version of the file has come so far.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Part {
+    /// Which of several.
+    #[serde(default)]
+    pub(crate) file: String,
     /// By which the server tells it from others.
     pub(crate) validator: Option<String>,
     /// Its whole length.

@@ -1,9 +1,11 @@
 //! What somebody wants fetched.
 
-use crate::FetchError;
+use crate::{FetchError, openpgp};
 use bootfiles::images::{ImageError, check_name};
+use data_encoding::{BASE64, BASE64_MIME_PERMISSIVE};
 use reach::Request;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// A file that is to become an image, and what vouches for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +15,10 @@ pub struct Order {
     pub name: String,
     /// Where it is. What stands behind `?` may be secret and is shown to nobody.
     pub url: String,
+    /// The recipe whose netboot files are wanted; `url` is then the root of a mirror that has them, or
+    /// empty for the one that the operator named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
     /// What it must be.
     pub proof: Proof,
     /// Who wants it.
@@ -29,6 +35,53 @@ pub struct Proof {
     /// URL of a list of SHA-256 checksums (`SHA256SUMS`) with a line for the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sums: Option<String>,
+    /// The signature of the list, or of the file itself when there is no list; nothing: the list holds
+    /// its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Given>,
+    /// The keys of those who may sign.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keyring: Option<Octets>,
+}
+
+/// Something that is fetched, or was sent along.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Given {
+    /// Where it is.
+    Url(String),
+    /// It.
+    Content(Octets),
+}
+
+/// A small file: a signature, a keyring. Written down in base64.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Octets(pub Vec<u8>);
+
+impl fmt::Debug for Octets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Octets({})", self.0.len())
+    }
+}
+
+impl From<Octets> for String {
+    fn from(octets: Octets) -> String {
+        BASE64.encode(&octets.0)
+    }
+}
+
+impl TryFrom<String> for Octets {
+    type Error = &'static str;
+
+    /// Base64, or an armoured text as it is.
+    fn try_from(text: String) -> Result<Octets, Self::Error> {
+        if text.trim_start().starts_with("-----BEGIN") {
+            return Ok(Octets(text.into_bytes()));
+        }
+        let octets = BASE64_MIME_PERMISSIVE.decode(text.as_bytes());
+        octets.map(Octets).map_err(|_| "neither base64 nor armour")
+    }
 }
 
 impl Order {
@@ -46,11 +99,15 @@ impl Order {
         Request::new(&self.url)?;
         self.name = match given(Some(self.name)) {
             Some(name) => name,
+            None if self.mirror.is_some() => self.mirror.clone().unwrap_or_default(),
             None => name_of(&self.url).ok_or_else(|| {
                 FetchError::Order("the URL names no file; say what it is to be called".to_owned())
             })?,
         };
         check_name(&self.name)?;
+        if self.mirror.is_some() {
+            return self.checked_mirror();
+        }
         if !self.name.contains('/') && !self.name.ends_with(".iso") {
             return Err(ImageError::Alone(self.name).into());
         }
@@ -66,13 +123,58 @@ impl Order {
         if let Some(sums) = &proof.sums {
             Request::new(sums)?;
         }
+        proof.signature = proof.signature.filter(|signature| match signature {
+            Given::Url(url) => !url.trim().is_empty(),
+            Given::Content(octets) => !octets.0.is_empty(),
+        });
+        proof.keyring = proof.keyring.filter(|keyring| !keyring.0.is_empty());
+        if let Some(Given::Url(url)) = &mut proof.signature {
+            *url = url.trim().to_owned();
+            Request::new(url)?;
+        }
+        match (&proof.keyring, &proof.signature, &proof.sums) {
+            (Some(keyring), None, None) => {
+                openpgp::binary(&keyring.0).map_err(FetchError::Order)?;
+                let told = "a keyring alone checks nothing: say where the signature is, or a list of checksums that is signed";
+                return Err(FetchError::Order(told.to_owned()));
+            }
+            (Some(keyring), ..) => drop(openpgp::binary(&keyring.0).map_err(FetchError::Order)?),
+            (None, Some(_), _) => {
+                let told = "a signature says nothing without the keys of those who may sign: give a keyring";
+                return Err(FetchError::Order(told.to_owned()));
+            }
+            (None, None, _) => {}
+        }
         self.proof = proof;
         Ok(self)
+    }
+
+    fn checked_mirror(mut self) -> Result<Order, FetchError> {
+        if self.name.contains('/') || self.name.ends_with(".iso") {
+            let told = "netboot files become a directory: name it without / and .iso";
+            return Err(FetchError::Order(told.to_owned()));
+        }
+        self.proof.keyring = self.proof.keyring.filter(|keyring| !keyring.0.is_empty());
+        if let Some(keyring) = &self.proof.keyring {
+            openpgp::binary(&keyring.0).map_err(FetchError::Order)?;
+        }
+        let keyring = self.proof.keyring.clone();
+        let alone = Proof {
+            keyring,
+            ..Proof::default()
+        };
+        match alone == self.proof {
+            true => Ok(self),
+            false => Err(FetchError::Order(
+                "the recipe of a mirror says what vouches for its files; only a keyring can be given"
+                    .to_owned(),
+            )),
+        }
     }
 }
 
 /// What the file of a URL is called, if the URL says.
-pub fn name_of(url: &str) -> Option<String> {
+fn name_of(url: &str) -> Option<String> {
     let path = url.split(['?', '#']).next()?.split_once("://")?.1;
     let (_, name) = path
         .split_once('/')?
@@ -139,6 +241,7 @@ mod tests {
             let proof = Proof {
                 sha256: Some(sha256.to_owned()),
                 sums: Some(sums.to_owned()),
+                ..Proof::default()
             };
             let url = "https://images.example.org/x.iso".to_owned();
             Order {

@@ -2,7 +2,7 @@
 
 use crate::fetcher::Site;
 use crate::job::Job;
-use crate::{FetchError, Proof, download, sums};
+use crate::{FetchError, Given, Octets, download, openpgp, sums};
 use reach::Request;
 
 /// What a file must be, and who says so.
@@ -10,37 +10,68 @@ use reach::Request;
 pub(crate) struct Expected {
     /// Its SHA-256.
     pub(crate) sha256: Option<String>,
-    /// For people; nothing: nobody says anything.
-    pub(crate) verified: Option<String>,
+    /// Its own signature, and the keys of those who may have made it.
+    pub(crate) signature: Option<(Vec<u8>, Octets)>,
+    /// For people; who vouches.
+    pub(crate) said: Vec<String>,
+}
+
+impl Expected {
+    /// For people; nothing: nobody vouches for it.
+    pub(crate) fn verified(&self) -> Option<String> {
+        (!self.said.is_empty()).then(|| self.said.join("; "))
+    }
 }
 
 /// Fetches what vouches for a job's file.
 pub(crate) async fn expected(site: &Site, job: &Job) -> Result<Expected, FetchError> {
     let order = job.order();
-    let Proof { sha256, sums } = &order.proof;
+    let proof = &order.proof;
     let mut expected = Expected::default();
-    let mut said = Vec::new();
-    if let Some(sum) = sha256 {
+    if let Some(sum) = &proof.sha256 {
         expected.sha256 = Some(sum.clone());
-        said.push(format!("the SHA-256 that {} gave", order.by));
+        expected
+            .said
+            .push(format!("the SHA-256 that {} gave", order.by));
     }
-    if let Some(list) = sums {
-        let octets = download::text(site, list).await?;
-        let shown = Request::new(list)?.shown();
-        let fault = |why: String| FetchError::Sums {
-            sums: shown.clone(),
-            why,
-        };
-        let text = String::from_utf8_lossy(&octets);
-        let sum = sums::find(&text, below(list, &order.url)).map_err(fault)?;
-        if let Some(given) = expected.sha256.as_ref().filter(|given| **given != sum) {
-            let why = format!("it says {sum}, and {} gave {given}", order.by);
-            return Err(fault(why));
+    let signature = match &proof.signature {
+        Some(Given::Url(url)) => Some(download::text(site, url).await?),
+        Some(Given::Content(octets)) => Some(octets.0.clone()),
+        None => None,
+    };
+    let Some(list) = &proof.sums else {
+        expected.signature = signature.zip(proof.keyring.clone());
+        return Ok(expected);
+    };
+    let octets = download::text(site, list).await?;
+    let shown = Request::new(list)?.shown();
+    let fault = |why: String| FetchError::Sums {
+        sums: shown.clone(),
+        why,
+    };
+    let in_list = |error: FetchError| match error {
+        FetchError::Signature(why) => fault(why),
+        other => other,
+    };
+    let (octets, by) = match (&proof.keyring, signature) {
+        (None, _) => (octets, "not signed".to_owned()),
+        (Some(keys), Some(signature)) => {
+            let by = openpgp::detached_of(&keys.0, &signature, &octets).await;
+            (octets, format!("signed by {}", by.map_err(in_list)?))
         }
-        expected.sha256 = Some(sum);
-        said.push(format!("{shown} (not signed)"));
+        (Some(keys), None) => {
+            let (text, by) = openpgp::inline(&keys.0, &octets).await.map_err(in_list)?;
+            (text, format!("signed by {by}"))
+        }
+    };
+    let text = String::from_utf8_lossy(&octets);
+    let sum = sums::find(&text, below(list, &order.url)).map_err(fault)?;
+    if let Some(given) = expected.sha256.as_ref().filter(|given| **given != sum) {
+        let why = format!("it says {sum}, and {} gave {given}", order.by);
+        return Err(fault(why));
     }
-    expected.verified = (!said.is_empty()).then(|| said.join("; "));
+    expected.sha256 = Some(sum);
+    expected.said.push(format!("{shown}, {by}"));
     Ok(expected)
 }
 

@@ -2,13 +2,13 @@
 
 use crate::fetcher::Site;
 use crate::job::{Job, Stage};
-use crate::{FetchError, download, proof};
+use crate::{FetchError, download, mirror, openpgp, proof};
 use bootfiles::images::{ImageInfo, Origin};
 use std::fs;
 use std::sync::Arc;
 
-/// Works on a job to its end; the SHA-256 of the image.
-pub(crate) async fn run(site: &Site, job: &Job) -> Result<String, FetchError> {
+/// Works on a job to its end; the SHA-256 of the image, if it is one file.
+pub(crate) async fn run(site: &Site, job: &Job) -> Result<Option<String>, FetchError> {
     let mut failures = 0;
     let mut furthest = job.got();
     for _ in 0..ATTEMPTS {
@@ -39,28 +39,37 @@ pub(crate) async fn run(site: &Site, job: &Job) -> Result<String, FetchError> {
     Err(FetchError::Order(told))
 }
 
-async fn attempt(site: &Site, job: &Job) -> Result<String, FetchError> {
-    if let Some(sha256) = site.published(job).await? {
-        return Ok(sha256);
+async fn attempt(site: &Site, job: &Job) -> Result<Option<String>, FetchError> {
+    if let Some(image) = site.published(job).await? {
+        return Ok(image.sha256.clone());
+    }
+    if let Some(name) = &job.order().mirror {
+        mirror::run(site, job, name).await?;
+        return Ok(None);
     }
     job.enter(Stage::Asking);
-    let expected = proof::expected(site, job).await?;
-    job.verified(expected.verified.clone());
+    let mut expected = proof::expected(site, job).await?;
+    job.verified(expected.verified());
     job.enter(Stage::Fetching);
     let staging = download::file(site, job).await?;
     job.enter(Stage::Checking);
+    if let Some((signature, keys)) = &expected.signature {
+        let by = openpgp::detached(&keys.0, signature, &staging.part()).await;
+        expected.said.push(format!("the signature of {}", by?));
+        job.verified(expected.verified());
+    }
     let origin = Origin {
         from: Some(job.from()),
-        verified: expected.verified,
+        verified: expected.verified(),
         sha256: expected.sha256,
     };
-    site.blocking(move |images| images.publish_from(&staging, &origin))
-        .await
+    let published = site.blocking(move |images| images.publish_from(&staging, &origin));
+    Ok(Some(published.await?))
 }
 
 impl Site {
     /// The image, if the server was stopped between its publication and the note that it is done.
-    async fn published(&self, job: &Job) -> Result<Option<String>, FetchError> {
+    async fn published(&self, job: &Job) -> Result<Option<Arc<ImageInfo>>, FetchError> {
         let name = job.order().name.clone();
         let found = self.blocking(move |images| {
             if fs::symlink_metadata(images.directory().join(&name)).is_err() {
@@ -71,8 +80,7 @@ impl Site {
         });
         let ours =
             |image: &Arc<ImageInfo>| image.from == Some(job.from()) && image.added >= job.made();
-        let image = found.await?.filter(ours);
-        Ok(image.and_then(|image| image.sha256.clone()))
+        Ok(found.await?.filter(ours))
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod firmware;
 pub mod fixtures;
+pub mod gpg;
 pub mod hex;
 pub mod image;
 pub mod lan;

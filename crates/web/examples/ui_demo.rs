@@ -41,8 +41,10 @@ async fn main() {
         _ => {
             let transfers = Transfers::default();
             tokio::spawn(transfer(transfers.clone()));
+            let images = support::images(dir.path());
             state
-                .with_image_store(support::images(dir.path()))
+                .with_fetcher(support::fetcher(dir.path(), &images))
+                .with_image_store(images)
                 .with_drop_boxes(support::drop_boxes(dir.path()))
                 .with_transfers(transfers)
         }

@@ -8,6 +8,7 @@
 //!
 //! Everything here blocks as the file system does.
 
+mod bundle;
 mod disk;
 mod error;
 mod hash;
@@ -18,6 +19,7 @@ mod staging;
 #[cfg(test)]
 mod tests;
 
+pub use bundle::Bundle;
 pub use error::ImageError;
 pub use hash::Verified;
 pub use info::{ImageInfo, ImageKind, ImageState, uses};

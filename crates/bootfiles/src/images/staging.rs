@@ -5,6 +5,7 @@
 //! of it is durable and right. So an image is there whole or not at all, wherever the program or
 //! the machine stops.
 
+use super::bundle::BUNDLE;
 use super::disk::{self, STAGING, free, now_ms, rename_new, sync_dir, unique, write_whole};
 use super::info::Record;
 use super::look::Stamp;
@@ -380,6 +381,10 @@ pub(super) fn take_up(store: &ImageStore) -> io::Result<()> {
     for entry in fs::read_dir(store.0.root.join(STAGING))? {
         let directory = entry?.path();
         let id = directory.file_name().and_then(|name| name.to_str());
+        // The files of a job: whoever runs the jobs knows whether it is still there.
+        if id.is_some_and(|id| id.starts_with(BUNDLE)) {
+            continue;
+        }
         let resumed = id.and_then(|id| Some((id, resumable(id, &directory)?)));
         match resumed {
             Some((id, staging)) => {

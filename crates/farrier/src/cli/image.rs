@@ -27,14 +27,20 @@ pub(crate) enum Command {
     /// Bring an image to the server, or have it fetch one; what was cut off goes on where it stopped
     Add {
         /// An ISO file, or a kernel or initial RAM disk; or its http or https URL, which the server fetches
-        #[arg(value_name = "FILE|URL")]
-        file: String,
+        #[arg(
+            value_name = "FILE|URL",
+            required_unless_present = "mirror",
+            conflicts_with = "mirror"
+        )]
+        file: Option<String>,
         /// What it will be called, e.g. debian.iso or rescue/vmlinuz [default: the file's name]
         #[arg(long, short)]
         name: Option<String>,
         #[command(flatten)]
         proof: image_fetch::Proof,
     },
+    /// List netboot files that can be taken from a mirror, and keyrings of the server
+    Mirrors,
     /// List what the server fetches by URL
     Fetches,
     /// Try again to fetch what failed; what has come of it is kept
@@ -77,11 +83,20 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
     match command {
         Command::BuildLive(_) => Ok(()),
         Command::List => list(global, &client).await,
-        Command::Add { file, name, proof } if image_fetch::is_url(&file) => {
-            image_fetch::add(global, &client, &file, name.as_deref(), proof).await
-        }
         Command::Add { file, name, proof } => {
-            let file = PathBuf::from(file);
+            let file = match file {
+                Some(file) if !image_fetch::is_url(&file) => PathBuf::from(file),
+                url => {
+                    return image_fetch::add(
+                        global,
+                        &client,
+                        url.as_deref(),
+                        name.as_deref(),
+                        proof,
+                    )
+                    .await;
+                }
+            };
             let name = match name {
                 Some(name) => name,
                 None => own_name(&file)?,
@@ -94,6 +109,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             }
             Ok(())
         }
+        Command::Mirrors => image_fetch::mirrors(global, &client).await,
         Command::Fetches => image_fetch::list(global, &client).await,
         Command::Retry { id } => image_fetch::retry(global, &client, &id).await,
         Command::Cancel { id } => {

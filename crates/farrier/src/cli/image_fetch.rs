@@ -6,10 +6,12 @@ use super::image::{PAUSE, RETRIES, may_pass};
 use super::machine::escape;
 use super::output::{clock, out, outln, table, text};
 use super::progress::Progress;
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
+use data_encoding::BASE64;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::time::Duration;
 
 /// What vouches for a file that the server fetches.
@@ -21,14 +23,32 @@ pub(crate) struct Proof {
     /// URL of a list of checksums (SHA256SUMS) that has a line for the file at the URL
     #[arg(long, value_name = "URL")]
     sha256sums: Option<String>,
+    /// OpenPGP signature of the list, or of the file at the URL when there is no list [default: the list holds its own]
+    #[arg(long, value_name = "URL|FILE", requires = "keyring")]
+    signature: Option<String>,
+    /// Public keys of those who may sign: a file of this host, armoured or not, or the name of a keyring of the server
+    #[arg(long, value_name = "FILE")]
+    keyring: Option<String>,
+    /// Take netboot files from a distribution's mirror, by its signed checksums: a recipe's name ('farrier image mirrors')
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["sha256", "sha256sums", "signature"])]
+    mirror: Option<String>,
+    /// Root of the mirror [default: outgoing.mirrors in the server's configuration]
+    #[arg(long, value_name = "URL", requires = "mirror")]
+    from: Option<String>,
 }
 
 impl Proof {
     /// A file of this host is sent with its own checksum.
     pub(super) fn none_for_files(&self) -> anyhow::Result<()> {
-        if self.sha256.is_some() || self.sha256sums.is_some() {
+        let given = [
+            &self.sha256,
+            &self.sha256sums,
+            &self.signature,
+            &self.keyring,
+        ];
+        if given.into_iter().any(Option::is_some) {
             bail!(
-                "checksums are compared for URLs only; for a file of this host use sha256sum first"
+                "checksums and signatures are compared for URLs only; for a file of this host use sha256sum or gpgv first"
             );
         }
         Ok(())
@@ -43,20 +63,62 @@ pub(super) fn is_url(text: &str) -> bool {
 pub(super) async fn add(
     global: &Global,
     client: &Client,
-    url: &str,
+    url: Option<&str>,
     name: Option<&str>,
     proof: Proof,
 ) -> anyhow::Result<()> {
-    let wanted = json!({
-        "url": url,
+    let mut wanted = json!({
+        "url": url.or(proof.from.as_deref()).unwrap_or_default(),
         "name": name.unwrap_or_default(),
+        "mirror": proof.mirror,
         "sha256": proof.sha256,
         "sha256sums": proof.sha256sums,
     });
+    match proof.signature {
+        Some(url) if is_url(&url) => wanted["signature_url"] = url.into(),
+        Some(file) => wanted["signature"] = small_file(&file)?.into(),
+        None => {}
+    }
+    match proof.keyring {
+        // Without a directory and not here: the server may have it.
+        Some(name) if !name.contains('/') && !Path::new(&name).exists() => {
+            wanted["keyring_file"] = name.into();
+        }
+        Some(file) => wanted["keyring"] = small_file(&file)?.into(),
+        None => {}
+    }
     let begun = client
         .send(Method::POST, "/images/fetches", Some(&wanted))
         .await?;
     follow(global, client, begun).await
+}
+
+fn small_file(path: &str) -> anyhow::Result<String> {
+    let unreadable = || format!("cannot read {path}");
+    let len = std::fs::metadata(path).with_context(unreadable)?.len();
+    if len > SMALL {
+        bail!("{path} has {len} bytes; a signature or a keyring has at most {SMALL}");
+    }
+    Ok(BASE64.encode(&std::fs::read(path).with_context(unreadable)?))
+}
+
+/// Everything that can be chosen by name.
+pub(super) async fn mirrors(global: &Global, client: &Client) -> anyhow::Result<()> {
+    let answer = client.get("/images/fetches/choices").await?;
+    if global.json {
+        outln!("{answer:#}");
+        return Ok(());
+    }
+    let mirrors = answer["mirrors"].as_array().into_iter().flatten();
+    let row = |mirror: &Value| {
+        ["name", "title", "from"]
+            .map(|key| text(mirror, key))
+            .to_vec()
+    };
+    let rows: Vec<Vec<String>> = mirrors.map(row).collect();
+    out!("{}", table(&["MIRROR", "TITLE", "FROM"], &rows));
+    outln!("keyrings: {}", text(&answer, "keyrings"));
+    Ok(())
 }
 
 /// Tries again what failed, and waits for it.
@@ -115,16 +177,13 @@ async fn follow(global: &Global, client: &Client, mut job: Value) -> anyhow::Res
         };
     }
     drop(progress);
-    let verified = job["verified"].as_str();
-    match (global.json, verified) {
+    let sum = job["sha256"].as_str();
+    let sum = sum.map_or_else(String::new, |sum| format!(", SHA-256 {sum}"));
+    match (global.json, job["verified"].as_str()) {
         (true, _) => outln!("{job:#}"),
-        (false, Some(by)) => outln!(
-            "added {name}, SHA-256 {}; verified by {by}",
-            text(&job, "sha256")
-        ),
+        (false, Some(by)) => outln!("added {name}{sum}; verified by {by}"),
         (false, None) => outln!(
-            "added {name}, SHA-256 {}; not verified: nothing vouches for it (--sha256, --sha256sums)",
-            text(&job, "sha256")
+            "added {name}{sum}; not verified: nothing vouches for it (--sha256, --sha256sums)"
         ),
     }
     Ok(())
@@ -172,4 +231,6 @@ fn row(job: &Value) -> Vec<String> {
     cells
 }
 
+/// Of a signature or a keyring; Debian's has 60 kB.
+const SMALL: u64 = 1 << 20;
 const LOOK: Duration = Duration::from_millis(300);

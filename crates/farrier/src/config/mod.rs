@@ -10,6 +10,7 @@ mod sharing;
 pub(crate) use load::{ConfigError, data_dir_at_least, load, load_or_default};
 
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -201,6 +202,8 @@ pub(crate) struct Diskless {
 pub(crate) struct Outgoing {
     /// Networks and addresses beyond the Internet that downloads and web hooks may ask.
     pub allow: reach::Allowed,
+    /// Roots of mirrors of distributions by the names that recipes have for them, e.g. `debian`.
+    pub mirrors: BTreeMap<String, String>,
 }
 
 /// `power:`

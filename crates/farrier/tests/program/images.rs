@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use testkit::gpg::Gpg;
 use testkit::image::{self, Flavour, pattern};
 use testkit::web::Web;
 
@@ -239,6 +240,74 @@ fn an_image_by_url_survives_a_kill_and_comes_out_whole() {
     );
     let left = fs::read_dir(farrier.data().join("images/.staging"));
     assert_eq!(left.expect("there").count(), 0);
+}
+
+/// As an operator does it: a mirror at home, its keys in a file, the machine boots what came.
+#[test]
+fn netboot_files_come_from_a_mirror_by_its_signed_checksums() {
+    let lan = Lan::new();
+    let mut farrier = Farrier::prepared(&lan.server);
+    let listener = lan.client.run(|| TcpListener::bind("0.0.0.0:0"));
+    let web = Web::on(listener.expect("a port"));
+    let root = format!("http://{}:{}/debian", own_address(&lan), web.port());
+    farrier.configure(&format!(
+        "outgoing:\n  allow: [10.77.0.0/24]\n  mirrors: {{debian: '{root}'}}\n"
+    ));
+    farrier.start();
+    let (ann, eve) = (Gpg::with("Ann"), Gpg::with("Eve"));
+    let images = "main/installer-amd64/current/images";
+    let put = |path: &str, octets: &[u8]| {
+        web.file(&format!("/debian/dists/bookworm/{path}"), octets, "v1");
+    };
+    let mut sums = String::new();
+    for name in ["linux", "initrd.gz", "pxelinux.0"] {
+        let bytes = pattern(400_000, name.len() as u8);
+        let path = format!("netboot/debian-installer/amd64/{name}");
+        sums += &format!("{}  ./{path}\n", sha256sum(&farrier, &bytes));
+        put(&format!("{images}/{path}"), &bytes);
+    }
+    put(&format!("{images}/SHA256SUMS"), sums.as_bytes());
+    let release = format!(
+        "Origin: Debian\nCodename: bookworm\nSHA256:\n {} {} {images}/SHA256SUMS\n",
+        sha256sum(&farrier, sums.as_bytes()),
+        sums.len()
+    );
+    put("InRelease", &eve.clearsigned(release.as_bytes()));
+    let keys = farrier.home().join("ann.asc");
+    fs::write(&keys, ann.keyring(true)).expect("written");
+    let add = ["image", "add", "--mirror", "debian-12-netboot", "--keyring"];
+    let keys = keys.display().to_string();
+    let add = [&add[..], &[&keys]].concat();
+    let refused = farrier.cli(&add);
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("which is not in the keyring"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!farrier.data().join("images/debian-12-netboot").exists());
+    put("InRelease", &ann.clearsigned(release.as_bytes()));
+    let said = farrier.ok(&add);
+    assert!(
+        said.contains("added debian-12-netboot; verified by") && said.contains("signed by Ann"),
+        "{said}"
+    );
+    let offers = farrier.ok(&["image", "offer", "debian-12-netboot"]);
+    assert!(offers.contains("Debian installer"), "{offers}");
+    let kernel = format!("http://{SERVER}/images/debian-12-netboot/linux");
+    assert!(curl(&lan, &[&kernel]) == pattern(400_000, 5));
+    let listed = farrier.ok(&["image", "mirrors"]);
+    assert!(
+        listed.contains("debian-13-netboot") && listed.contains(&root),
+        "{listed}"
+    );
+}
+
+fn sha256sum(farrier: &Farrier<'_>, bytes: &[u8]) -> String {
+    let file = farrier.home().join("summed");
+    fs::write(&file, bytes).expect("written");
+    let output = Command::new("sha256sum").arg(file).output();
+    let text = String::from_utf8(output.expect("coreutils").stdout).expect("text");
+    text[..64].to_owned()
 }
 
 /// The client's address on the network.

@@ -9,9 +9,10 @@
 use bootfiles::images::{ImageInfo, ImageStore};
 use bootplan::EventKind;
 use data_encoding::HEXLOWER;
-use fetch::{Fetcher, JobView, Order, Patience, Proof, Stage};
+use fetch::{Fetcher, JobView, Means, Order, Patience, Proof, Stage};
 use reach::{Allowed, Client};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -166,6 +167,15 @@ fn open(
         tries: 3,
     };
     let jobs = dir.path().join("fetches");
-    let fetcher = Fetcher::open(&jobs, images.clone(), client, tell, patience);
+    let means = Means {
+        images: images.clone(),
+        client,
+        tell,
+        patience,
+        keyrings: vec![dir.path().join("keyrings")],
+        recipes: dir.path().join("mirrors"),
+        mirrors: BTreeMap::new(),
+    };
+    let fetcher = Fetcher::open(&jobs, means);
     (images, fetcher.expect("a directory"))
 }

@@ -4,7 +4,7 @@ use super::images::of_image;
 use super::problem::{Answer, Json, Path, Problem};
 use crate::people::{Actor, PeopleState};
 use axum::extract::State;
-use fetch::{FetchError, Fetcher, JobView, Order, Proof, Stage};
+use fetch::{FetchError, Fetcher, Given, JobView, Octets, Order, Proof, Stage};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,8 +13,14 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewFetch {
-    /// Where the file is, by http or https. Private addresses are refused unless the operator allows them.
+    /// Where the file is, by http or https. Private addresses are refused unless the operator allows them. With
+    /// `mirror`: the root of a mirror; the operator's own (`outgoing.mirrors`) if left out.
+    #[serde(default)]
     url: String,
+    /// Netboot files of a distribution, by the name of their recipe: verified by its signed checksums, they become a
+    /// directory together or not at all.
+    #[serde(default)]
+    mirror: Option<String>,
     /// What it will be called: `debian.iso`, or `pair/vmlinuz` for a file of a directory; as the URL calls it if left out.
     #[serde(default)]
     name: String,
@@ -24,6 +30,39 @@ pub(super) struct NewFetch {
     /// URL of a list of checksums (`SHA256SUMS`) that has a line for the file.
     #[serde(default)]
     sha256sums: Option<String>,
+    /// The signature of the list, or of the file when there is no list: armoured as it is, else in base64. Left out: the
+    /// list holds its own.
+    #[serde(default)]
+    signature: Option<String>,
+    /// The same, by its URL.
+    #[serde(default)]
+    signature_url: Option<String>,
+    /// The public keys of those who may sign: armoured as they are, else in base64.
+    #[serde(default)]
+    keyring: Option<String>,
+    /// The same, by the name of a keyring that is on the server.
+    #[serde(default)]
+    keyring_file: Option<String>,
+}
+
+/// What can be chosen from on this server.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FetchChoices {
+    /// Names of keyrings.
+    keyrings: Vec<String>,
+    /// Recipes of mirrors.
+    mirrors: Vec<MirrorView>,
+}
+
+/// Netboot files that can be taken from a mirror.
+#[derive(Serialize, ToSchema)]
+pub(super) struct MirrorView {
+    /// The recipe's name.
+    name: String,
+    /// For people.
+    title: String,
+    /// Where they are taken from unless somebody says otherwise; `null`: somebody must.
+    from: Option<String>,
 }
 
 /// A file that is being fetched.
@@ -45,7 +84,7 @@ pub(super) struct FetchState {
     /// Why it pauses or has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
-    /// Its SHA-256, when it is done.
+    /// Its SHA-256, when it is done and one file.
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
     /// Bytes that have come.
@@ -85,17 +124,53 @@ pub(super) async fn begin_fetch(
     State(state): State<PeopleState>,
     Json(new): Json<NewFetch>,
 ) -> Answer<(StatusCode, Json<FetchState>)> {
+    let fetcher = fetcher(&state)?;
+    let octets = |what: &str, text: Option<String>| {
+        let octets = text.map(Octets::try_from).transpose();
+        octets.map_err(|why| FetchError::Order(format!("the {what} is {why}")))
+    };
+    let named = new.keyring_file.filter(|name| !name.is_empty());
+    let keyring = match named {
+        Some(name) => Some(fetcher.keyring(&name)?),
+        None => octets("keyring", new.keyring)?,
+    };
+    let signature = octets("signature", new.signature)?.map(Given::Content);
     let order = Order {
         name: new.name,
         url: new.url,
+        mirror: new.mirror,
         proof: Proof {
             sha256: new.sha256,
             sums: new.sha256sums,
+            signature: signature.or(new.signature_url.map(Given::Url)),
+            keyring,
         },
         by: actor.name,
     };
-    let begun = fetcher(&state)?.begin(order).await?;
+    let begun = fetcher.begin(order).await?;
     Ok((StatusCode::ACCEPTED, Json(begun.into())))
+}
+
+/// Keyrings and mirrors that can be chosen by name.
+#[utoipa::path(get, path = "/images/fetches/choices", tag = "images",
+    responses((status = OK, body = FetchChoices), (status = "4XX", body = Problem)))]
+pub(super) async fn fetch_choices(
+    _: Actor,
+    State(state): State<PeopleState>,
+) -> Answer<Json<FetchChoices>> {
+    let fetcher = fetcher(&state)?;
+    let mirrors = fetcher
+        .mirrors()?
+        .into_iter()
+        .map(|(mirror, from)| MirrorView {
+            name: mirror.name,
+            title: mirror.title,
+            from,
+        });
+    Ok(Json(FetchChoices {
+        keyrings: fetcher.keyrings(),
+        mirrors: mirrors.collect(),
+    }))
 }
 
 /// How far a file is.
@@ -151,7 +226,7 @@ impl From<JobView> for FetchState {
             Stage::Fetching => ("fetching", None, None),
             Stage::Pausing { why } => ("pausing", Some(why), None),
             Stage::Checking => ("checking", None, None),
-            Stage::Done { sha256 } => ("done", None, Some(sha256)),
+            Stage::Done { sha256 } => ("done", None, sha256),
             Stage::Failed { why } => ("failed", Some(why), None),
         };
         FetchState {

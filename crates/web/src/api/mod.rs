@@ -135,6 +135,7 @@ fn table() -> OpenApiRouter<PeopleState> {
         .routes(routes!(fetches::list_fetches, fetches::begin_fetch))
         .routes(routes!(fetches::get_fetch, fetches::cancel_fetch))
         .routes(routes!(fetches::retry_fetch))
+        .routes(routes!(fetches::fetch_choices))
         .routes(routes!(tokens::list_tokens, tokens::create_token))
         .routes(routes!(tokens::delete_token))
         .routes(routes!(users::list_users, users::create_user))

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::{Extension, Router};
 use bootfiles::images::ImageStore;
 use bootplan::Timestamp;
-use fetch::{Fetcher, Patience};
+use fetch::{Fetcher, Means, Patience};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -55,13 +55,16 @@ impl Api {
         });
         let images = ImageStore::open(&dir.path().join("images"), &dir.path().join("recipes"));
         let images = images.expect("a fresh directory");
-        let fetcher = Fetcher::open(
-            &dir.path().join("fetches"),
-            images.clone(),
-            Client::new(Allowed(vec!["127.0.0.1".parse().expect("an address")])),
-            Arc::new(|_| {}),
-            Patience::USUAL,
-        );
+        let means = Means {
+            images: images.clone(),
+            client: Client::new(Allowed(vec!["127.0.0.1".parse().expect("an address")])),
+            tell: Arc::new(|_| {}),
+            patience: Patience::USUAL,
+            keyrings: vec![dir.path().join("keyrings")],
+            recipes: dir.path().join("mirrors"),
+            mirrors: Default::default(),
+        };
+        let fetcher = Fetcher::open(&dir.path().join("fetches"), means);
         let state = PeopleState::new(store, live, status, PeopleOptions::default())
             .with_image_store(images)
             .with_fetcher(fetcher.expect("a fresh directory"));

@@ -496,7 +496,14 @@ pub fn fetcher(dir: &Path, images: &ImageStore) -> fetch::Fetcher {
         tries: 0,
         ..fetch::Patience::USUAL
     };
-    let told = std::sync::Arc::new(|_| {});
-    let jobs = dir.join("fetches");
-    fetch::Fetcher::open(&jobs, images.clone(), client, told, patience).expect("a directory")
+    let means = fetch::Means {
+        images: images.clone(),
+        client,
+        tell: std::sync::Arc::new(|_| {}),
+        patience,
+        keyrings: vec![dir.join("keyrings")],
+        recipes: dir.join("mirrors"),
+        mirrors: std::collections::BTreeMap::new(),
+    };
+    fetch::Fetcher::open(&dir.join("fetches"), means).expect("a directory")
 }

@@ -4,6 +4,7 @@ use super::*;
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use std::time::{Duration, Instant};
+use testkit::gpg::Gpg;
 use testkit::image::{self, Flavour, pattern};
 use testkit::web::Web;
 
@@ -106,4 +107,59 @@ async fn what_cannot_be_fetched_is_refused_or_says_why() {
     .await;
     let why = job["why"].as_str().unwrap_or_default();
     assert!(why.contains("outgoing.allow"), "{job}");
+}
+
+#[tokio::test]
+async fn a_signed_list_and_a_keyring_are_taken_as_they_come() {
+    let api = Api::open().await;
+    let ann = Gpg::with("Ann");
+    let web = Web::start();
+    let sums = ann.clearsigned(format!("{}  x.iso\n", "a".repeat(64)).as_bytes());
+    web.file("/x.iso", b"not what the list says", "v1");
+    web.file("/SHA256SUMS", &sums, "v1");
+    let keyrings = api.dir.path().join("keyrings");
+    std::fs::create_dir(&keyrings).expect("made");
+    std::fs::write(keyrings.join("ann.gpg"), ann.keyring(false)).expect("written");
+    let choices = api.get("/images/fetches/choices").await;
+    assert_eq!(choices["keyrings"], json!(["ann.gpg"]));
+    assert_eq!(choices["mirrors"][0]["name"], "debian-12-netboot");
+    let armoured = String::from_utf8(ann.keyring(true)).expect("text");
+    let base64 = data_encoding::BASE64.encode(&ann.keyring(false));
+    for keys in [
+        json!({"keyring": armoured}),
+        json!({"keyring": base64}),
+        json!({"keyring_file": "ann.gpg"}),
+    ] {
+        let mut wanted = json!({"url": web.url("/x.iso"), "sha256sums": web.url("/SHA256SUMS")});
+        wanted
+            .as_object_mut()
+            .expect("an object")
+            .extend(keys.as_object().expect("an object").clone());
+        let (status, begun) = api.ask("POST", "/images/fetches", Some(wanted)).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{begun}");
+        let path = format!("/images/fetches/{}", begun["id"].as_str().expect("an id"));
+        let job = ended(&api, &path).await;
+        // The list was believed, and the file was not.
+        let why = job["why"].as_str().unwrap_or_default();
+        assert!(
+            why.contains(&format!("announced was {}", "a".repeat(64))),
+            "{job}"
+        );
+        assert!(
+            job["verified"]
+                .as_str()
+                .is_some_and(|by| by.contains("signed by Ann")),
+            "{job}"
+        );
+        api.ask("DELETE", &path, None).await;
+    }
+    for wanted in [
+        json!({"url": web.url("/x.iso"), "keyring": "?", "sha256sums": web.url("/SHA256SUMS")}),
+        json!({"url": web.url("/x.iso"), "keyring_file": "../../etc/x.gpg"}),
+        json!({"url": web.url("/x.iso"), "signature_url": web.url("/x.sig")}),
+        json!({"mirror": "debian-12-netboot"}),
+    ] {
+        let (status, problem) = api.ask("POST", "/images/fetches", Some(wanted)).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
+    }
 }

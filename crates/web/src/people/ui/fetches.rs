@@ -6,7 +6,7 @@ use super::frame::{Visit, done, failed};
 use super::story::{printable, size};
 use crate::people::PeopleState;
 use axum::extract::State;
-use fetch::{FetchError, Fetcher, JobView, Order, Proof, Stage};
+use fetch::{FetchError, Fetcher, Given, JobView, Octets, Order, Proof, Stage};
 
 /// A file that is being fetched, or has failed.
 pub(super) struct Job {
@@ -25,6 +25,43 @@ pub(super) struct Job {
     pub(super) unverified: bool,
 }
 
+/// What a form can offer to choose from.
+#[derive(Default)]
+pub(super) struct Choices {
+    pub(super) keyrings: Vec<String>,
+    pub(super) mirrors: Vec<MirrorChoice>,
+    /// Why there are fewer than there might be.
+    pub(super) fault: String,
+}
+
+/// Netboot files that can be taken from a mirror.
+pub(super) struct MirrorChoice {
+    pub(super) name: String,
+    pub(super) title: String,
+    pub(super) from: String,
+}
+
+/// Keyrings and mirrors of this server.
+pub(super) fn choices(state: &PeopleState) -> Choices {
+    let Some(fetcher) = &state.fetcher else {
+        return Choices::default();
+    };
+    let (mirrors, fault) = match fetcher.mirrors() {
+        Ok(mirrors) => (mirrors, String::new()),
+        Err(error) => (Vec::new(), error.to_string()),
+    };
+    let choice = |(mirror, from): (fetch::Mirror, Option<String>)| MirrorChoice {
+        name: mirror.name,
+        title: mirror.title,
+        from: from.unwrap_or_default(),
+    };
+    Choices {
+        keyrings: fetcher.keyrings(),
+        mirrors: mirrors.into_iter().map(choice).collect(),
+        fault,
+    }
+}
+
 /// Those that are no images yet.
 pub(super) fn jobs(state: &PeopleState) -> Vec<Job> {
     let fetcher = state.fetcher.iter();
@@ -39,16 +76,31 @@ pub(crate) async fn begin(
     fields: Fields,
 ) -> PageResult {
     let given = |name: &str| Some(fields.get(name).to_owned()).filter(|text| !text.is_empty());
+    let fetcher = fetcher(&state)?;
+    let keyring = match (given("keyring_file"), given("keyring")) {
+        (Some(name), _) => fetcher.keyring(&name).map(Some),
+        (None, Some(text)) => Octets::try_from(text)
+            .map(Some)
+            .map_err(|why| FetchError::Order(format!("the keyring is {why}"))),
+        (None, None) => Ok(None),
+    };
+    let keyring = match keyring {
+        Ok(keyring) => keyring,
+        Err(error) => return told(error),
+    };
     let order = Order {
         name: fields.get("name").to_owned(),
         url: fields.get("url").to_owned(),
+        mirror: given("mirror"),
         proof: Proof {
             sha256: given("sha256"),
             sums: given("sums"),
+            signature: given("signature").map(Given::Url),
+            keyring,
         },
         by: visit.actor.name.clone(),
     };
-    match fetcher(&state)?.begin(order).await {
+    match fetcher.begin(order).await {
         Ok(job) => {
             let told = format!("Fetching {}; it appears below when it is whole.", job.name);
             Ok(done("/images", told))
@@ -111,6 +163,7 @@ impl Job {
             Stage::Fetching => (come, String::new()),
             Stage::Checking => ("comparing its checksum".to_owned(), String::new()),
             Stage::Pausing { ref why } => (format!("{come}, trying again"), why.clone()),
+            Stage::Failed { ref why } if job.got == 0 => ("failed".to_owned(), why.clone()),
             Stage::Failed { ref why } => (format!("failed; {come} are kept"), why.clone()),
         };
         Some(Job {

@@ -1,7 +1,7 @@
 //! `/images`: what there is to boot from, and bringing in more.
 
 use super::error::{PageError, PageResult, page};
-use super::fetches::{Job, jobs};
+use super::fetches::{Choices, Job, choices, jobs};
 use super::form::{Fields, Path};
 use super::frame::{Frame, Stamp, Visit, done, failed, now};
 use super::story::{printable, size};
@@ -20,6 +20,7 @@ struct ImagesPage {
     rows: Vec<Row>,
     coming: Vec<Coming>,
     jobs: Vec<Job>,
+    choices: Choices,
     /// Something moves: the page is worth looking at again.
     busy: bool,
 }
@@ -92,6 +93,7 @@ pub(crate) async fn list(State(state): State<PeopleState>, visit: Visit) -> Page
         rows: all.iter().map(|image| Row::of(image, &catalog)).collect(),
         coming: coming.iter().map(Coming::of).collect(),
         jobs,
+        choices: choices(&state),
     })
 }
 
