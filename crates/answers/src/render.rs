@@ -107,6 +107,17 @@ pub fn render(document: &Document<'_>, material: &Material<'_>) -> Result<Render
     })
 }
 
+/// Reads a template or snippet without filling it, so that what is saved can at least be read.
+///
+/// # Errors
+/// The first place where the writing is wrong.
+pub fn parse(name: &str, text: &str) -> Result<(), Fault> {
+    too_large(name, text)?;
+    let mut engine = engine(&Library::default(), None);
+    let read = engine.add_template_owned(name.to_owned(), text.to_owned());
+    read.map_err(|error| explain(&error, name, |found| (found == name).then_some(text)))
+}
+
 impl Rendered {
     /// The text as part of one line, such as kernel arguments: spaces around it are dropped.
     ///

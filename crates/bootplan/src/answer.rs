@@ -152,6 +152,9 @@ impl fmt::Display for ObjectName {
 pub struct Text {
     /// Identity among its kind.
     pub name: ObjectName,
+    /// Operator's labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// In the template language (docs/TEMPLATES.md).
     pub text: String,
 }
@@ -162,6 +165,9 @@ pub struct Text {
 pub struct Group {
     /// Identity.
     pub name: ObjectName,
+    /// Operator's labels of the group itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Whose.
     pub selector: Selector,
     /// What they have.
@@ -224,6 +230,23 @@ impl Object {
         }
     }
 
+    /// What operators labelled it with.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        match self {
+            Object::Template(text) | Object::Snippet(text) => &text.labels,
+            Object::Group(group) => &group.labels,
+        }
+    }
+
+    /// The same with these labels.
+    pub fn labelled(mut self, labels: BTreeMap<String, String>) -> Object {
+        match &mut self {
+            Object::Template(text) | Object::Snippet(text) => text.labels = labels,
+            Object::Group(group) => group.labels = labels,
+        }
+        self
+    }
+
     /// The size of its text in bytes, if that is more than may be stored.
     pub fn too_large(&self) -> Option<usize> {
         match self {
@@ -244,13 +267,21 @@ pub struct Objects {
     pub snippets: Arc<BTreeMap<String, String>>,
     /// Groups, by name.
     pub groups: Vec<Group>,
+    /// Labels of templates and snippets that have some: nothing that is rendered asks for them.
+    labels: BTreeMap<(ObjectKind, String), BTreeMap<String, String>>,
 }
 
 impl FromIterator<Object> for Objects {
     fn from_iter<I: IntoIterator<Item = Object>>(all: I) -> Self {
         let (mut templates, mut snippets, mut groups) =
             (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let mut labels = BTreeMap::new();
         for object in all {
+            let kind = object.kind();
+            if kind != ObjectKind::Group && !object.labels().is_empty() {
+                let key = (kind, object.name().to_string());
+                labels.insert(key, object.labels().clone());
+            }
             match object {
                 Object::Template(text) => {
                     templates.insert(text.name.to_string(), text.text);
@@ -266,6 +297,7 @@ impl FromIterator<Object> for Objects {
             templates,
             snippets: Arc::new(snippets),
             groups,
+            labels,
         }
     }
 }
@@ -277,6 +309,11 @@ impl Objects {
             let named = texts.iter().filter_map(|(name, text)| {
                 Some(Text {
                     name: name.parse().ok()?,
+                    labels: self
+                        .labels
+                        .get(&(kind, name.clone()))
+                        .cloned()
+                        .unwrap_or_default(),
                     text: text.clone(),
                 })
             });
@@ -348,10 +385,10 @@ mod tests {
     #[test]
     fn objects_come_back_as_they_were_put() {
         let all: Vec<Object> = serde_json::from_value(json!([
-            {"kind": "template", "name": "b", "text": "B"},
+            {"kind": "template", "name": "b", "text": "B", "labels": {"team": "web"}},
             {"kind": "template", "name": "a", "text": "A"},
             {"kind": "snippet", "name": "a", "text": "S"},
-            {"kind": "group", "name": "g", "selector": {"label": {"rack": ["1"]}},
+            {"kind": "group", "name": "g", "labels": {"x": ""}, "selector": {"label": {"rack": ["1"]}},
              "variables": {"x": 1}},
         ]))
         .expect("objects");

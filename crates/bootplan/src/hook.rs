@@ -3,6 +3,7 @@
 use crate::EventKind;
 use crate::secret::HOOK_SECRETS;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A receiver of events by HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct Hook {
     /// What people call it: lower-case letters, digits and `-`.
     pub name: String,
+    /// Operator's labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Where events are posted. It may itself be a secret, as those of chats are.
     pub url: String,
     /// Kinds of events (`assigned`, `run-changed`); empty: all but the steps of every boot.

@@ -4,7 +4,7 @@ use crate::change::{Change, to_the_end};
 use crate::{MachineChange, NewMachine, Store, StoreError};
 use bootplan::{
     Arming, Hook, MachineId, Object, ObjectKind, ObjectName, Power, Profile, ProfileName, Rule,
-    RuleName, Site,
+    RuleName, Secret, Site,
 };
 
 /// One step of a batch; what it does, and what is refused, is told at the method of [`Store`]
@@ -30,6 +30,10 @@ pub enum Step {
     SetPower(String, Power),
     /// [`Store::put_hook`].
     PutHook(Hook),
+    /// [`Store::delete_hook`].
+    DeleteHook(String),
+    /// [`Store::put_secret`]; without a value: that there is to be such a secret, unless there is.
+    PutSecret(ObjectName, Option<Secret>),
     /// [`Store::put_object`].
     PutObject(Object),
     /// [`Store::delete_object`].
@@ -101,6 +105,9 @@ impl Change {
                 self.set_power(id, &power, by).await
             }
             Step::PutHook(hook) => self.put_hook(hook, by).await,
+            Step::DeleteHook(name) => self.delete_hook(&name, by).await,
+            Step::PutSecret(name, Some(secret)) => self.put_secret(&name, &secret, by).await,
+            Step::PutSecret(name, None) => self.want_secret(&name, by).await,
             Step::PutObject(object) => self.put_object(object, by).await,
             Step::DeleteObject(kind, name) => self.delete_object(kind, &name, by).await,
             Step::Arm(ids, arming) => self.arm(&ids, &arming, by).await,

@@ -7,6 +7,7 @@ use crate::objects::load_objects;
 use crate::overlay::Overlay;
 use crate::rows::{self, Tx, failed};
 use crate::store::Store;
+use crate::vault::load_sealed;
 use bootplan::{
     Doubts, Event, EventKind, Hook, MachineId, Objects, Origin, Profile, Rule, Site, Timestamp,
 };
@@ -112,7 +113,7 @@ impl Change {
             .await
             .map_err(doing)?;
         self.tell_hooks(&events).await.map_err(doing)?;
-        let fresh = self.read_back().await.map_err(doing)?;
+        let mut fresh = self.read_back().await.map_err(doing)?;
         let Change {
             tx,
             store,
@@ -127,6 +128,7 @@ impl Change {
             return Err(doing(cause));
         }
         store.set_failing(false);
+        store.keep_secrets(std::mem::take(&mut fresh.secrets));
         store.publish(&overlay.touched().collect(), fresh);
         let events: Vec<_> = events.into_iter().map(Arc::new).collect();
         for event in &events {
@@ -164,6 +166,10 @@ impl Change {
         if self.overlay.touches_objects() {
             fresh.objects = Some(load_objects(tx).await?);
         }
+        for name in self.overlay.touched_secrets() {
+            let sealed = load_sealed(tx, name).await?;
+            fresh.secrets.push((name.clone(), sealed));
+        }
         Ok(fresh)
     }
 }
@@ -179,6 +185,8 @@ pub(crate) struct Fresh {
     /// Not part of a Catalog.
     pub(crate) hooks: Option<Vec<Arc<Hook>>>,
     pub(crate) objects: Option<Objects>,
+    /// Those touched, sealed; not part of a Catalog. `None`: without a value, or gone.
+    pub(crate) secrets: Vec<(String, Option<String>)>,
 }
 
 impl Fresh {

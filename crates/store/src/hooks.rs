@@ -2,7 +2,7 @@
 
 use crate::change::{Change, now, to_the_end};
 use crate::rows::{self, Tx, failed};
-use crate::{Store, StoreError, StoredEvent};
+use crate::{Store, StoreError, StoredEvent, validate};
 use bootplan::{EventKind, Hook, Timestamp};
 use serde::Serialize;
 use sqlx::Row;
@@ -91,18 +91,7 @@ impl Store {
         let (store, name, by) = (self.clone(), name.to_owned(), by.to_owned());
         to_the_end(async move {
             let mut change = store.begin().await?;
-            let gone = sqlx::query("DELETE FROM hooks WHERE name = $1")
-                .bind(name.clone())
-                .execute(&mut *change.tx)
-                .await
-                .map_err(failed("deleting a hook"))?;
-            if gone.rows_affected() == 0 {
-                let what = format!("hook '{name}'");
-                return Err(StoreError::NotFound { what });
-            }
-            change.overlay.touch_hooks();
-            let what = format!("hook '{name}' deleted");
-            change.say(None, EventKind::Changed { what, by });
+            change.delete_hook(&name, &by).await?;
             change.finish().await
         })
         .await
@@ -231,6 +220,7 @@ impl Change {
             field: fault.field.to_owned(),
             problem: fault.problem,
         })?;
+        validate::labels(&hook.labels)?;
         let doing = failed("storing a hook");
         let spec = rows::to_json(&hook);
         let before: Option<String> = sqlx::query_scalar("SELECT spec FROM hooks WHERE name = $1")
@@ -255,6 +245,22 @@ impl Change {
         self.overlay.touch_hooks();
         let what = format!("hook '{}' {done}", hook.name);
         let by = by.to_owned();
+        self.say(None, EventKind::Changed { what, by });
+        Ok(())
+    }
+
+    pub(crate) async fn delete_hook(&mut self, name: &str, by: &str) -> Result<(), StoreError> {
+        let gone = sqlx::query("DELETE FROM hooks WHERE name = $1")
+            .bind(name.to_owned())
+            .execute(&mut *self.tx)
+            .await
+            .map_err(failed("deleting a hook"))?;
+        if gone.rows_affected() == 0 {
+            let what = format!("hook '{name}'");
+            return Err(StoreError::NotFound { what });
+        }
+        self.overlay.touch_hooks();
+        let (what, by) = (format!("hook '{name}' deleted"), by.to_owned());
         self.say(None, EventKind::Changed { what, by });
         Ok(())
     }

@@ -12,6 +12,7 @@
 mod batch;
 mod change;
 mod database;
+mod decided;
 mod doubts;
 mod error;
 mod events;
@@ -44,6 +45,7 @@ mod validate;
 mod vault;
 
 pub use batch::{Refused, Step};
+pub use decided::{Decided, Held};
 pub use doubts::{Conflict, SharedMac};
 pub use error::{OpenError, StoreError};
 pub use events::{EventQuery, StoredEvent};

@@ -2,8 +2,8 @@
 
 use crate::change::{Change, now, to_the_end};
 use crate::rows::{self, Tx, failed};
-use crate::{Refused, Step, Store, StoreError};
-use bootplan::{Catalog, Event, EventKind, MachineId, Timestamp};
+use crate::{Decided, Refused, Step, Store, StoreError};
+use bootplan::{Event, EventKind, MachineId, Timestamp};
 use serde_json::{Map, Value};
 use sqlx::{AssertSqlSafe, Row};
 use std::collections::BTreeMap;
@@ -106,7 +106,7 @@ impl Store {
     pub async fn apply_planned<T, E>(
         &self,
         by: &str,
-        plan: impl FnOnce(&Catalog, &Marks) -> Result<(Batch, T), E> + Send + 'static,
+        plan: impl FnOnce(&Decided, &Marks) -> Result<(Batch, T), E> + Send + 'static,
     ) -> Result<Result<T, (Refused, T)>, E>
     where
         T: Send + 'static,
@@ -117,7 +117,9 @@ impl Store {
             let mut change = store.begin().await?;
             let known = load(&mut change.tx).await;
             let known = known.map_err(failed("reading what files made"))?;
-            let (batch, told) = plan(&store.catalog(), &known)?;
+            let decided = store.decided_in(&mut change.tx).await;
+            let decided = decided.map_err(failed("reading what was decided"))?;
+            let (batch, told) = plan(&decided, &known)?;
             Ok(match change.take_all(batch, &known, &by).await {
                 Ok(()) => Ok(told),
                 Err(refused) => Err((refused, told)),

@@ -2,7 +2,7 @@
 
 use crate::change::{Change, to_the_end};
 use crate::rows::{Tx, failed, json, to_json};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, validate};
 use bootplan::{EventKind, Object, ObjectKind, ObjectName, Objects};
 
 impl Store {
@@ -51,6 +51,7 @@ impl Change {
                 problem: format!("{bytes} bytes are too many: a template has at most 256 KiB"),
             });
         }
+        validate::labels(object.labels())?;
         let spec = to_json(&object);
         let doing = failed("storing a template");
         let old: Option<String> =

@@ -3,7 +3,7 @@
 
 use crate::model::{Model, name_key};
 use bootplan::{MacAddr, Machine, MachineId, Profile, ProfileName, Rule, RuleName, Site};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Only for looking things up while the change goes on; what is published afterwards is read
@@ -20,6 +20,7 @@ pub(crate) struct Overlay {
     doubts: bool,
     hooks: bool,
     objects: bool,
+    secrets: BTreeSet<String>,
 }
 
 impl Overlay {
@@ -67,6 +68,15 @@ impl Overlay {
     /// Templates, snippets or groups are not as they were.
     pub(crate) fn touch_objects(&mut self) {
         self.objects = true;
+    }
+
+    /// This secret is not as it was.
+    pub(crate) fn touch_secret(&mut self, name: &str) {
+        self.secrets.insert(name.to_owned());
+    }
+
+    pub(crate) fn touched_secrets(&self) -> &BTreeSet<String> {
+        &self.secrets
     }
 
     pub(crate) fn touches_objects(&self) -> bool {

@@ -1,7 +1,7 @@
 //! The ways to machines' power switches, and what was asked of them.
 
 use crate::change::{Change, to_the_end};
-use crate::rows::{self, failed};
+use crate::rows::{self, Tx, failed};
 use crate::{Store, StoreError};
 use bootplan::{EventKind, MachineId, Power};
 use sqlx::Row;
@@ -29,19 +29,10 @@ impl Store {
     /// Database failure.
     pub async fn powers(&self) -> Result<BTreeMap<MachineId, Power>, StoreError> {
         let doing = failed("reading power switches");
-        let rows = sqlx::query("SELECT machine_id, spec FROM power")
-            .fetch_all(&self.inner.pool)
-            .await
-            .map_err(doing)?;
-        rows.iter()
-            .map(|row| {
-                Ok((
-                    MachineId(row.try_get("machine_id")?),
-                    rows::json(row, "spec")?,
-                ))
-            })
-            .collect::<Result<_, sqlx::Error>>()
-            .map_err(doing)
+        let mut tx = self.inner.pool.begin().await.map_err(doing)?;
+        let powers = load_powers(&mut tx).await.map_err(doing)?;
+        tx.rollback().await.map_err(doing)?;
+        Ok(powers)
     }
 
     /// Says how machines are switched; an empty description takes it away.
@@ -113,6 +104,17 @@ impl Change {
         self.say(Some(id), EventKind::Changed { what, by });
         Ok(())
     }
+}
+
+pub(crate) async fn load_powers(tx: &mut Tx) -> Result<BTreeMap<MachineId, Power>, sqlx::Error> {
+    let rows = sqlx::query("SELECT machine_id, spec FROM power")
+        .fetch_all(&mut **tx)
+        .await?;
+    let read = |row: &sqlx::any::AnyRow| {
+        let id = MachineId(row.try_get("machine_id")?);
+        Ok((id, rows::json(row, "spec")?))
+    };
+    rows.iter().map(read).collect()
 }
 
 /// The JSON of no way at all.

@@ -207,6 +207,7 @@ impl Store {
             doubts: Some(rows::load_doubts(&mut tx).await.map_err(doing)?),
             hooks: Some(crate::hooks::load_hooks(&mut tx).await.map_err(doing)?),
             objects: Some(load_objects(&mut tx).await.map_err(doing)?),
+            secrets: Vec::new(),
         };
         tx.rollback().await.map_err(doing)?;
         let known = self.model().machines.keys().copied().collect();

@@ -18,6 +18,7 @@ on_both!(
     objects_are_kept_and_published,
     variables_are_kept,
     secrets_come_back_with_the_key_and_only_with_it,
+    a_secret_that_is_only_named_waits_for_its_value,
     a_secret_stands_in_no_row_and_no_event,
     a_report_is_taken_as_the_run_stands,
     a_report_belongs_to_one_run,
@@ -148,6 +149,38 @@ async fn secrets_come_back_with_the_key_and_only_with_it(place: Place) {
     );
     store.delete_secret(&name, "ann").await.expect("deleted");
     assert!(store.secrets().is_empty());
+}
+
+async fn a_secret_that_is_only_named_waits_for_its_value(place: Place) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = place.open().await;
+    let name: bootplan::ObjectName = "root".parse().expect("a name");
+    let named = || Step::PutSecret(name.clone(), None);
+    store.apply(vec![named()], "git").await.expect("named");
+    // A name opens nothing, so a key may still be made; and no key opens it.
+    let key = dir.path().join("key");
+    store.unlock(&key).await.expect("a key is made");
+    let held = async || {
+        let records = store.secret_records().await.expect("listed");
+        let value = store.decided().await.expect("read").secrets["root"]
+            .value
+            .clone();
+        let value = value.map(|value| value.expose().to_owned());
+        (records.len(), records[0].has_value, value)
+    };
+    assert_eq!(held().await, (1, false, None));
+    let set = Step::PutSecret(name.clone(), Some(Secret::new(CANARY)));
+    // All or nothing, in memory as on disk.
+    let nowhere = Step::DeleteHook("nowhere".to_owned());
+    let steps = vec![set.clone(), nowhere];
+    let refused = store.apply(steps, "git").await.expect_err("no such hook");
+    assert_eq!(refused.step, Some(1));
+    assert_eq!(held().await, (1, false, None));
+    store.apply(vec![set, named()], "git").await.expect("set");
+    assert_eq!(held().await, (1, true, Some(CANARY.to_owned())));
+    let events = store.events(EventQuery::default()).await.expect("read");
+    let said: Vec<String> = events.iter().map(|e| e.event.kind.headline()).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
 }
 
 async fn a_secret_stands_in_no_row_and_no_event(place: Place) {

@@ -22,6 +22,7 @@ fn power(json: serde_json::Value) -> Power {
 fn hook(name: &str, events: &[&str]) -> Hook {
     Hook {
         name: name.to_owned(),
+        labels: Default::default(),
         url: "https://h/x".to_owned(),
         events: events.iter().map(ToString::to_string).collect(),
         secret: String::new(),

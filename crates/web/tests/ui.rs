@@ -346,6 +346,7 @@ async fn the_route_table_is_closed_to_strangers() {
                 "/uploads/content?name=configs/core/sw1.cfg",
             )
             .replace("/rules/{name}", "/rules/rack-10")
+            .replace("{kind}", "template")
             .replace("{mac}", "52-54-00-a1-17-10")
             .replace("{name}", "debian-12")
             .replace("{hash}", "0")

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// `farrier export`
@@ -19,22 +20,31 @@ pub(crate) struct Export {
     /// Overwrite files that would become different (their comments are lost)
     #[arg(long, requires = "output")]
     force: bool,
+    /// Write secrets with their values, not their names alone; by the control socket only, and it
+    /// stands in the server's history
+    #[arg(long)]
+    with_secrets: bool,
 }
 
 pub(crate) async fn run(global: &Global, export: Export) -> anyhow::Result<()> {
-    let text = global.client()?.get_text("/export").await?;
+    let path = format!("/export?secrets={}", export.with_secrets);
+    let text = global.client()?.get_text(&path).await?;
     let Some(dir) = export.output else {
         out!("{text}");
         return Ok(());
     };
-    let written = write(&dir, &text, export.force)?;
+    let mode = match export.with_secrets {
+        true => 0o600,
+        false => 0o666,
+    };
+    let written = write(&dir, &text, export.force, mode)?;
     outln!("{}: {written} files written", dir.display());
     Ok(())
 }
 
 /// Writes what is new. A file that would become different is somebody's work: unless forced, nothing
 /// at all is written then. Files that belong to nothing any more are left alone.
-fn write(dir: &Path, text: &str, force: bool) -> anyhow::Result<usize> {
+fn write(dir: &Path, text: &str, force: bool, mode: u32) -> anyhow::Result<usize> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let mut taken = BTreeSet::new();
     let mut fresh: Vec<(PathBuf, String)> = Vec::new();
@@ -61,27 +71,34 @@ fn write(dir: &Path, text: &str, force: bool) -> anyhow::Result<usize> {
         );
     }
     for (path, document) in &fresh {
-        let wrote = put(dir, path, document);
+        let wrote = put(dir, path, document, mode);
         wrote.with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(fresh.len())
 }
 
 /// The documents of the server's stream; three dashes inside a text are never at the beginning of a
-/// line.
+/// line. Not a line break is lost: those at the end may belong to a text.
 fn documents(text: &str) -> impl Iterator<Item = String> {
     let text = text.strip_prefix("---\n").unwrap_or(text);
+    let text = text.strip_suffix('\n').unwrap_or(text);
     let all = text
         .split("\n---\n")
         .filter(|document| !document.is_empty());
-    all.map(|document| format!("{}\n", document.trim_end_matches('\n')))
+    all.map(|document| format!("{document}\n"))
 }
 
 /// Whole or not at all, whatever happens meanwhile.
-fn put(dir: &Path, path: &Path, text: &str) -> io::Result<()> {
+fn put(dir: &Path, path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let part = dir.join(".farrier-export.part");
+    // One that a kill left there may be open to others.
+    if let Err(error) = std::fs::remove_file(&part)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
     let mut file = OpenOptions::new();
-    let mut file = file.write(true).create(true).truncate(true).open(&part)?;
+    let mut file = file.write(true).create_new(true).mode(mode).open(&part)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&part, path)
@@ -122,6 +139,7 @@ fn file_name(document: &str, taken: &mut BTreeSet<String>) -> anyhow::Result<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     const TEXT: &str = "---\nkind: site\nloader: ipxe\n---\nkind: machine\nname: ../Büro 7\n---\n\
                         kind: machine\nname: .._B_ro_7\nnotes: |-\n  a\n  ---\n  b\n";
@@ -144,7 +162,7 @@ mod tests {
     fn every_object_has_its_file_and_none_leaves_the_directory() {
         let dir = tempfile::tempdir().expect("a directory");
         let dir = dir.path().join("new");
-        assert_eq!(write(&dir, TEXT, false).expect("written"), 3);
+        assert_eq!(write(&dir, TEXT, false, 0o600).expect("written"), 3);
         assert_eq!(
             names(&dir),
             [
@@ -155,7 +173,11 @@ mod tests {
         );
         let site = std::fs::read_to_string(dir.join("site.yaml")).expect("readable");
         assert_eq!(site, "kind: site\nloader: ipxe\n");
-        assert_eq!(write(&dir, TEXT, false).expect("nothing to do"), 0);
+        let mode = std::fs::metadata(dir.join("site.yaml"))
+            .expect("there")
+            .permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600);
+        assert_eq!(write(&dir, TEXT, false, 0o600).expect("nothing to do"), 0);
     }
 
     #[test]
@@ -163,7 +185,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let mine = dir.path().join("site.yaml");
         std::fs::write(&mine, "# mine\nkind: site\n").expect("written");
-        let error = write(dir.path(), TEXT, false)
+        let error = write(dir.path(), TEXT, false, 0o600)
             .expect_err("refused")
             .to_string();
         assert!(
@@ -171,8 +193,21 @@ mod tests {
             "{error}"
         );
         assert_eq!(names(dir.path()), ["site.yaml"]);
-        assert_eq!(write(dir.path(), TEXT, true).expect("forced"), 3);
+        assert_eq!(write(dir.path(), TEXT, true, 0o600).expect("forced"), 3);
         let site = std::fs::read_to_string(&mine).expect("readable");
         assert_eq!(site, "kind: site\nloader: ipxe\n");
+    }
+
+    #[test]
+    fn a_text_keeps_the_line_breaks_at_its_end() {
+        let text = "---\nkind: template\ntext: |+\n  a\n\n\n---\nkind: snippet\ntext: |+\n  b\n\n";
+        let all: Vec<String> = documents(text).collect();
+        assert_eq!(
+            all,
+            [
+                "kind: template\ntext: |+\n  a\n\n\n",
+                "kind: snippet\ntext: |+\n  b\n\n"
+            ]
+        );
     }
 }

@@ -62,6 +62,10 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
 
 fn row(secret: &Value) -> Vec<String> {
     let changed = secret["changed"].as_i64().map_or("-".to_owned(), clock);
+    let changed = match secret["has_value"] == false {
+        true => "no value yet".to_owned(),
+        false => changed,
+    };
     vec![text(secret, "name"), changed, text(secret, "by")]
 }
 

@@ -186,3 +186,48 @@ fn a_watched_directory_is_in_force_as_it_is_saved() {
     write(&dir.join("nodes.yaml"), one);
     total(1);
 }
+
+#[test]
+fn a_server_is_made_anew_from_its_export() {
+    let netns = Netns::new();
+    let farrier = Farrier::started(&netns);
+    let dir = farrier.home().join("site");
+    std::fs::create_dir(&dir).expect("made");
+    write(&dir.join("root.hash"), "canary-7\n");
+    let rest = "---\nkind: hook\nname: chat\nurl: https://chat.example/x\nsecret: hook.chat\n---\n\
+        kind: secret\nname: hook.chat\n---\nkind: snippet\nname: keys\ntext: |+\n  ssh-ed25519 A\n\n";
+    let secret = "kind: secret\nname: root\nvalue_file: root.hash\n";
+    write(&dir.join("secrets.yaml"), secret);
+    write(
+        &dir.join("nodes.yaml"),
+        &format!("{PROFILE}---\n{NODES}power: {{wake: true}}\n{rest}"),
+    );
+    let files = dir.display().to_string();
+    let told = farrier.ok(&["apply", "-f", &files]);
+    assert!(
+        told.contains("+ secret root") && !told.contains("canary"),
+        "{told}"
+    );
+    let listed = farrier.ok(&["secret", "list"]);
+    assert!(listed.contains("no value yet"), "{listed}");
+    let named = farrier.ok(&["export"]);
+    assert!(
+        named.contains("name: root\n") && !named.contains("canary"),
+        "{named}"
+    );
+    assert!(!farrier.log().contains("canary"));
+
+    let out = farrier.home().join("out");
+    let out = out.display().to_string();
+    farrier.ok(&["export", "-o", &out, "--with-secrets"]);
+    let other = Netns::new();
+    let anew = Farrier::started(&other);
+    anew.ok(&["apply", "-f", &out]);
+    assert_eq!(anew.ok(&["export"]), named);
+    let whole = anew.ok(&["export", "--with-secrets"]);
+    assert_eq!(whole, farrier.ok(&["export", "--with-secrets"]));
+    assert!(whole.contains("value: canary-7"), "{whole}");
+    std::fs::remove_file(dir.join("root.hash")).expect("removed");
+    let ran = farrier.cli(&["apply", "-f", &files]);
+    assert!(ran.stderr.contains("root.hash"), "{}", ran.stderr);
+}

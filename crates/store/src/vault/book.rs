@@ -2,7 +2,7 @@
 
 use super::{Absent, KeyFileError, MasterKey, SealError, Sealer};
 use crate::change::{Change, now, to_the_end};
-use crate::rows::failed;
+use crate::rows::{Tx, failed};
 use crate::{Store, StoreError};
 use bootplan::{EventKind, ObjectName, Secret, Timestamp};
 use sqlx::Row;
@@ -26,6 +26,8 @@ pub struct SecretRecord {
     pub changed: Timestamp,
     /// Who did that.
     pub by: String,
+    /// Whether it has a value; one that files only name has none until somebody gives it.
+    pub has_value: bool,
 }
 
 /// Why the secrets cannot be had.
@@ -56,7 +58,7 @@ impl Store {
     /// or that is not the one they were sealed with: the server must not start.
     pub async fn unlock(&self, path: &Path) -> Result<(), UnlockError> {
         let doing = failed("reading secrets");
-        let rows = sqlx::query("SELECT name, sealed FROM secrets ORDER BY name")
+        let rows = sqlx::query("SELECT name, sealed FROM secrets WHERE sealed <> '' ORDER BY name")
             .fetch_all(&self.inner.pool)
             .await
             .map_err(doing)?;
@@ -106,19 +108,10 @@ impl Store {
     /// Database failure.
     pub async fn secret_records(&self) -> Result<Vec<SecretRecord>, StoreError> {
         let doing = failed("reading secrets");
-        let rows = sqlx::query("SELECT name, changed, by_whom FROM secrets ORDER BY name")
-            .fetch_all(&self.inner.pool)
-            .await
-            .map_err(doing)?;
-        let read = |row: &sqlx::any::AnyRow| {
-            Ok(SecretRecord {
-                name: row.try_get("name")?,
-                changed: Timestamp(row.try_get("changed")?),
-                by: row.try_get("by_whom")?,
-            })
-        };
-        let records: Result<_, sqlx::Error> = rows.iter().map(read).collect();
-        records.map_err(doing)
+        let mut tx = self.inner.pool.begin().await.map_err(doing)?;
+        let records = load_secrets(&mut tx).await.map_err(doing)?;
+        tx.rollback().await.map_err(doing)?;
+        Ok(records)
     }
 
     /// Gives a secret its value.
@@ -131,12 +124,11 @@ impl Store {
         secret: Secret,
         by: &str,
     ) -> Result<(), StoreError> {
-        let (store, name, by) = (self.clone(), name.to_string(), by.to_owned());
+        let (store, name, by) = (self.clone(), name.clone(), by.to_owned());
         to_the_end(async move {
             let mut change = store.begin().await?;
             change.put_secret(&name, &secret, &by).await?;
-            change.commit().await?;
-            store.reread(name).await
+            change.finish().await
         })
         .await
     }
@@ -150,37 +142,46 @@ impl Store {
         to_the_end(async move {
             let mut change = store.begin().await?;
             change.delete_secret(&name, &by).await?;
-            change.commit().await?;
-            store.reread(name).await
+            change.finish().await
         })
         .await
     }
 
-    /// Memory follows the database, whichever of two changes was the last.
-    async fn reread(&self, name: String) -> Result<(), StoreError> {
-        let _writer = self.lock().await?;
-        let sealed: Option<String> =
-            sqlx::query_scalar("SELECT sealed FROM secrets WHERE name = $1")
-                .bind(name.clone())
-                .fetch_optional(&self.inner.pool)
-                .await
-                .map_err(failed("reading a secret"))?;
-        if let Some(opened) = self.vault_mut().as_mut() {
-            let secret = sealed.and_then(|text| opened.sealer.open(&name, SCOPE, &text).ok());
-            let secrets = Arc::make_mut(&mut opened.secrets);
-            match secret {
+    /// Notes in the history that somebody took every value along.
+    ///
+    /// # Errors
+    /// Database failure; then the values must not be given out.
+    pub async fn tell_secrets_exported(&self, by: &str) -> Result<(), StoreError> {
+        let (store, by) = (self.clone(), by.to_owned());
+        to_the_end(async move {
+            let mut change = store.begin().await?;
+            let what = "all secrets exported with their values".to_owned();
+            change.say(None, EventKind::Changed { what, by });
+            change.finish().await
+        })
+        .await
+    }
+
+    /// Memory follows the database, while the change that was made is still the only one.
+    pub(crate) fn keep_secrets(&self, touched: Vec<(String, Option<String>)>) {
+        let mut vault = self.vault_mut();
+        let Some(opened) = vault.as_mut().filter(|_| !touched.is_empty()) else {
+            return;
+        };
+        let secrets = Arc::make_mut(&mut opened.secrets);
+        for (name, sealed) in touched {
+            match sealed.and_then(|text| opened.sealer.open(&name, SCOPE, &text).ok()) {
                 Some(secret) => secrets.insert(name, secret),
                 None => secrets.remove(&name),
             };
         }
-        Ok(())
     }
 }
 
 impl Change {
-    async fn put_secret(
+    pub(crate) async fn put_secret(
         &mut self,
-        name: &str,
+        name: &ObjectName,
         secret: &Secret,
         by: &str,
     ) -> Result<(), StoreError> {
@@ -197,7 +198,7 @@ impl Change {
             let opened = vault.as_ref().ok_or_else(|| {
                 invalid("this server has no key file, so it can keep no secrets".to_owned())
             })?;
-            let sealed = opened.sealer.seal(name, SCOPE, secret);
+            let sealed = opened.sealer.seal(name.as_str(), SCOPE, secret);
             sealed.map_err(|error| invalid(error.to_string()))?
         };
         sqlx::query(
@@ -205,15 +206,42 @@ impl Change {
              ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, \
              changed = excluded.changed, by_whom = excluded.by_whom",
         )
-        .bind(name.to_owned())
+        .bind(name.to_string())
         .bind(sealed)
         .bind(now().0)
         .bind(by.to_owned())
         .execute(&mut *self.tx)
         .await
         .map_err(failed("storing a secret"))?;
+        self.overlay.touch_secret(name.as_str());
         let (what, by) = (format!("secret '{name}' set"), by.to_owned());
         self.say(None, EventKind::Changed { what, by });
+        Ok(())
+    }
+
+    /// There is to be such a secret; its value is given later. One that is there stays.
+    pub(crate) async fn want_secret(
+        &mut self,
+        name: &ObjectName,
+        by: &str,
+    ) -> Result<(), StoreError> {
+        let made = sqlx::query(
+            "INSERT INTO secrets (name, sealed, changed, by_whom) VALUES ($1, '', $2, $3) \
+             ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(name.to_string())
+        .bind(now().0)
+        .bind(by.to_owned())
+        .execute(&mut *self.tx)
+        .await
+        .map_err(failed("storing a secret"))?;
+        if made.rows_affected() > 0 {
+            let (what, by) = (
+                format!("secret '{name}' named; it has no value yet"),
+                by.to_owned(),
+            );
+            self.say(None, EventKind::Changed { what, by });
+        }
         Ok(())
     }
 
@@ -228,10 +256,36 @@ impl Change {
                 what: format!("secret '{name}'"),
             });
         }
+        self.overlay.touch_secret(name);
         let (what, by) = (format!("secret '{name}' deleted"), by.to_owned());
         self.say(None, EventKind::Changed { what, by });
         Ok(())
     }
+}
+
+/// All of them, by name.
+pub(crate) async fn load_secrets(tx: &mut Tx) -> Result<Vec<SecretRecord>, sqlx::Error> {
+    let rows = sqlx::query("SELECT name, sealed, changed, by_whom FROM secrets ORDER BY name")
+        .fetch_all(&mut **tx)
+        .await?;
+    let read = |row: &sqlx::any::AnyRow| {
+        Ok(SecretRecord {
+            name: row.try_get("name")?,
+            changed: Timestamp(row.try_get("changed")?),
+            by: row.try_get("by_whom")?,
+            has_value: !row.try_get::<String, _>("sealed")?.is_empty(),
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// One of them, sealed; `None` when it is gone or has no value.
+pub(crate) async fn load_sealed(tx: &mut Tx, name: &str) -> Result<Option<String>, sqlx::Error> {
+    let sealed: Option<String> = sqlx::query_scalar("SELECT sealed FROM secrets WHERE name = $1")
+        .bind(name.to_owned())
+        .fetch_optional(&mut **tx)
+        .await?;
+    Ok(sealed.filter(|sealed| !sealed.is_empty()))
 }
 
 /// Every secret is for any machine whose sealed answer names it.

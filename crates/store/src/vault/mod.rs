@@ -5,7 +5,7 @@ mod book;
 mod key_file;
 mod seal;
 
-pub(crate) use book::Opened;
+pub(crate) use book::{Opened, load_sealed, load_secrets};
 pub use book::{SecretRecord, UnlockError};
 pub use key_file::{Absent, KeyFileError, MasterKey};
 pub use seal::{SealError, Sealer};

@@ -2,7 +2,7 @@
 
 use super::problem::{Answer, Json, Problem, Query};
 use crate::documents::{self, ApplyError, Done, Options, Own};
-use crate::people::{Actor, PeopleState};
+use crate::people::{Actor, PeopleState, Via};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
@@ -59,13 +59,40 @@ pub(super) async fn apply(
     Ok(Json(done))
 }
 
+/// What to export.
+#[derive(Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ExportQuery {
+    /// Secrets with their values, not by their names alone; over the control socket only, and it
+    /// stands in the history.
+    secrets: bool,
+}
+
 /// Everything an operator has decided, as documents that `apply` takes.
-#[utoipa::path(get, path = "/export", tag = "documents",
+#[utoipa::path(get, path = "/export", tag = "documents", params(ExportQuery),
     responses((status = OK, body = String, content_type = "application/yaml"),
         (status = "4XX", body = Problem)))]
-pub(super) async fn export(_: Actor, State(state): State<PeopleState>) -> Response {
-    let text = documents::export(&state.store.catalog());
-    ([(header::CONTENT_TYPE, "application/yaml")], text).into_response()
+pub(super) async fn export(
+    actor: Actor,
+    State(state): State<PeopleState>,
+    Query(query): Query<ExportQuery>,
+) -> Answer<Response> {
+    if query.secrets {
+        // Who may use it can read the key file anyway; a token must not be worth every secret.
+        if actor.via != Via::Socket {
+            let detail = "secrets leave with their values over the control socket only, for the \
+                          server's own user and root";
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+        }
+        state.store.tell_secrets_exported(&actor.name).await?;
+    }
+    let text = documents::export(&state.store.decided().await?, query.secrets);
+    let head = [
+        (header::CONTENT_TYPE, "application/yaml"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((head, text).into_response())
 }
 
 impl From<ApplyError> for Problem {

@@ -6,6 +6,7 @@ use axum::extract::State;
 use bootplan::Hook;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use store::HookStatus;
 use utoipa::ToSchema;
 
@@ -15,6 +16,9 @@ use utoipa::ToSchema;
 pub(super) struct HookBody {
     /// Where events are posted.
     url: String,
+    /// Labels; those that it has stay when they are left out.
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
     /// Kinds of events (`assigned`, `run-changed`); empty: all but the steps of every boot.
     #[serde(default)]
     events: Vec<String>,
@@ -55,7 +59,11 @@ pub(super) async fn put_hook(
     Path(name): Path<String>,
     Json(body): Json<HookBody>,
 ) -> Answer<Json<Hook>> {
+    let old = state.store.hooks();
+    let old = old.iter().find(|hook| hook.name == name);
+    let has = old.map(|hook| hook.labels.clone()).unwrap_or_default();
     let hook = Hook {
+        labels: body.labels.unwrap_or(has),
         name,
         url: body.url,
         events: body.events,

@@ -6,7 +6,7 @@ use axum::extract::State;
 use bootplan::{Object, ObjectKind, ObjectName};
 use http::StatusCode;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 /// All of them.
@@ -50,8 +50,17 @@ pub(super) async fn put_object(
                 )));
             }
         }
+        let objects = state.store.catalog().objects().of(kind);
+        let old = objects.iter().find(|old| *old.name() == name);
+        // Whoever says nothing of labels leaves them.
+        if let (Some(old), false) = (old, fields.contains_key("labels")) {
+            fields.insert("labels".to_owned(), json!(old.labels()));
+        }
     }
     let object: Object = serde_json::from_value(body).map_err(Problem::refused)?;
+    if let Err(fault) = crate::documents::readable(&object) {
+        return Err(Problem::refused(fault));
+    }
     state.store.put_object(object, &actor.name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -24,6 +24,8 @@ pub(super) struct SecretLine {
     changed: i64,
     /// Who did that.
     by: String,
+    /// False while it is only named by files and has no value yet.
+    has_value: bool,
 }
 
 /// A secret's value.
@@ -46,6 +48,7 @@ pub(super) async fn list_secrets(
         name: record.name,
         changed: record.changed.0,
         by: record.by,
+        has_value: record.has_value,
     });
     Ok(Json(SecretList {
         secrets: lines.collect(),

@@ -3,9 +3,9 @@
 use super::own::Own;
 use super::place::{Fault, Place, fault, places};
 use super::plan::{Planner, Pruned};
-use super::{machine, object, profile, rule, site};
-use bootplan::Catalog;
+use super::{hook, machine, object, profile, rule, secret, site};
 use serde::{Deserialize, Serialize};
+use store::Decided;
 
 /// One kind of document.
 pub(super) struct Kind {
@@ -15,9 +15,9 @@ pub(super) struct Kind {
     pub(super) read:
         fn(serde_yaml::Deserializer<'_>) -> Result<Box<dyn Document>, serde_yaml::Error>,
     /// Everything of this kind that an operator has decided.
-    pub(super) export: fn(&Catalog, &mut Export),
+    pub(super) export: fn(&Decided, &mut Export),
     /// What of this kind has the label, so that it may be pruned; nothing for kinds without labels.
-    pub(super) owned: fn(&Catalog, &Own) -> Vec<Pruned>,
+    pub(super) owned: fn(&Decided, &Own) -> Vec<Pruned>,
 }
 
 /// What a document asks for.
@@ -29,14 +29,16 @@ pub(super) trait Document: std::fmt::Debug + Send {
 /// Every kind, in the order in which they are put into force: nothing names what comes later. Rules
 /// come after machines: a rule orders installs for machines that are registered under it, and an
 /// export that is applied to an empty database must order none.
-pub(super) const KINDS: [Kind; 7] = [
+pub(super) const KINDS: [Kind; 9] = [
     site::KIND,
+    secret::KIND,
     object::SNIPPET,
     object::TEMPLATE,
     object::GROUP,
     profile::KIND,
     machine::KIND,
     rule::KIND,
+    hook::KIND,
 ];
 
 /// A document, its kind, and where it stands.
@@ -117,6 +119,8 @@ fn short(text: &str) -> String {
 #[derive(Default)]
 pub(super) struct Export {
     text: String,
+    /// Whether secrets are written with their values.
+    pub(super) values: bool,
 }
 
 impl Export {
@@ -137,10 +141,13 @@ impl Export {
 
 /// Everything an operator has decided, as documents that [`parse`] reads back. What is merely
 /// discovered is no decision.
-pub(super) fn export(catalog: &Catalog) -> String {
-    let mut export = Export::default();
+pub(super) fn export(decided: &Decided, values: bool) -> String {
+    let mut export = Export {
+        values,
+        ..Export::default()
+    };
     for kind in &KINDS {
-        (kind.export)(catalog, &mut export);
+        (kind.export)(decided, &mut export);
     }
     export.text
 }

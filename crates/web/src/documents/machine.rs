@@ -1,13 +1,13 @@
 //! `kind: machine`: what is to be changed of one machine. A field left out stays as it is, `null`
 //! takes it away. Its state is never written by files, but that a described machine is registered.
 
+use super::given;
 use super::kinds::{Document, Kind};
 use super::own;
 use super::place::Place;
 use super::plan::{Planner, Pruned};
-use super::{diff, given};
 use bootplan::{
-    LoaderKind, LocalBoot, MacAddr, Machine, MachineId, MachineState, Mode, ProfileName,
+    LoaderKind, LocalBoot, MacAddr, Machine, MachineId, MachineState, Mode, Power, ProfileName,
     SystemUuid, Variables,
 };
 use serde::{Deserialize, Serialize};
@@ -18,18 +18,18 @@ use store::{MachineChange, NewMachine, Step};
 pub(super) const KIND: Kind = Kind {
     name: "machine",
     read: |yaml| Ok(Box::new(MachineDoc::deserialize(yaml)?)),
-    export: |catalog, out| {
-        let registered = catalog
-            .machines()
-            .filter(|m| m.state == MachineState::Registered);
-        for machine in registered {
+    export: |decided, out| {
+        let catalog = &decided.catalog;
+        let all = catalog.machines();
+        for machine in all.filter(|m| m.state == MachineState::Registered) {
             let profile = machine.profile.as_ref().and_then(|p| catalog.profile(p));
             let installs = profile.is_some_and(|profile| profile.installs());
-            out.push("machine", &MachineOut::of(machine, installs));
+            let power = decided.powers.get(&machine.id);
+            out.push("machine", &MachineOut::of(machine, installs, power));
         }
     },
-    owned: |catalog, own| {
-        let owned = catalog.machines().filter(|m| own.has(&m.labels));
+    owned: |decided, own| {
+        let owned = decided.catalog.machines().filter(|m| own.has(&m.labels));
         owned.map(|m| Pruned::machine(m)).collect()
     },
 };
@@ -65,6 +65,9 @@ pub(super) struct MachineDoc {
     /// Says how the profile is meant, too; instead of `profile`.
     #[serde(default)]
     pub(super) assign: Option<AssignDoc>,
+    /// The ways to its power switch, as a whole.
+    #[serde(default, deserialize_with = "given")]
+    pub(super) power: Option<Option<Power>>,
 }
 
 /// An assignment; one to be installed once orders nothing by itself.
@@ -101,6 +104,8 @@ struct MachineOut<'a> {
     /// boot, and install for ever. And of one that is meant to: that is not read back unsaid.
     #[serde(skip_serializing_if = "Option::is_none")]
     assign: Option<AssignOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    power: Option<&'a Power>,
 }
 
 #[derive(Serialize)]
@@ -110,7 +115,7 @@ struct AssignOut<'a> {
 }
 
 impl<'a> MachineOut<'a> {
-    fn of(machine: &'a Machine, installs: bool) -> Self {
+    fn of(machine: &'a Machine, installs: bool, power: Option<&'a Power>) -> Self {
         let said = machine.profile.as_ref();
         let said = said.filter(|_| installs || !machine.mode.is_always());
         MachineOut {
@@ -129,6 +134,7 @@ impl<'a> MachineOut<'a> {
                 profile,
                 mode: machine.mode,
             }),
+            power,
         }
     }
 }
@@ -148,6 +154,10 @@ impl Document for MachineDoc {
         if let Some(mac) = self.macs.iter().find(|mac| !mac.is_unicast()) {
             let problem = format!("{mac} is not the address of a network card");
             return planner.fault(place.fault("macs", problem));
+        }
+        if let Some(Err(fault)) = self.power.iter().flatten().next().map(Power::validate) {
+            let field = format!("power.{}", fault.field);
+            return planner.fault(place.fault(&field, fault.problem));
         }
         match self.meant(planner) {
             Err((field, problem)) => planner.fault(place.fault(field, problem)),
@@ -266,14 +276,12 @@ impl MachineDoc {
         if let Some(problem) = self.must_say(planner, None, &machine) {
             return planner.fault(place.fault("profile", problem));
         }
-        let fields = diff::fields(None, &machine, &NOT_DOCUMENTED);
-        planner.machine(
-            place,
-            machine,
-            false,
-            fields,
-            vec![Step::CreateMachine(new)],
-        );
+        let power = self.power.clone().flatten().unwrap_or_default();
+        let mut steps = vec![Step::CreateMachine(new)];
+        if !power.is_empty() {
+            steps.push(Step::SetPower(machine.name.clone(), power.clone()));
+        }
+        planner.machine(place, machine, &power, None, steps);
     }
 
     fn update(&self, planner: &mut Planner<'_>, id: MachineId, place: &Place) {
@@ -315,9 +323,8 @@ impl MachineDoc {
         if let Some(problem) = self.must_say(planner, Some(&*old), &new) {
             return planner.fault(place.fault("profile", problem));
         }
-        let fields = diff::fields(Some(old.as_ref()), &new, &["id", "facts", "run"]);
         let mut steps = Vec::new();
-        if !fields.is_empty() {
+        if *old != new {
             // This registers a discovered machine, too, and lets no rule order anything.
             let change = MachineChange {
                 name: changed(&old.name, &new.name),
@@ -335,7 +342,15 @@ impl MachineDoc {
             };
             steps.push(Step::UpdateMachine(id, change));
         }
-        planner.machine(place, new, true, fields, steps);
+        let had = planner.decided.powers.get(&id).cloned().unwrap_or_default();
+        let power = match &self.power {
+            Some(power) => power.clone().unwrap_or_default(),
+            None => had.clone(),
+        };
+        if power != had {
+            steps.push(Step::SetPower(new.name.clone(), power.clone()));
+        }
+        planner.machine(place, new, &power, Some((old.as_ref(), &had)), steps);
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod conflict;
 mod diff;
+mod hook;
 mod kinds;
 mod machine;
 mod object;
@@ -15,21 +16,23 @@ mod place;
 mod plan;
 mod profile;
 mod rule;
+mod secret;
 mod site;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use diff::{Change, FieldChange};
+pub(crate) use object::{group, readable};
 pub use own::{NoLabel, Own};
 pub use place::Fault;
 
-use bootplan::{Catalog, Machine};
+use bootplan::Machine;
 use kinds::Placed;
 use place::Place;
 use plan::Plan;
 use serde::{Deserialize, Deserializer, Serialize};
-use store::{Batch, Marks, Refused, Store, StoreError};
+use store::{Batch, Decided, Marks, Refused, Store, StoreError};
 use utoipa::ToSchema;
 
 /// How documents are applied.
@@ -143,9 +146,10 @@ pub fn table<'a>(machines: impl Iterator<Item = &'a Machine>) -> String {
     table::export(machines)
 }
 
-/// Everything an operator has decided, as YAML documents that [`apply`] takes.
-pub fn export(catalog: &Catalog) -> String {
-    kinds::export(catalog)
+/// Everything an operator has decided, as YAML documents that [`apply`] takes. Of secrets only the
+/// names, unless `values` are asked for.
+pub fn export(decided: &Decided, values: bool) -> String {
+    kinds::export(decided, values)
 }
 
 async fn take(
@@ -160,7 +164,8 @@ async fn take(
             true => Marks::default(),
             false => store.marks().await?,
         };
-        let plan = plan::plan(&documents, &store.catalog(), &marks, options);
+        let decided = store.decided().await?;
+        let plan = plan::plan(&documents, &decided, &marks, options);
         let plan = plan.map_err(ApplyError::Wrong)?;
         let mut conflicts = Vec::new();
         for conflict in plan.conflicts.iter().filter(|_| !options.force) {
@@ -171,10 +176,10 @@ async fn take(
     let forced = options.clone();
     // Planned when nobody else can change anything any more: what was not seen is not overwritten.
     let planned = store
-        .apply_planned(by, move |catalog, marks| {
+        .apply_planned(by, move |decided, marks| {
             let none = Marks::default();
             let known = if edit { &none } else { marks };
-            let plan = plan::plan(&documents, catalog, known, &forced).map_err(Stop::Wrong)?;
+            let plan = plan::plan(&documents, decided, known, &forced).map_err(Stop::Wrong)?;
             if !plan.conflicts.is_empty() && !forced.force {
                 return Err(Stop::Edited(plan.conflicts));
             }

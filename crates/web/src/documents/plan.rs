@@ -7,10 +7,11 @@ use super::diff::{self, Change, FieldChange};
 use super::kinds::{KINDS, Placed};
 use super::machine::NOT_DOCUMENTED;
 use super::place::{Fault, Place};
-use bootplan::{Catalog, MacAddr, Machine, MachineId, ProfileName};
+use bootplan::{Catalog, MacAddr, Machine, MachineId, Power, ProfileName};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use store::{Mark, Marks, Step};
+use store::{Decided, Mark, Marks, Step};
 
 /// Steps in the order they must be taken, and the difference they make.
 #[derive(Debug, Default)]
@@ -59,11 +60,11 @@ impl Pruned {
 /// would name only the first thing.
 pub(super) fn plan(
     documents: &[Placed],
-    catalog: &Catalog,
+    decided: &Decided,
     marks: &Marks,
     options: &Options,
 ) -> Result<Plan, Vec<Fault>> {
-    let mut planner = Planner::new(catalog, marks, options);
+    let mut planner = Planner::new(decided, marks, options);
     // Kind by kind: a machine may be assigned to a profile that only now comes to be.
     for kind in &KINDS {
         for placed in documents.iter().filter(|placed| placed.kind == kind.name) {
@@ -76,16 +77,26 @@ pub(super) fn plan(
     planner.finish()
 }
 
+/// A machine and its power switch, as differences and marks tell of them.
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    machine: &'a Machine,
+    #[serde(skip_serializing_if = "Power::is_empty")]
+    power: &'a Power,
+}
+
 /// A plan being made; each kind of document adds its own.
 pub(super) struct Planner<'a> {
+    pub(super) decided: &'a Decided,
     pub(super) catalog: &'a Catalog,
     pub(super) options: &'a Options,
     /// The profiles that there will be.
     pub(super) profiles: BTreeSet<ProfileName>,
     /// Those of them that install.
     pub(super) installers: BTreeSet<ProfileName>,
-    marks: &'a Marks,
-    named: BTreeSet<(&'static str, String)>,
+    pub(super) marks: &'a Marks,
+    described: BTreeSet<(&'static str, String)>,
     by_name: HashMap<String, MachineId>,
     /// The machines that documents describe, as they would be; new ones have negative identities.
     machines: BTreeMap<MachineId, (Machine, Place)>,
@@ -95,16 +106,18 @@ pub(super) struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(catalog: &'a Catalog, marks: &'a Marks, options: &'a Options) -> Self {
+    fn new(decided: &'a Decided, marks: &'a Marks, options: &'a Options) -> Self {
+        let catalog = decided.catalog.as_ref();
         let named = catalog.machines().map(|m| (m.name.to_lowercase(), m.id));
         let installers = catalog.profiles().filter(|profile| profile.installs());
         Planner {
+            decided,
             catalog,
             options,
             profiles: catalog.profiles().map(|p| p.name.clone()).collect(),
             installers: installers.map(|p| p.name.clone()).collect(),
             marks,
-            named: BTreeSet::new(),
+            described: BTreeSet::new(),
             by_name: named.collect(),
             machines: BTreeMap::new(),
             pruned: BTreeSet::new(),
@@ -126,7 +139,7 @@ impl<'a> Planner<'a> {
         place: &Place,
         field: &str,
     ) -> bool {
-        let first = self.named.insert((kind, name.to_owned()));
+        let first = self.described.insert((kind, name.to_owned()));
         if !first {
             let problem = format!("an earlier document already describes {kind} '{name}'");
             self.faults.push(place.fault(field, problem));
@@ -145,12 +158,24 @@ impl<'a> Planner<'a> {
         step: Step,
     ) {
         let fields = diff::fields(old, new, &["name"]);
-        let found = conflict::find(self.marks, kind, name, name, old.is_some(), place, &fields);
+        let spec = diff::spec(new, &[]);
+        self.named(place, (kind, name), old.is_some(), fields, spec, step);
+    }
+
+    /// The same, of an object whose difference is told in another way; the mark remembers `spec`.
+    pub(super) fn named(
+        &mut self,
+        place: &Place,
+        (kind, name): (&'static str, &str),
+        exists: bool,
+        fields: Vec<FieldChange>,
+        spec: Map<String, Value>,
+        step: Step,
+    ) {
+        let found = conflict::find(self.marks, kind, name, name, exists, place, &fields);
         self.plan.conflicts.extend(found);
-        self.plan
-            .marks
-            .push(Mark::set(kind, name, diff::spec(new, &[])));
-        if self.note(place, kind, name.to_owned(), old.is_some(), fields) {
+        self.plan.marks.push(Mark::set(kind, name, spec));
+        if self.note(place, kind, name.to_owned(), exists, fields) {
             self.step(place, step);
         }
     }
@@ -160,10 +185,24 @@ impl<'a> Planner<'a> {
         &mut self,
         place: &Place,
         machine: Machine,
-        exists: bool,
-        fields: Vec<FieldChange>,
+        power: &Power,
+        old: Option<(&Machine, &Power)>,
         steps: Vec<Step>,
     ) {
+        let exists = old.is_some();
+        let whole = Whole {
+            machine: &machine,
+            power,
+        };
+        let fields = match old {
+            Some((machine, power)) => {
+                let old = Whole { machine, power };
+                diff::fields(Some(&old), &whole, &["id", "facts", "run"])
+            }
+            None => diff::fields(None, &whole, &NOT_DOCUMENTED),
+        };
+        let spec = diff::spec(&whole, &NOT_DOCUMENTED);
+
         let found = match exists {
             true => {
                 let id = machine.id.0.to_string();
@@ -183,7 +222,6 @@ impl<'a> Planner<'a> {
                 .collect(),
         };
         self.plan.conflicts.extend(found);
-        let spec = diff::spec(&machine, &NOT_DOCUMENTED);
         self.plan
             .marks
             .push(Mark::set("machine", &machine.name, spec));
@@ -247,10 +285,10 @@ impl<'a> Planner<'a> {
         };
         let (mut first, mut last) = (Vec::new(), Vec::new());
         for kind in KINDS.iter().rev() {
-            for pruned in (kind.owned)(self.catalog, own) {
+            for pruned in (kind.owned)(self.decided, own) {
                 let kept = match pruned.id {
                     Some(id) => self.machines.contains_key(&id),
-                    None => self.named.contains(&(pruned.kind, pruned.name.clone())),
+                    None => self.described.contains(&(pruned.kind, pruned.name.clone())),
                 };
                 if kept {
                     continue;

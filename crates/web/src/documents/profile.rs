@@ -15,13 +15,13 @@ use store::Step;
 pub(super) const KIND: Kind = Kind {
     name: "profile",
     read: |yaml| Ok(Box::new(ProfileDoc::deserialize(yaml)?)),
-    export: |catalog, out| {
-        for profile in catalog.profiles() {
+    export: |decided, out| {
+        for profile in decided.catalog.profiles() {
             out.push("profile", profile.as_ref());
         }
     },
-    owned: |catalog, own| {
-        let owned = catalog.profiles().filter(|p| own.has(&p.labels));
+    owned: |decided, own| {
+        let owned = decided.catalog.profiles().filter(|p| own.has(&p.labels));
         let pruned =
             owned.map(|p| Pruned::named("profile", &p.name, Step::DeleteProfile(p.name.clone())));
         pruned.collect()

@@ -13,13 +13,13 @@ use store::Step;
 pub(super) const KIND: Kind = Kind {
     name: "rule",
     read: |yaml| Ok(Box::new(RuleDoc::deserialize(yaml)?)),
-    export: |catalog, out| {
-        for rule in catalog.every_rule() {
+    export: |decided, out| {
+        for rule in decided.catalog.every_rule() {
             out.push("rule", rule.as_ref());
         }
     },
-    owned: |catalog, own| {
-        let owned = catalog.every_rule().filter(|r| own.has(&r.labels));
+    owned: |decided, own| {
+        let owned = decided.catalog.every_rule().filter(|r| own.has(&r.labels));
         let pruned =
             owned.map(|r| Pruned::named("rule", &r.name, Step::DeleteRule(r.name.clone())));
         pruned.collect()

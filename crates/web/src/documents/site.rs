@@ -14,7 +14,7 @@ use store::Step;
 pub(super) const KIND: Kind = Kind {
     name: "site",
     read: |yaml| Ok(Box::new(SiteDoc::deserialize(yaml)?)),
-    export: |catalog, out| out.push("site", &catalog.site),
+    export: |decided, out| out.push("site", &decided.catalog.site),
     owned: |_, _| Vec::new(),
 };
 

@@ -6,8 +6,10 @@ use super::{Change, Fault, Options, diff::text};
 use bootplan::{
     BootMethod, Catalog, LoaderInventory, MacAddr, Machine, MachineId, MachineState, Profile, Site,
 };
-use store::{Marks, Step};
+use std::sync::Arc;
+use store::{Decided, Marks, Step};
 
+mod every_kind;
 mod round_trip;
 mod samples;
 mod shared;
@@ -58,9 +60,22 @@ fn catalog() -> Catalog {
     )
 }
 
+/// Where nothing but this was decided.
+fn decided(catalog: &Catalog) -> Decided {
+    Decided {
+        catalog: Arc::new(catalog.clone()),
+        ..Decided::default()
+    }
+}
+
 /// As if no file had been applied before.
 fn plan(documents: &[super::Placed], catalog: &Catalog) -> Result<Plan, Vec<Fault>> {
-    super::plan::plan(documents, catalog, &Marks::default(), &Options::default())
+    super::plan::plan(
+        documents,
+        &decided(catalog),
+        &Marks::default(),
+        &Options::default(),
+    )
 }
 
 fn changes(yaml: &str) -> Vec<Change> {
@@ -77,7 +92,7 @@ fn faults(yaml: &str) -> Vec<Fault> {
 
 #[test]
 fn what_is_exported_changes_nothing_when_applied() {
-    let yaml = export(&catalog());
+    let yaml = export(&decided(&catalog()), false);
     insta::assert_snapshot!(yaml);
     let documents = parse(&yaml).expect("re-importable");
     let plan = plan(&documents, &catalog()).expect("possible");
@@ -97,7 +112,7 @@ fn what_is_installed_once_stays_so() {
     let site: Site = serde_json::from_value(models).expect("settings");
     let profiles: Vec<Profile> = catalog().profiles().map(|p| p.as_ref().clone()).collect();
     let here = Catalog::new(1, site, LoaderInventory::default(), [once], profiles);
-    let yaml = export(&here);
+    let yaml = export(&decided(&here), false);
     assert!(yaml.contains("mode: install-once") && yaml.contains("local_boot: next-entry"));
     assert!(!yaml.contains("profile: null"), "{yaml}");
     let steps = |yaml: &str| plan(&parse(yaml).expect("well-formed"), &here).expect("possible");
@@ -226,5 +241,5 @@ fn what_installs_at_every_boot_is_written_so() {
     let again = parse("kind: machine\nname: node-2\nprofile: auto\n").expect("good");
     let planned = plan(&again, &catalog).expect("as it is");
     assert_eq!(planned.changes[0].action, "unchanged");
-    assert!(export(&catalog).contains("mode: always"));
+    assert!(export(&decided(&catalog), false).contains("mode: always"));
 }

@@ -18,7 +18,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use store::{MachineChange, Sighting, Store};
+use store::{MachineChange, Sighting, Step, Store};
 use web::people::{
     FilesStatus, ForeignServer, InterfaceStatus, LoaderLine, PeopleOptions, PeopleState,
     PortRequests, PortStatus, ServerStatus,
@@ -27,7 +27,10 @@ use web::people::{
 /// An empty store in a new database below `dir`.
 pub async fn empty(dir: &Path) -> Store {
     let url = format!("sqlite:{}", dir.join("farrier.db").display());
-    Store::open(&url).await.expect("a new database opens")
+    let store = Store::open(&url).await.expect("a new database opens");
+    let unlocked = store.unlock(&dir.join("secret.key")).await;
+    unlocked.expect("a new key is made");
+    store
 }
 
 /// The state of a people's plane on this store.
@@ -136,6 +139,15 @@ pub async fn fill(store: &Store) {
         let rule = serde_json::from_str(json).expect("sample rule");
         store.put_rule(rule, "morgan").await.expect("saved");
     }
+    for json in OBJECTS {
+        let object = serde_json::from_str(json).expect("sample object");
+        store.put_object(object, "morgan").await.expect("saved");
+    }
+    let root = "root-hash".parse().expect("a name");
+    let value = bootplan::Secret::new("$6$rounds=5000$sample");
+    store.put_secret(&root, value, "morgan").await.expect("set");
+    let wanted = Step::PutSecret("power.rack10".parse().expect("a name"), None);
+    store.apply(vec![wanted], "files").await.expect("named");
     let now = now();
     for (n, (name, platform, product)) in MACHINES.iter().enumerate() {
         let sighting = Sighting {
@@ -183,6 +195,13 @@ pub async fn fill(store: &Store) {
         .await
         .expect("stored");
 }
+
+const OBJECTS: [&str; 4] = [
+    r#"{"kind": "template", "name": "debian-12", "labels": {"team": "web"}, "text": "d-i debian-installer/locale string en_US.UTF-8\nd-i netcfg/get_hostname string {{ machine.name }}\nd-i passwd/root-password-crypted password {{ secret(\"root-hash\") }}\n{% include \"ssh-keys\" %}\n"}"#,
+    r#"{"kind": "snippet", "name": "ssh-keys", "text": "ssh-ed25519 AAAA ops@example\n"}"#,
+    r#"{"kind": "group", "name": "rack-10", "selector": {"label": {"rack": ["10"]}}, "variables": {"gateway": "10.20.0.1"}}"#,
+    r#"{"kind": "group", "name": "dell", "selector": {"manufacturer": ["Dell*"]}, "variables": {"console": "ttyS1"}}"#,
+];
 
 const RULES: [&str; 3] = [
     r#"{"name": "rack-10", "selector": {"label": {"rack": ["10"]}}, "profile": "debian-12"}"#,

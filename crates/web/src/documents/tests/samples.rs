@@ -1,8 +1,7 @@
 //! The sample templates and installs are what `apply` takes.
 
 use crate::documents::{Options, kinds, plan};
-use bootplan::Catalog;
-use store::Marks;
+use store::{Decided, Marks};
 
 #[test]
 fn every_sample_may_be_applied() {
@@ -18,8 +17,8 @@ fn every_sample_may_be_applied() {
         }
     }
     let documents = kinds::parse(&all).expect("together, too");
-    let (catalog, options) = (Catalog::default(), Options::default());
-    let made = plan::plan(&documents, &catalog, &Marks::default(), &options);
+    let (decided, options) = (Decided::default(), Options::default());
+    let made = plan::plan(&documents, &decided, &Marks::default(), &options);
     let made = made.unwrap_or_else(|faults| panic!("{faults:?}"));
     assert_eq!(made.steps.len(), documents.len());
     assert!(documents.len() > 25, "{}", documents.len());

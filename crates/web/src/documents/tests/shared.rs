@@ -212,7 +212,7 @@ async fn only_what_is_owned_is_pruned_and_a_dry_run_lists_it_first() {
         &plain(),
     )
     .await;
-    let yaml = export(&site.store.catalog());
+    let yaml = export(&site.store.decided().await.expect("read"), false);
     assert_eq!(yaml.matches("team: web").count(), 3, "{yaml}");
     // The name of a machine that goes is free for another.
     let less = "kind: machine\nmacs: [52:54:00:00:00:02]\nname: node-1\nprofile: null\n";

@@ -9,7 +9,12 @@ use store::{Marks, Store};
 
 fn change(text: &str, catalog: &Catalog) -> Result<String, Vec<Fault>> {
     let rows = parse(text)?;
-    let plan = plan::plan(&rows, catalog, &Marks::default(), &Options::default())?;
+    let plan = plan::plan(
+        &rows,
+        &super::decided(catalog),
+        &Marks::default(),
+        &Options::default(),
+    )?;
     Ok(crate::documents::diff::text(&plan.changes))
 }
 
@@ -28,7 +33,7 @@ proptest! {
     fn what_is_exported_changes_nothing(catalog in catalogs()) {
         let text = export(catalog.machines().map(|m| m.as_ref()));
         let rows = parse(&text).unwrap_or_else(|faults| panic!("{faults:?} in\n{text}"));
-        let plan = plan::plan(&rows, &catalog, &Marks::default(), &Options::default());
+        let plan = plan::plan(&rows, &super::decided(&catalog), &Marks::default(), &Options::default());
         let plan = plan.unwrap_or_else(|faults| panic!("{faults:?} in\n{text}"));
         let different = plan.changes.iter().flat_map(|c| &c.fields).find(|f| f.field != "state");
         prop_assert!(different.is_none(), "{:?} by\n{}", different, text);

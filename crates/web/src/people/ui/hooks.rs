@@ -50,8 +50,11 @@ pub(crate) async fn save(
     visit: Visit,
     fields: Fields,
 ) -> Result<Response, PageError> {
+    let old = state.store.hooks();
+    let old = old.iter().find(|hook| hook.name == fields.get("name"));
     let hook = Hook {
         name: fields.get("name").to_owned(),
+        labels: old.map(|hook| hook.labels.clone()).unwrap_or_default(),
         url: fields.get("url").to_owned(),
         events: fields
             .get("events")

@@ -24,10 +24,12 @@ mod profiles;
 mod review;
 mod rule_form;
 mod rules;
+mod secrets;
 mod settings;
 mod setup;
 mod status;
 mod story;
+mod templates;
 mod transfers;
 mod uploads;
 
@@ -114,6 +116,26 @@ pub fn table() -> Vec<(
             get(rules::edit).post(rules::save),
         ),
         ("/rules/{name}/delete", &["POST"], post(rules::delete)),
+        ("/templates", &["GET"], get(templates::list)),
+        (
+            "/templates/{kind}",
+            &["GET", "POST"],
+            get(templates::new)
+                .post(templates::create)
+                .layer(DefaultBodyLimit::max(templates::FORM_LIMIT)),
+        ),
+        (
+            "/templates/{kind}/{name}",
+            &["GET", "POST"],
+            get(templates::edit)
+                .post(templates::save)
+                .layer(DefaultBodyLimit::max(templates::FORM_LIMIT)),
+        ),
+        (
+            "/templates/{kind}/{name}/delete",
+            &["POST"],
+            post(templates::delete),
+        ),
         ("/boots", &["GET"], get(boots::show)),
         ("/images", &["GET"], get(images::list)),
         (
@@ -173,6 +195,16 @@ pub fn table() -> Vec<(
             post(settings::change_password),
         ),
         (
+            "/settings/secrets",
+            &["GET", "POST"],
+            get(secrets::show).post(secrets::save),
+        ),
+        (
+            "/settings/secrets/{name}/delete",
+            &["POST"],
+            post(secrets::delete),
+        ),
+        (
             "/settings/hooks",
             &["GET", "POST"],
             get(hooks::show).post(hooks::save),
@@ -220,6 +252,7 @@ fn page_of(action: &str) -> Option<&str> {
         image if image.starts_with("/images/") => "/images",
         token if token.starts_with("/settings/tokens/") => "/settings",
         hook if hook.starts_with("/settings/hooks/") => "/settings/hooks",
+        secret if secret.starts_with("/settings/secrets/") => "/settings/secrets",
         page => page,
     })
 }
