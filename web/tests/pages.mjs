@@ -188,7 +188,7 @@ async function everyPageFits(baseURL, storageState) {
   const page = await phone.newPage();
   const faults = watch(page);
   for (const path of [
-    '/machines', '/machines/1', '/machines/new', '/boots?all=1', '/profiles', '/profiles/new',
+    '/machines', '/machines/1', '/conflicts', '/machines/new', '/boots?all=1', '/profiles', '/profiles/new',
     '/profiles/debian-12', '/images', '/uploads', '/uploads/file?name=configs/core/sw1.cfg', '/status', '/settings',
   ]) {
     await page.goto(path);

@@ -22,7 +22,7 @@ pub struct Catalog {
     machines: BTreeMap<MachineId, Arc<Machine>>,
     profiles: BTreeMap<ProfileName, Arc<Profile>>,
     by_mac: HashMap<MacAddr, Arc<Machine>>,
-    /// `None`: two have it.
+    /// By [`SystemUuid::either_order`]; `None`: two have it.
     by_uuid: HashMap<SystemUuid, Option<Arc<Machine>>>,
     /// As [`rule::in_order`] gives them.
     rules: Arc<[Arc<Rule>]>,
@@ -42,6 +42,10 @@ pub struct Doubts {
     pub shared_macs: BTreeSet<MacAddr>,
     /// Addresses of which a person has to say whose they are.
     pub conflicts: BTreeSet<MacAddr>,
+    /// Those of them whose own machine asked last, by its own UUID.
+    pub quiet: BTreeSet<MacAddr>,
+    /// Those of them whose own machine may be another one that we know, whatever it says.
+    pub twins: BTreeSet<MacAddr>,
 }
 
 /// What is known of runs and not on disk.
@@ -90,7 +94,7 @@ impl Catalog {
             if let Some(uuid) = machine.uuid.filter(|u| u.is_identity()) {
                 catalog
                     .by_uuid
-                    .entry(uuid)
+                    .entry(uuid.either_order())
                     .and_modify(|owner| *owner = None)
                     .or_insert_with(|| Some(Arc::clone(&machine)));
             }
@@ -156,13 +160,26 @@ impl Catalog {
         if !shared && let Some(machine) = self.by_mac.get(&mac) {
             return Some(machine);
         }
-        let owner = uuid.and_then(|u| self.by_uuid.get(&u)?.as_ref())?;
+        let owner = uuid.and_then(|uuid| self.find_uuid(uuid))?;
         Some(owner).filter(|m| shared || m.macs.is_empty())
     }
 
-    /// Whether a person has to say first whose address this is.
-    pub fn in_conflict(&self, mac: MacAddr) -> bool {
-        self.doubts.conflicts.contains(&mac)
+    /// Whether a person has to say first whose address this is. Who asks without a UUID (most
+    /// loaders) is taken for the one that asked last with one.
+    pub fn in_conflict(&self, mac: MacAddr, uuid: Option<SystemUuid>) -> bool {
+        let quiet = || uuid.is_none() && self.doubts.quiet.contains(&mac);
+        self.doubts.conflicts.contains(&mac) && !quiet()
+    }
+
+    /// Whether the machine that has this address may be another one that we know.
+    pub fn is_twin(&self, mac: MacAddr) -> bool {
+        self.doubts.twins.contains(&mac)
+    }
+
+    /// Whether a person has to say first whose one of this machine's addresses is.
+    pub fn doubts_any_of(&self, machine: &Machine) -> bool {
+        let mut macs = machine.macs.iter();
+        macs.any(|mac| self.doubts.conflicts.contains(mac))
     }
 
     /// The addresses to be careful of.
@@ -197,8 +214,7 @@ impl Catalog {
 
     /// The machine with this UUID in either byte order (file names come in both).
     pub fn find_uuid(&self, uuid: SystemUuid) -> Option<&Arc<Machine>> {
-        let owner = |u| self.by_uuid.get(&u)?.as_ref();
-        owner(uuid).or_else(|| owner(uuid.swapped()))
+        self.by_uuid.get(&uuid.either_order())?.as_ref()
     }
 
     /// A machine by its identity.

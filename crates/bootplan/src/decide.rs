@@ -162,21 +162,19 @@ pub fn judge<'c>(client: &BootClient, catalog: &'c Catalog) -> Verdict<'c> {
     }
 }
 
-/// Whether a person has to say first which machine this is. One machine's MAC with the UUID of
-/// another one that we know counts at once: the store hears of it later. A UUID that nobody has is
-/// not enough: it may be the first one heard that was forged, and a packet must not keep a machine
-/// from booting for good. For the same reason a card that says its own machine's UUID is not
-/// doubtful, whatever others have said by its address.
+/// Whether a person has to say first which machine this is. The UUID of another machine that we
+/// know counts at once, said by a known address or a new one: the store hears of it later. A UUID
+/// that nobody has is not enough: it may be the first one heard that was forged, and a packet must
+/// not keep a machine from booting for good. For the same reason a card that says its own machine's
+/// UUID is not doubtful, whatever others have said by its address; unless that machine itself may
+/// be another one.
 fn doubtful(client: &BootClient, catalog: &Catalog, machine: Option<&Arc<Machine>>) -> bool {
     if machine.is_some_and(|machine| identity::same_uuid(client.uuid, machine)) {
-        return false;
+        return catalog.is_twin(client.mac);
     }
-    let another = machine.is_some_and(|machine| {
-        let owner = client.uuid.and_then(|uuid| catalog.find_uuid(uuid));
-        owner.is_some_and(|owner| owner.id != machine.id)
-            && identity::contradicts(client.uuid, machine)
-    });
-    another || catalog.in_conflict(client.mac)
+    let uuid = client.uuid.filter(|uuid| uuid.is_identity());
+    let owner = uuid.and_then(|uuid| catalog.find_uuid(uuid));
+    owner.is_some() || catalog.in_conflict(client.mac, uuid)
 }
 
 impl Verdict<'_> {

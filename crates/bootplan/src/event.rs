@@ -303,6 +303,13 @@ pub enum EventKind {
         /// Who wanted it: a user name, `cli` or `api`.
         by: String,
     },
+    /// It is not clear which machine has this address; a person has to say.
+    IdentityConflict {
+        /// Which address.
+        mac: MacAddr,
+        /// The names of the machines it may belong to.
+        machines: Vec<String>,
+    },
     /// Another DHCP or boot server was heard on the LAN.
     ForeignServer {
         /// Its address (option 54).
@@ -417,6 +424,8 @@ y", "reason": "User aborted the transfer", "normal": true}),
             serde_json::json!({"event": "image-fetched", "image": "x.iso", "bytes": 5,
                 "from": "https://images.example.org/x.iso", "millis": 65_000, "by": "anna",
                 "problem": "it was\ncut off"}),
+            serde_json::json!({"event": "identity-conflict", "mac": "02:00:00:00:00:02",
+                "machines": ["a", "b\nc"]}),
         ]
         .into_iter()
         .map(|mut json| {

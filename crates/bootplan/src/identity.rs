@@ -21,6 +21,67 @@ pub struct Observation<'a> {
     pub asset: Option<&'a str>,
 }
 
+/// [`Observation`]s that can be of one machine, as they are kept for people to judge by.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Claim {
+    /// SMBIOS UUID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<SystemUuid>,
+    /// SMBIOS serial number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// SMBIOS product.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product: Option<String>,
+    /// SMBIOS asset tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asset: Option<String>,
+}
+
+impl Claim {
+    /// What of an observation may be some machine's own; `None` when nothing.
+    pub fn of(seen: &Observation<'_>) -> Option<Claim> {
+        let seen = seen.without_junk();
+        let text = |text: Option<&str>| text.map(|text| text.trim().to_owned());
+        let claim = Claim {
+            uuid: seen.uuid,
+            serial: text(seen.serial),
+            product: text(seen.product),
+            asset: text(seen.asset),
+        };
+        let says = claim.uuid.is_some() || claim.serial.is_some() || claim.asset.is_some();
+        says.then_some(claim)
+    }
+
+    /// Whether one machine can have said both.
+    pub fn agrees(&self, other: &Claim) -> bool {
+        fn same<T: PartialEq>(a: &Option<T>, b: &Option<T>) -> bool {
+            a.is_none() || b.is_none() || a == b
+        }
+        let uuid = match (self.uuid, other.uuid) {
+            (Some(a), Some(b)) => a == b || a == b.swapped(),
+            _ => true,
+        };
+        uuid && same(&self.serial, &other.serial) && same(&self.asset, &other.asset)
+    }
+
+    /// Takes over what the other one says and this one does not.
+    pub fn complete(&mut self, other: &Claim) {
+        self.uuid = self.uuid.or(other.uuid);
+        let texts = [
+            (&mut self.serial, &other.serial),
+            (&mut self.product, &other.product),
+            (&mut self.asset, &other.asset),
+        ];
+        for (mine, theirs) in texts {
+            if mine.is_none() {
+                mine.clone_from(theirs);
+            }
+        }
+    }
+}
+
 /// Something that speaks for or against one machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -119,7 +180,7 @@ pub fn conclude<'m>(
         if alike(seen.asset, machine.asset.as_deref()) == Some(true) {
             evidence.push(Evidence::Asset);
         }
-        if contradicts(seen.uuid, machine) {
+        if contradicts(seen.uuid, machine) && !machine.facts.uuid_said_once {
             evidence.push(Evidence::OtherUuid);
         }
         if alike(seen.serial, machine.serial.as_deref()) == Some(false) {

@@ -84,6 +84,12 @@ pub struct Facts {
     /// What it is made of, as its installer told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hardware: Option<Hardware>,
+    /// Its memory, in MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u32>,
+    /// Its processor, as that calls itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<String>,
     /// Where it last asked DHCP from: its relay, else our own address on that network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<Ipv4Addr>,
@@ -93,6 +99,10 @@ pub struct Facts {
     /// What that relay said of its port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub circuit: Option<CircuitId>,
+    /// Only one packet has said its UUID so far, which anybody may have forged: until it is said
+    /// again, another one takes its place instead of contradicting it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub uuid_said_once: bool,
 }
 
 /// A computer known by its MACs, SMBIOS UUID and serial.

@@ -314,6 +314,7 @@ fn on_the_wire(kind: &EventKind) -> bool {
         | EventKind::Powered { .. }
         | EventKind::HookFailed { .. }
         | EventKind::ImageFetched { .. }
+        | EventKind::IdentityConflict { .. }
         | EventKind::ForeignServer { .. } => false,
     }
 }

@@ -31,6 +31,11 @@ impl SystemUuid {
         SystemUuid(swap_groups(self.0))
     }
 
+    /// The same value for both byte orders of one UUID, to look it up by.
+    pub fn either_order(self) -> Self {
+        self.min(self.swapped())
+    }
+
     /// False for values that many machines share, so that they identify nothing
     /// (protocol.md A.12: all 00, all ff, the Pi 3's all 44, and AMI's sample value).
     pub fn is_identity(self) -> bool {

@@ -1,6 +1,7 @@
 //! The one way every change goes: lock, transaction, steps, events, read back, commit, publish.
 
 use crate::StoreError;
+use crate::doubts::Doubted;
 use crate::events::{StoredEvent, insert_events};
 use crate::journal::log;
 use crate::objects::load_objects;
@@ -9,7 +10,7 @@ use crate::rows::{self, Tx, failed};
 use crate::store::Store;
 use crate::vault::load_sealed;
 use bootplan::{
-    Doubts, Event, EventKind, Hook, MachineId, Objects, Origin, Profile, Rule, Site, Timestamp,
+    Event, EventKind, Hook, MachineId, Objects, Origin, Profile, Rule, Site, Timestamp,
 };
 use std::future::Future;
 use std::sync::Arc;
@@ -68,11 +69,23 @@ impl Change {
         self.events.push((machine, event));
     }
 
+    /// What this change said of one machine belongs to another.
+    pub(crate) fn hand_over_events(&mut self, from: MachineId, into: MachineId) {
+        for (machine, _) in &mut self.events {
+            if *machine == Some(from) {
+                *machine = Some(into);
+            }
+        }
+    }
+
     /// Notes what happened, each with the machine that has its MAC now, and what it comes to.
     pub(crate) async fn tell(&mut self, events: Vec<Event>) -> Result<(), StoreError> {
         let told: Vec<_> = {
             let model = self.store.model();
-            let of = |mac| self.overlay.with_mac(&model, mac);
+            let of = |mac| {
+                let owner = self.overlay.with_mac(&model, mac);
+                owner.or_else(|| model.last_user(mac))
+            };
             let told = events.into_iter();
             told.map(|event| (event.origin.mac.and_then(of), event))
                 .collect()
@@ -158,7 +171,7 @@ impl Change {
             fresh.rules = Some(rows::load_rules(tx).await?);
         }
         if self.overlay.touches_doubts() {
-            fresh.doubts = Some(rows::load_doubts(tx).await?);
+            fresh.doubts = Some(Doubted::load(tx).await?);
         }
         if self.overlay.touches_hooks() {
             fresh.hooks = Some(crate::hooks::load_hooks(tx).await?);
@@ -181,7 +194,7 @@ pub(crate) struct Fresh {
     pub(crate) profiles: Option<Vec<Profile>>,
     pub(crate) site: Option<Site>,
     pub(crate) rules: Option<Vec<Rule>>,
-    pub(crate) doubts: Option<Doubts>,
+    pub(crate) doubts: Option<Doubted>,
     /// Not part of a Catalog.
     pub(crate) hooks: Option<Vec<Arc<Hook>>>,
     pub(crate) objects: Option<Objects>,

@@ -28,6 +28,11 @@ pub(crate) fn migrator() -> Migrator {
         migration(3, "answers", include_str!("../migrations/0003_answers.sql")),
         migration(4, "power", include_str!("../migrations/0004_power.sql")),
         migration(5, "hooks", include_str!("../migrations/0005_hooks.sql")),
+        migration(
+            7,
+            "identity",
+            include_str!("../migrations/0007_identity.sql"),
+        ),
         migration(8, "applied", include_str!("../migrations/0008_applied.sql")),
     ])
 }

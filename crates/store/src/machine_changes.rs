@@ -67,6 +67,10 @@ impl Change {
         new.state = MachineState::Registered;
         set(&mut new.name, wanted.name);
         set(&mut new.macs, wanted.macs);
+        if wanted.uuid.is_some() {
+            // A person has said it.
+            new.facts.uuid_said_once = false;
+        }
         set(&mut new.uuid, wanted.uuid);
         set(&mut new.serial, wanted.serial);
         set(&mut new.asset, wanted.asset);

@@ -74,6 +74,9 @@ impl Change {
         .execute(&mut *self.tx)
         .await?;
         if old.macs != new.macs {
+            let gone = old.macs.iter().filter(|mac| !new.macs.contains(mac));
+            let gone: Vec<_> = gone.copied().collect();
+            self.drop_conflicts(&gone).await?;
             sqlx::query("DELETE FROM machine_macs WHERE machine_id = $1")
                 .bind(new.id.0)
                 .execute(&mut *self.tx)
@@ -89,15 +92,21 @@ impl Change {
 
     pub(crate) async fn delete_machines(&mut self, ids: &[MachineId]) -> Result<(), StoreError> {
         for id in ids {
-            self.overlay.remove(*id);
-            // MACs and assignment go by the foreign keys.
-            sqlx::query("DELETE FROM machines WHERE id = $1")
-                .bind(id.0)
-                .execute(&mut *self.tx)
-                .await
-                .map_err(failed("deleting a machine"))?;
+            let doing = failed("deleting a machine");
+            self.acquit(*id).await.map_err(doing)?;
+            self.delete_row(*id).await.map_err(doing)?;
         }
         Ok(())
+    }
+
+    pub(crate) async fn delete_row(&mut self, id: MachineId) -> Result<(), sqlx::Error> {
+        self.overlay.remove(id);
+        // MACs and assignment go by the foreign keys.
+        sqlx::query("DELETE FROM machines WHERE id = $1")
+            .bind(id.0)
+            .execute(&mut *self.tx)
+            .await
+            .map(drop)
     }
 
     async fn insert_macs(&mut self, machine: &Machine) -> Result<(), sqlx::Error> {

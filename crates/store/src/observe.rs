@@ -4,7 +4,6 @@
 use crate::StoreError;
 use crate::change::Change;
 use crate::runs::FARRIER;
-use bootplan::identity::same_uuid;
 use bootplan::run::{self, Happening};
 use bootplan::{
     Arming, BootClient, Event, EventKind, Machine, MachineId, MachineState, Mode, NewMachines,
@@ -63,7 +62,9 @@ impl Change {
             )
         };
         // Made-up addresses must not fill the disk: registered machines are never forgotten.
-        if newcomers != NewMachines::Register || !certain || full {
+        // Nor is one taken for new that may be another machine's second card.
+        let doubtful = self.is_doubtful(machine);
+        if newcomers != NewMachines::Register || !certain || full || doubtful {
             return Ok(());
         }
         let registered = self.register(&[machine.id]).await;
@@ -94,14 +95,8 @@ impl Change {
     async fn order_by(&mut self, id: MachineId, rule: &Rule) -> Result<(), StoreError> {
         let machine = self.must_know(id)?;
         let decided = machine.profile.is_some() || machine.run.is_some();
+        let decided = decided || self.is_doubtful(&machine);
         if rule.mode != Mode::InstallOnce || decided {
-            return Ok(());
-        }
-        if let Some(twin) = self.twin(&machine) {
-            let what = format!(
-                "not ordered: '{twin}' has the same UUID, so this may be another card of it; order it by hand if it is not"
-            );
-            self.say(Some(id), EventKind::Changed { what, by: by(rule) });
             return Ok(());
         }
         let limit = {
@@ -129,13 +124,11 @@ impl Change {
         }
     }
 
-    /// The name of another machine that may be this one: a new card of a machine must not have it
-    /// installed again.
-    fn twin(&self, machine: &Machine) -> Option<String> {
+    /// Whether a person has to say first which machine this is.
+    fn is_doubtful(&self, machine: &Machine) -> bool {
         let model = self.store.model();
-        let mut others = self.overlay.machines(&model).filter(|m| m.id != machine.id);
-        let twin = others.find(|other| same_uuid(machine.uuid, other))?;
-        Some(twin.name.to_string())
+        let mut macs = machine.macs.iter();
+        macs.any(|mac| self.overlay.in_conflict(&model, *mac))
     }
 
     /// The rule of a machine; false: it may be this one, when more is known.

@@ -17,7 +17,9 @@ pub(crate) struct Overlay {
     profiles: BTreeMap<ProfileName, Option<Arc<Profile>>>,
     rules: BTreeMap<RuleName, Option<Arc<Rule>>>,
     site: Option<Site>,
-    doubts: bool,
+    /// Whether a person has to say whose these addresses are.
+    conflicts: HashMap<MacAddr, bool>,
+    shared: bool,
     hooks: bool,
     objects: bool,
     secrets: BTreeSet<String>,
@@ -55,9 +57,14 @@ impl Overlay {
         self.rules.insert(name, rule);
     }
 
-    /// Shared adapters or conflicts are not as they were.
-    pub(crate) fn touch_doubts(&mut self) {
-        self.doubts = true;
+    /// Whether a person has to say whose this address is.
+    pub(crate) fn put_conflict(&mut self, mac: MacAddr, open: bool) {
+        self.conflicts.insert(mac, open);
+    }
+
+    /// Shared adapters are not as they were.
+    pub(crate) fn touch_shared(&mut self) {
+        self.shared = true;
     }
 
     /// Hooks are not as they were.
@@ -102,7 +109,7 @@ impl Overlay {
     }
 
     pub(crate) fn touches_doubts(&self) -> bool {
-        self.doubts
+        self.shared || !self.conflicts.is_empty()
     }
 
     pub(crate) fn touches_hooks(&self) -> bool {
@@ -172,6 +179,12 @@ impl Overlay {
             .filter(move |(id, _)| self.leaves(**id));
         let before = before.map(|(_, row)| &row.record.machine);
         before.chain(self.machines.values().flatten())
+    }
+
+    /// Whether a person has to say first whose this address is.
+    pub(crate) fn in_conflict(&self, model: &Model, mac: MacAddr) -> bool {
+        let here = self.conflicts.get(&mac).copied();
+        here.unwrap_or_else(|| model.doubts.conflicts.contains_key(&mac))
     }
 
     pub(crate) fn site<'a>(&'a self, model: &'a Model) -> &'a Site {

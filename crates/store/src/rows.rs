@@ -2,13 +2,13 @@
 
 use crate::{MachineRecord, StoreError};
 use bootplan::{
-    Doubts, Facts, LoaderKind, LocalBoot, MacAddr, Machine, MachineId, MachineState, Mode, Profile,
-    Rule, Site, SystemUuid, Timestamp,
+    Facts, LoaderKind, LocalBoot, MacAddr, Machine, MachineId, MachineState, Mode, Profile, Rule,
+    Site, SystemUuid, Timestamp,
 };
 use serde::de::DeserializeOwned;
 use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -78,21 +78,6 @@ pub(crate) async fn load_rules(tx: &mut Tx) -> Result<Vec<Rule>, sqlx::Error> {
         .iter()
         .map(|row| json(row, "spec"))
         .collect()
-}
-
-/// Shared adapters and open conflicts.
-pub(crate) async fn load_doubts(tx: &mut Tx) -> Result<Doubts, sqlx::Error> {
-    let mut macs = Vec::with_capacity(2);
-    for text in ["SELECT mac FROM shared_macs", "SELECT mac FROM conflicts"] {
-        let rows = sqlx::query(text).fetch_all(&mut **tx).await?;
-        let read: Result<BTreeSet<MacAddr>, sqlx::Error> =
-            rows.iter().map(|row| parsed(row, "mac")).collect();
-        macs.push(read?);
-    }
-    Ok(Doubts {
-        conflicts: macs.pop().unwrap_or_default(),
-        shared_macs: macs.pop().unwrap_or_default(),
-    })
 }
 
 /// Site settings; as shipped when nobody has set any.

@@ -1,15 +1,15 @@
 //! Machines as the boot network sees them.
 
+mod plan;
+
 use crate::change::{Change, to_the_end};
-use crate::model::{Model, name_key};
 use crate::rows::{self, failed};
 use crate::{MachineRecord, Store, StoreError, validate};
 use bootplan::{
-    Catalog, CircuitId, Event, EventKind, MacAddr, Machine, MachineId, MachineState, Origin,
-    Platform, SystemUuid, Timestamp,
+    CircuitId, Event, EventKind, MacAddr, MachineId, Origin, Platform, SystemUuid, Timestamp,
 };
+use plan::{Draft, Plan};
 use sqlx::AssertSqlSafe;
-use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -24,12 +24,18 @@ pub struct Sighting {
     pub uuid: Option<SystemUuid>,
     /// SMBIOS serial number.
     pub serial: Option<String>,
+    /// SMBIOS asset tag.
+    pub asset: Option<String>,
     /// What it can run.
     pub platform: Option<Platform>,
     /// SMBIOS manufacturer.
     pub manufacturer: Option<String>,
     /// SMBIOS product.
     pub product: Option<String>,
+    /// Its memory, in MiB.
+    pub memory_mib: Option<u32>,
+    /// Its processor.
+    pub cpu: Option<String>,
     /// Where it asked DHCP from; then `relay` and `circuit` tell the rest of its way, and are
     /// `None` when there was none.
     pub place: Option<Ipv4Addr>,
@@ -56,9 +62,12 @@ impl Sighting {
             at,
             uuid: None,
             serial: None,
+            asset: None,
             platform: None,
             manufacturer: None,
             product: None,
+            memory_mib: None,
+            cpu: None,
             place: None,
             relay: None,
             circuit: None,
@@ -67,17 +76,24 @@ impl Sighting {
 }
 
 impl Store {
-    /// Records that a machine was seen; one that nobody knows becomes a discovered machine.
+    /// Records that a machine was seen; one that nobody knows becomes a discovered machine. Where
+    /// the evidence contradicts itself, the one that has the MAC is told, nothing is learned, and a
+    /// [`Conflict`](crate::Conflict) waits for a person.
     ///
     /// # Errors
-    /// The MAC is no machine's (not unicast), database failure.
+    /// The MAC is no machine's (not unicast); it is a shared adapter's and nothing else was said;
+    /// database failure.
     pub async fn sight(&self, sighting: Sighting) -> Result<Sighted, StoreError> {
+        let what = format!(
+            "a machine that says nothing but the shared address {}",
+            sighting.mac
+        );
         let seen = self.sight_all(vec![sighting]).await?;
-        Ok(seen.into_iter().next().expect("one answer per sighting"))
+        seen.into_iter().next().ok_or(StoreError::NotFound { what })
     }
 
     /// [`sight`](Self::sight) for many, in one transaction and one publication; one answer per
-    /// sighting, in order.
+    /// sighting, in order, but none for those that say nothing but a shared adapter's address.
     ///
     /// # Errors
     /// As [`sight`](Self::sight); then none is recorded.
@@ -117,24 +133,20 @@ impl Store {
         events: Vec<Event>,
     ) -> Result<Plan, StoreError> {
         let writer = self.lock().await?;
-        let mut plan = Plan::new(&self.model(), &self.catalog(), &sightings);
+        let mut plan = Plan::new(&self.model(), &sightings);
         let evicted = plan.evictions(&self.model(), self.inner.options.discovered_limit);
         if plan.writes_anything() || !events.is_empty() {
             let mut change = self.begin_locked(writer).await?;
             change.delete_machines(&evicted).await?;
             let doing = failed("recording a machine that was seen");
             change.write(&mut plan).await.map_err(doing)?;
+            plan.note_users(&mut self.model_mut());
             change.tell(events).await?;
             change.commit().await?;
         }
         let mut model = self.model_mut();
         for draft in &plan.drafts {
-            if let Some(row) = model.machines.get_mut(&draft.machine.id) {
-                row.record.last_seen = row.record.last_seen.max(Some(draft.last_seen));
-                if draft.writes_row() {
-                    row.stored_seen = Some(draft.last_seen.0);
-                }
-            }
+            model.seen(draft.machine.id, draft.last_seen, draft.writes_row());
         }
         Ok(plan)
     }
@@ -151,7 +163,9 @@ impl Change {
         for draft in &mut plan.drafts {
             match &draft.known {
                 None => {
+                    let made_up = draft.machine.id;
                     Arc::make_mut(&mut draft.machine).id = MachineId(next);
+                    plan.doubts.rename(made_up, draft.machine.id);
                     next += 1;
                     let (machine, first) = (&draft.machine, draft.first_seen);
                     self.insert_machine(machine, first, Some(draft.last_seen))
@@ -170,6 +184,7 @@ impl Change {
                 Some(old) if *old != draft.machine => {
                     self.update_machine(old, &draft.machine).await?;
                     seen.push((draft.machine.id, draft.last_seen));
+                    self.say_joined(draft);
                 }
                 Some(_) if draft.writes_row() => {
                     seen.push((draft.machine.id, draft.last_seen));
@@ -177,7 +192,56 @@ impl Change {
                 Some(_) => {}
             }
         }
+        self.write_doubts(plan).await?;
         self.set_last_seen(&seen).await
+    }
+
+    /// Another card of a machine that had some already is worth a line.
+    fn say_joined(&mut self, draft: &Draft) {
+        let Some(known) = draft.known.as_ref().filter(|known| !known.macs.is_empty()) else {
+            return;
+        };
+        let new = draft.machine.macs.iter();
+        for mac in new.filter(|mac| !known.macs.contains(mac)) {
+            let what = format!("card {mac} is one more of machine '{}'", known.name);
+            let by = "farrier".to_owned();
+            let origin = Origin {
+                mac: Some(*mac),
+                ..Origin::default()
+            };
+            let kind = EventKind::Changed { what, by };
+            let at = draft.last_seen;
+            self.event(Some(known.id), Event { at, origin, kind });
+        }
+    }
+
+    async fn write_doubts(&mut self, plan: &Plan) -> Result<(), sqlx::Error> {
+        for (mac, conflict) in plan.doubts.changed() {
+            let Some(conflict) = conflict else {
+                self.drop_conflicts(&[mac]).await?;
+                continue;
+            };
+            self.put_conflict(conflict).await?;
+            let (told, owner, machines) = {
+                let model = self.store.model();
+                let machine = |id| self.overlay.machine(&model, id);
+                let suspects = conflict.suspects.iter();
+                let machines = suspects.filter_map(|suspect| machine(suspect.machine));
+                let machines: Vec<String> = machines.map(|m| m.name.clone()).collect();
+                let told = model.doubts.conflicts.contains_key(&mac);
+                (told, self.overlay.with_mac(&model, mac), machines)
+            };
+            if !told {
+                let origin = Origin {
+                    mac: Some(mac),
+                    ..Origin::default()
+                };
+                let at = conflict.since;
+                let kind = EventKind::IdentityConflict { mac, machines };
+                self.event(owner, Event { at, origin, kind });
+            }
+        }
+        Ok(())
     }
 
     /// Many to a statement: of a rack that boots, the journal would do little else.
@@ -198,196 +262,3 @@ impl Change {
         Ok(())
     }
 }
-
-/// What a batch of sightings comes to; pure.
-struct Plan {
-    drafts: Vec<Draft>,
-    by_mac: HashMap<MacAddr, usize>,
-    by_id: HashMap<MachineId, usize>,
-    names: BTreeMap<String, ()>,
-    /// For each sighting its draft, and whether it was the one that made it.
-    answers: Vec<(usize, bool)>,
-}
-
-/// A machine as it will be.
-struct Draft {
-    /// Shared with `known` until it learns something.
-    machine: Arc<Machine>,
-    /// As it is; `None` for a new one.
-    known: Option<Arc<Machine>>,
-    first_seen: Timestamp,
-    last_seen: Timestamp,
-    stored_seen: Option<i64>,
-}
-
-impl Plan {
-    fn new(model: &Model, catalog: &Catalog, sightings: &[Sighting]) -> Plan {
-        let mut plan = Plan {
-            drafts: Vec::new(),
-            by_mac: HashMap::new(),
-            by_id: HashMap::new(),
-            names: BTreeMap::new(),
-            answers: Vec::with_capacity(sightings.len()),
-        };
-        for sighting in sightings {
-            let found = plan.find(model, catalog, sighting);
-            let new = found.is_none();
-            let draft = found.unwrap_or_else(|| plan.discover(model, sighting));
-            plan.drafts[draft].learn(sighting);
-            plan.by_mac.insert(sighting.mac, draft);
-            plan.answers.push((draft, new));
-        }
-        plan
-    }
-
-    /// The machine behind a sighting, by the rule of [`Catalog::find`]: its MAC, else a machine
-    /// that was entered by this UUID alone and now gets its first MAC; unless it claims another
-    /// serial number than was entered.
-    fn find(&mut self, model: &Model, catalog: &Catalog, sighting: &Sighting) -> Option<usize> {
-        if let Some(draft) = self.by_mac.get(&sighting.mac) {
-            return Some(*draft);
-        }
-        if let Some(id) = model.with_mac(sighting.mac) {
-            return self.draft_of(model, id);
-        }
-        let entered = catalog.find(sighting.mac, sighting.uuid)?.id;
-        let draft = self.draft_of(model, entered)?;
-        let machine = &self.drafts[draft].machine;
-        let claimed = validate::clean(sighting.serial.as_deref());
-        let same = match (machine.serial.as_deref(), claimed.as_deref()) {
-            (Some(known), Some(claimed)) => known == claimed,
-            _ => true,
-        };
-        // Another card may have come first in this very batch.
-        (same && machine.macs.is_empty()).then_some(draft)
-    }
-
-    fn draft_of(&mut self, model: &Model, id: MachineId) -> Option<usize> {
-        if let Some(draft) = self.by_id.get(&id) {
-            return Some(*draft);
-        }
-        let row = model.machines.get(&id)?;
-        self.by_id.insert(id, self.drafts.len());
-        self.drafts.push(Draft {
-            machine: Arc::clone(&row.record.machine),
-            known: Some(Arc::clone(&row.record.machine)),
-            first_seen: row.record.first_seen,
-            last_seen: row.record.last_seen.unwrap_or_default(),
-            stored_seen: row.stored_seen,
-        });
-        Some(self.drafts.len() - 1)
-    }
-
-    fn discover(&mut self, model: &Model, sighting: &Sighting) -> usize {
-        let plain = sighting.mac.dashed();
-        // Somebody may have given another machine this very name.
-        let name = std::iter::once(plain.clone())
-            .chain((2..).map(|n| format!("{plain}-{n}")))
-            .find(|name| {
-                model.with_name(name).is_none() && !self.names.contains_key(&name_key(name))
-            })
-            .expect("an endless supply of names");
-        self.names.insert(name_key(&name), ());
-        self.drafts.push(Draft {
-            machine: Arc::new(Machine {
-                state: MachineState::Discovered,
-                ..Machine::named(MachineId(0), name)
-            }),
-            known: None,
-            first_seen: sighting.at,
-            last_seen: sighting.at,
-            stored_seen: None,
-        });
-        self.drafts.len() - 1
-    }
-
-    /// The discovered machines that give way, least recently seen first.
-    fn evictions(&self, model: &Model, limit: usize) -> Vec<MachineId> {
-        let new = self.drafts.iter().filter(|d| d.known.is_none()).count();
-        if new == 0 {
-            return Vec::new();
-        }
-        let records = model.machines.values().map(|row| &row.record);
-        let mut discovered: Vec<_> = records
-            .filter(|r| r.machine.state == MachineState::Discovered)
-            .map(|r| (r.last_seen, r.machine.id))
-            .collect();
-        let surplus = (discovered.len() + new).saturating_sub(limit);
-        discovered.retain(|(_, id)| !self.by_id.contains_key(id));
-        discovered.sort_unstable();
-        discovered.truncate(surplus);
-        discovered.into_iter().map(|(_, id)| id).collect()
-    }
-
-    fn answers(&self) -> impl Iterator<Item = Sighted> {
-        self.answers.iter().map(|(draft, new)| {
-            let draft = &self.drafts[*draft];
-            Sighted {
-                machine: MachineRecord {
-                    machine: Arc::clone(&draft.machine),
-                    first_seen: draft.first_seen,
-                    last_seen: Some(draft.last_seen),
-                },
-                new: *new,
-            }
-        })
-    }
-
-    fn writes_anything(&self) -> bool {
-        self.drafts.iter().any(Draft::writes_row)
-    }
-}
-
-impl Draft {
-    fn learn(&mut self, sighting: &Sighting) {
-        self.last_seen = self.last_seen.max(sighting.at);
-        let known = &*self.machine;
-        let mut facts = known.facts.clone();
-        facts.platform = sighting.platform.or(facts.platform);
-        let newer = |said: &Option<String>, known: &mut Option<String>| {
-            if let Some(text) = validate::clean(said.as_deref()) {
-                *known = Some(text);
-            }
-        };
-        newer(&sighting.manufacturer, &mut facts.manufacturer);
-        newer(&sighting.product, &mut facts.product);
-        if sighting.place.is_some() {
-            facts.place = sighting.place;
-            facts.relay = sighting.relay;
-            facts.circuit = sighting.circuit;
-        }
-        // What an operator entered, or what was said first, stays: these are claims, and a
-        // machine must not lose its identity to a forged packet.
-        let uuid = known.uuid.or(sighting.uuid.filter(|u| u.is_identity()));
-        let serial = match &known.serial {
-            None => validate::clean(sighting.serial.as_deref()),
-            known => known.clone(),
-        };
-        let carded = known.macs.contains(&sighting.mac);
-        if carded && uuid == known.uuid && serial == known.serial && facts == known.facts {
-            return;
-        }
-        let machine = Arc::make_mut(&mut self.machine);
-        if !carded {
-            machine.macs.push(sighting.mac);
-        }
-        machine.uuid = uuid;
-        machine.serial = serial;
-        machine.facts = facts;
-    }
-
-    /// Whether the row is written, or this glimpse is remembered in memory only.
-    fn writes_row(&self) -> bool {
-        let seen_due = match self.stored_seen {
-            None => true,
-            Some(stored) => self.last_seen.0.saturating_sub(stored) >= SEEN_EVERY_MS,
-        };
-        match &self.known {
-            None => true,
-            Some(old) => seen_due || *old != self.machine,
-        }
-    }
-}
-
-/// A machine that asks every second costs one small write in ten.
-const SEEN_EVERY_MS: i64 = 10_000;

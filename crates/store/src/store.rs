@@ -1,6 +1,7 @@
 //! The store itself: opening, reading from memory, publishing.
 
 use crate::change::Fresh;
+use crate::doubts::Doubted;
 use crate::model::Model;
 use crate::objects::load_objects;
 use crate::rows::{self, failed};
@@ -165,7 +166,7 @@ impl Store {
             model.rules = named.collect();
         }
         if let Some(doubts) = fresh.doubts {
-            model.doubts = Arc::new(doubts);
+            model.put_doubts(doubts);
         }
         if let Some(hooks) = fresh.hooks {
             model.hooks = hooks;
@@ -204,7 +205,7 @@ impl Store {
             profiles: Some(rows::load_profiles(&mut tx).await.map_err(doing)?),
             site: Some(rows::load_site(&mut tx).await.map_err(doing)?),
             rules: Some(rows::load_rules(&mut tx).await.map_err(doing)?),
-            doubts: Some(rows::load_doubts(&mut tx).await.map_err(doing)?),
+            doubts: Some(Doubted::load(&mut tx).await.map_err(doing)?),
             hooks: Some(crate::hooks::load_hooks(&mut tx).await.map_err(doing)?),
             objects: Some(load_objects(&mut tx).await.map_err(doing)?),
             secrets: Vec::new(),

@@ -125,7 +125,8 @@ pub(crate) const NAME_LIMIT: usize = 63;
 /// SMBIOS strings are rarely longer; a packet may claim anything.
 const FACT_LIMIT: usize = 128;
 const NOTES_LIMIT: usize = 4000;
-const MACS_LIMIT: usize = 32;
+/// A switch-like machine has many; a forger must not give one more.
+pub(crate) const MACS_LIMIT: usize = 32;
 const LABELS_LIMIT: usize = 64;
 const LABEL_VALUE_LIMIT: usize = 255;
 

@@ -47,6 +47,8 @@ fn no_acknowledged_change_is_lost() {
     let left: Vec<_> = std::fs::read_dir(dir.path())
         .expect("a directory")
         .map(|entry| entry.expect("readable").file_name())
+        // One that was killed between two migrations is upgraded, and keeps its copy.
+        .filter(|name| !name.to_string_lossy().contains(".before-v"))
         .collect();
     assert!(left.len() <= 2, "temporary files are swept: {left:?}");
 }

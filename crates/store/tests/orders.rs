@@ -1,8 +1,7 @@
-//! Rules, orders to install and doubtful addresses; on SQLite and on a real PostgreSQL.
+//! Rules and orders to install; on SQLite and on a real PostgreSQL.
 
 mod common;
 
-use bootplan::identity::{Evidence, Suspect};
 use bootplan::run::{Happening, Order, Report};
 use bootplan::{
     Arming, EventKind, LocalBoot, MachineId, MachineState, Mode, ProfileName, Rule, RunKind,
@@ -20,7 +19,6 @@ on_both!(
     assigning_something_else_calls_it_off,
     a_rack_shares_the_slots,
     waiting_orders_begin_by_time,
-    doubtful_addresses_are_published,
     what_people_write_of_a_machine_is_kept,
 );
 
@@ -288,50 +286,6 @@ async fn waiting_orders_begin_by_time(place: Place) {
     assert_eq!(state(&store, id), RunState::Armed);
     store.tick(2 * 24 * 60).await.expect("the next day but one");
     assert_eq!(state(&store, id), RunState::Waiting);
-    store.close().await;
-}
-
-async fn doubtful_addresses_are_published(place: Place) {
-    let store = place.open().await;
-    let id = machine(&store, "a", &[1]).await;
-    let suspects = vec![Suspect {
-        machine: id,
-        evidence: vec![Evidence::Mac, Evidence::OtherUuid],
-    }];
-    let noted = store.note_conflict(mac(1), suspects.clone()).await;
-    noted.expect("noted");
-    let again = store.note_conflict(mac(1), Vec::new()).await;
-    again.expect("noted already");
-    store
-        .mark_shared(mac(7), "USB-C dongle", "ann")
-        .await
-        .expect("marked");
-    assert!(
-        store
-            .mark_shared(mac(8), "two\nlines", "ann")
-            .await
-            .is_err()
-    );
-    let store = place.reopen(store).await;
-    let conflicts = store.conflicts().await.expect("read");
-    assert_eq!(conflicts.len(), 1);
-    assert_eq!(
-        (conflicts[0].mac, &conflicts[0].suspects),
-        (mac(1), &suspects)
-    );
-    let shared = store.shared_macs().await.expect("read");
-    assert_eq!(
-        (shared[0].mac, shared[0].why.as_str()),
-        (mac(7), "USB-C dongle")
-    );
-    let doubts = store.catalog().doubts().clone();
-    assert!(doubts.conflicts.contains(&mac(1)) && doubts.shared_macs.contains(&mac(7)));
-    store.settle_conflict(mac(1), "ann").await.expect("settled");
-    store.unmark_shared(mac(7), "ann").await.expect("unmarked");
-    let before = store.catalog().revision;
-    store.unmark_shared(mac(7), "ann").await.expect("as before");
-    assert_eq!(store.catalog().revision, before);
-    assert_eq!(**store.catalog().doubts(), bootplan::Doubts::default());
     store.close().await;
 }
 

@@ -37,7 +37,7 @@ async fn the_first_asking_makes_a_discovered_machine(place: Place) {
     assert!(!again.new);
     let store = place.reopen(store).await;
     let record = store.machine(seen.machine.machine.id).expect("recorded");
-    assert_eq!(record, seen.machine);
+    assert_eq!(record, again.machine);
     assert_eq!(record.machine.name, "02-00-00-00-00-01");
     assert_eq!(record.machine.serial.as_deref(), Some("S1"));
     assert_eq!(record.machine.facts.product.as_deref(), Some("Standard PC"));
@@ -60,7 +60,7 @@ async fn a_uuid_finds_only_what_was_entered_by_it(place: Place) {
     const NOTHING: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
     let by_uuid = |uuid: &str| NewMachine {
         uuid: uuid.parse().ok(),
-        serial: Some("A".into()),
+        serial: Some("S-A".into()),
         ..NewMachine::default()
     };
     assert!(store.create_machine(by_uuid(NOTHING), "ada").await.is_err());
@@ -70,7 +70,7 @@ async fn a_uuid_finds_only_what_was_entered_by_it(place: Place) {
     // Another serial: another board of a careless vendor.
     assert!(
         store
-            .sight(with(9, BOARD, Some("B")))
+            .sight(with(9, BOARD, Some("S-B")))
             .await
             .expect("seen")
             .new
@@ -80,7 +80,7 @@ async fn a_uuid_finds_only_what_was_entered_by_it(place: Place) {
         .await
         .expect("gone");
 
-    // Two cards in one batch: the first is the machine's, the other is a machine of its own.
+    // Two cards in one batch: the first is the machine's, the other may be another's.
     let both = vec![with(1, BOARD, None), with(2, BOARD, None)];
     let both = store.sight_all(both).await.expect("seen");
     let new: Vec<bool> = both.iter().map(|s| s.new).collect();
@@ -91,10 +91,13 @@ async fn a_uuid_finds_only_what_was_entered_by_it(place: Place) {
     // Who only claims the UUID of a machine whose MACs are known gets nothing of it.
     let claims = store.sight(with(3, BOARD, None)).await.expect("seen");
     assert!(claims.new);
+    assert_eq!(claims.machine.machine.uuid, None);
     assert_eq!(
         store.machine(entered).expect("there").machine.macs,
         [mac(1)]
     );
+    let doubted: Vec<_> = store.conflicts().iter().map(|c| c.mac).collect();
+    assert_eq!(doubted, [mac(2), mac(3)]);
     // A value that many machines share joins nothing.
     assert!(store.sight(with(4, NOTHING, None)).await.expect("seen").new);
     assert!(store.sight(with(5, NOTHING, None)).await.expect("seen").new);

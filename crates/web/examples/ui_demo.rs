@@ -25,6 +25,7 @@ async fn main() {
     if mode != "empty" {
         support::fill(&store).await;
         orders(&store).await;
+        questions(&store).await;
     }
     let listener = TcpListener::bind(("127.0.0.1", port))
         .await
@@ -110,6 +111,20 @@ async fn orders(store: &store::Store) {
     ] {
         let ids = [MachineId(id)];
         store.happen(&ids, happening, "demo").await.expect("stored");
+    }
+}
+
+/// A second card, and an adapter that three laptops used.
+async fn questions(store: &store::Store) {
+    let said = [(120, 1), (120, 1), (121, 1), (122, 2), (122, 2), (122, 3), (122, 4)];
+    for (card, board) in said {
+        let uuid = format!("{board}2345678-9abc-def0-1122-334455667788");
+        let sighting = Sighting {
+            uuid: uuid.parse().ok(),
+            product: Some("Latitude 7440".to_owned()),
+            ..Sighting::of(support::mac(card), Timestamp(support::now()))
+        };
+        store.sight(sighting).await.expect("seen");
     }
 }
 

@@ -195,7 +195,9 @@ pub(crate) fn tell(kind: &EventKind) -> Option<String> {
         EventKind::AnswerRefused { name, reason } => {
             format!("was refused its answer {name}: {reason}")
         }
-        EventKind::UnknownCard { .. } | EventKind::ImageFetched { .. } => kind.headline(),
+        EventKind::UnknownCard { .. }
+        | EventKind::ImageFetched { .. }
+        | EventKind::IdentityConflict { .. } => kind.headline(),
         // Said where the demo does it.
         EventKind::Assigned { .. } => return None,
         EventKind::Changed { .. } => return None,

@@ -317,6 +317,17 @@ fn doubt_ends_on_the_disk() {
         };
         assert_eq!(got(&client, &plain), expected, "{said}");
     }
+    // A card that nobody has seen, in a machine that we know: no rule takes it for a new one.
+    let second_card = BootClient {
+        mac: "52:54:00:99:99:99".parse().expect("a MAC"),
+        uuid: Some(uuid("78563412-bc9a-f0de-1122-334455667788")),
+        ..firmware.clone()
+    };
+    assert_eq!(got(&second_card, &plain), "disk");
+    assert_eq!(
+        decide(&second_card, &plain).because,
+        Because::IdentityConflict
+    );
     let conflict = Doubts {
         conflicts: [MAC].into(),
         ..Doubts::default()
@@ -327,17 +338,31 @@ fn doubt_ends_on_the_disk() {
         decide(&firmware, &in_conflict).because,
         Because::IdentityConflict
     );
-    // Its own UUID is no doubt, whatever else was said by this address.
-    for (said, expected) in [
-        ("12345678-9abc-def0-1122-334455667788", "run-os"),
-        ("aaaaaaaa-9abc-def0-1122-334455667788", "disk"),
-    ] {
-        let client = BootClient {
-            uuid: Some(uuid(said)),
-            ..firmware.clone()
-        };
-        assert_eq!(got(&client, &in_conflict), expected, "{said}");
-    }
+    // Its own UUID is no doubt; a loader that says none counts as the one that asked last.
+    let own = BootClient {
+        uuid: Some(uuid("12345678-9abc-def0-1122-334455667788")),
+        ..firmware.clone()
+    };
+    assert_eq!(got(&own, &in_conflict), "run-os");
+    let quiet = Doubts {
+        conflicts: [MAC].into(),
+        quiet: [MAC].into(),
+        ..Doubts::default()
+    };
+    let quiet = plain.clone().with_doubts(Arc::new(quiet));
+    assert_eq!(got(&firmware, &quiet), "run-os");
+    let another = BootClient {
+        uuid: Some(uuid("aaaaaaaa-9abc-def0-1122-334455667788")),
+        ..firmware.clone()
+    };
+    assert_eq!(got(&another, &quiet), "disk");
+    let twin = Doubts {
+        conflicts: [MAC].into(),
+        twins: [MAC].into(),
+        ..Doubts::default()
+    };
+    let twin = plain.clone().with_doubts(Arc::new(twin));
+    assert_eq!(got(&own, &twin), "disk", "it may be another one");
     // A shared adapter finds nobody, and its owner by the UUID.
     let shared = Doubts {
         shared_macs: [MAC].into(),

@@ -326,9 +326,9 @@ fn a_machine_entered_by_its_uuid_alone_is_known_by_it_unless_two_have_it() {
         uuid: Some(uuid(1)),
         ..machine(1, Some("debian-12"))
     };
-    let decision = decide(&new_card, &catalog(Site::default(), [known]));
+    let decision = decide(&new_card, &catalog(policy(UnassignedPolicy::Menu), [known]));
     assert_eq!(decision.machine, None);
-    assert_eq!(decision.outcome, Outcome::Silent);
+    assert_eq!(decision.outcome, Outcome::LocalDisk);
 }
 
 fn plan_of(client: &BootClient, catalog: &Catalog) -> BootPlan {

@@ -12,7 +12,8 @@ use std::sync::Arc;
 /// The rule that orders an installation the moment that a person adopts this machine.
 pub fn adopted<'c>(machine: &Machine, catalog: &'c Catalog) -> Option<&'c Arc<Rule>> {
     let decided = machine.profile.is_some() || machine.run.is_some();
-    if machine.state != MachineState::Discovered || decided {
+    let doubtful = catalog.doubts_any_of(machine);
+    if machine.state != MachineState::Discovered || decided || doubtful {
         return None;
     }
     first(machine, catalog, true).filter(|rule| orders(rule, catalog))

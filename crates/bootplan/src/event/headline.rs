@@ -182,6 +182,10 @@ impl EventKind {
                     }
                 }
             }
+            EventKind::IdentityConflict { mac, machines } => {
+                let names = printable(&machines.join(" or "));
+                format!("whose address is {mac}? It may be that of {names}; a person has to say")
+            }
             EventKind::ForeignServer { server, boots } => match boots {
                 true => format!("another boot server on this network: {server}"),
                 false => format!("DHCP server on this network: {server}"),

@@ -26,7 +26,7 @@ fn text(token: &str) -> String {
     }
 }
 
-/// `A m1 u1 s1 p1 a1`: a name, then MACs, UUID, serial, product, asset tag.
+/// `A m1 u1 s1 p1 a1`: a name, then MACs, UUID (`u1?`: said once), serial, product, asset tag.
 fn machine(words: &str) -> Machine {
     let (name, words) = words.split_once(' ').expect("a name and more");
     let id = i64::from(name.as_bytes()[0]);
@@ -35,7 +35,11 @@ fn machine(words: &str) -> Machine {
         let (kind, token) = word.split_at(1);
         match kind {
             "m" => machine.macs.push(mac(token.parse().expect("a number"))),
-            "u" => machine.uuid = Some(uuid(token)),
+            "u" => {
+                let said = token.trim_end_matches('?');
+                machine.facts.uuid_said_once = said != token;
+                machine.uuid = Some(uuid(said));
+            }
             "s" => machine.serial = Some(text(token)),
             "p" => machine.facts.product = Some(text(token)),
             _ => machine.asset = Some(text(token)),
@@ -71,7 +75,7 @@ type Case<'a> = (&'a str, &'a [&'a str], &'a [u8], &'a str, &'a str);
 #[test]
 fn stories() {
     let full = "A m1 u1 s1 p1 a1";
-    let cases: [Case; 29] = [
+    let cases: [Case; 31] = [
         ("the same again", &[full], &[], "m1 u1 s1 p1", "A"),
         ("only its card is told", &[full], &[], "m1", "A"),
         ("nobody has seen it", &[full], &[], "m9 u9 s9 p1", "new"),
@@ -202,6 +206,14 @@ fn stories() {
             "m2 u2 s1 p1",
             "new",
         ),
+        ("one packet was forged", &["A m1 u9?"], &[], "m1 u1 s1", "A"),
+        (
+            "it said another machine's UUID",
+            &["A m1 u9?", "B m2 u2"],
+            &[],
+            "m1 u2",
+            "conflict A B",
+        ),
         (
             "the same with another serial",
             &["A u1 s1"],
@@ -274,4 +286,25 @@ proptest! {
         known.reverse();
         prop_assert_eq!(concluded(&seen, &known, &[]), concluded_first);
     }
+}
+
+#[test]
+fn claims_of_one_machine_are_put_together() {
+    let seen = |words: &str| {
+        let seen = machine(&format!("? m1 {words}"));
+        Claim::of(&Observation {
+            mac: seen.macs[0],
+            uuid: seen.uuid,
+            serial: seen.serial.as_deref(),
+            product: seen.facts.product.as_deref(),
+            asset: seen.asset.as_deref(),
+        })
+    };
+    let claim = |words: &str| seen(words).expect("it says something");
+    assert_eq!(seen("u0 s- p1"), None, "junk");
+    let mut known = claim("u1");
+    assert!(known.agrees(&claim("u1r s1 p1")) && !known.agrees(&claim("u2 s1 p1")));
+    known.complete(&claim("u1r s1 p1"));
+    assert_eq!(known, claim("u1 s1 p1"));
+    assert!(!known.agrees(&claim("u1 s2")));
 }

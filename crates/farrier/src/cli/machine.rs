@@ -34,6 +34,8 @@ pub(crate) enum Command {
     },
     #[command(flatten)]
     Order(super::orders::Command),
+    #[command(flatten)]
+    Identity(super::identity::Command),
     /// Switch machines on and off, or say how they boot the next time
     Power(super::power::Power),
     /// Boot a profile always from now on, or take the assignment away (install: once)
@@ -106,6 +108,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             super::review::run(&client, &machine, profile.as_deref(), global.json).await?;
         }
         Command::Order(command) => super::orders::run(&client, command).await?,
+        Command::Identity(command) => super::identity::run(&client, command, global.json).await?,
         Command::Assign {
             machines,
             profile,

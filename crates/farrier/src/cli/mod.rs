@@ -8,6 +8,7 @@ mod client;
 mod diskless;
 mod explain;
 mod export;
+mod identity;
 mod image;
 mod image_fetch;
 mod machine;

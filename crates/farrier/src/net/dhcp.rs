@@ -11,6 +11,7 @@ use super::pace::{Pace, Turn};
 use super::udp::{Arrival, BindError, Outbox, PktInfo};
 use crate::counters::{PortCounts, Requests};
 use crate::foreign::ForeignServers;
+use bootplan::identity::same_uuid;
 use bootplan::{Catalog, Endpoint, EventKind, Origin, Ruling, Verdict, judge};
 use proxydhcp::{Answer, Ignored, Kind, Port, Received, Request, parse, respond_into};
 use std::net::Ipv4Addr;
@@ -208,7 +209,7 @@ impl Desk {
             interface: Some(interface.name.clone()),
         };
         let Ruling::Boot(sketch) = &verdict.ruling else {
-            responder.tell_facts(&request, &verdict);
+            responder.tell_facts(&request, &verdict, &self.catalog);
             responder.tell_refusal(origin(), &request, &verdict);
             return Err("decided-silence");
         };
@@ -231,7 +232,7 @@ impl Desk {
             }
             return Err("send-failed");
         }
-        responder.tell_facts(&request, &verdict);
+        responder.tell_facts(&request, &verdict, &self.catalog);
         responder.tell_answer(origin(), &request, &self.answer.file, &verdict);
         Ok(())
     }
@@ -265,12 +266,14 @@ impl Responder {
     }
 
     /// Option 97 and the way the packet came go to the machine's page, once.
-    fn tell_facts(&self, request: &Request<'_>, verdict: &Verdict<'_>) {
+    fn tell_facts(&self, request: &Request<'_>, verdict: &Verdict<'_>, catalog: &Catalog) {
         let client = request.client();
-        // One that was found by its UUID alone is to get this MAC.
-        let known = verdict
-            .machine
-            .is_some_and(|m| m.uuid.is_some() && m.macs.contains(&client.mac));
+        // One that was found by its UUID alone is to get this MAC; one that says another machine's
+        // UUID, or its own again after others did, is to be heard.
+        let known = verdict.machine.is_some_and(|m| {
+            let sure = same_uuid(client.uuid, m) && !m.facts.uuid_said_once;
+            sure && m.macs.contains(&client.mac)
+        }) && !catalog.doubts().conflicts.contains(&client.mac);
         let identity = client.uuid.filter(|uuid| uuid.is_identity());
         // Rules that ask for the way are asked again for the menu, which does not tell it.
         let moved = verdict.machine.is_some_and(|m| {

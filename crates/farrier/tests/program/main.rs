@@ -9,6 +9,7 @@ mod common;
 mod dhcp;
 mod files;
 mod http_told;
+mod identity;
 mod images;
 mod interfaces;
 mod orders;

@@ -10,6 +10,7 @@ mod events;
 mod explain;
 mod fetches;
 mod hooks;
+mod identity;
 mod images;
 mod machines;
 mod objects;
@@ -84,6 +85,12 @@ fn table() -> OpenApiRouter<PeopleState> {
             power::use_power
         ))
         .routes(routes!(power::use_many))
+        .routes(routes!(identity::list_conflicts))
+        .routes(routes!(identity::settle_conflict))
+        .routes(routes!(identity::list_shared))
+        .routes(routes!(identity::put_shared, identity::delete_shared))
+        .routes(routes!(identity::merge_machines))
+        .routes(routes!(identity::split_machine))
         .routes(routes!(hooks::list_hooks))
         .routes(routes!(hooks::put_hook, hooks::delete_hook))
         .routes(routes!(review::review_machine))

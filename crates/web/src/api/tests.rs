@@ -19,6 +19,7 @@ use tower::ServiceExt;
 mod answers;
 mod configuration;
 mod fetches;
+mod identity;
 mod images;
 mod machines;
 mod orders;
@@ -143,6 +144,7 @@ fn filled(path: &str) -> String {
     path.replace("{id}", "1")
         .replace("{name}", "x")
         .replace("{kind}", "snippet")
+        .replace("{mac}", "02:00:00:00:00:01")
 }
 
 #[tokio::test]

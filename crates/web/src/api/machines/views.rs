@@ -57,6 +57,9 @@ pub(in crate::api) struct MachineView {
     /// What it said about itself: `platform`, `manufacturer`, `product`.
     #[schema(value_type = Object)]
     pub(super) facts: Facts,
+    /// Whether somebody has to say first whose one of its addresses is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) in_conflict: bool,
     /// When it first asked, in milliseconds since the Unix epoch.
     #[schema(value_type = i64)]
     pub(super) first_seen: Timestamp,
@@ -67,7 +70,7 @@ pub(in crate::api) struct MachineView {
 
 impl MachineView {
     /// `catalog` knows the queue.
-    pub(super) fn of(record: MachineRecord, catalog: &Catalog) -> Self {
+    pub(in crate::api) fn of(record: MachineRecord, catalog: &Catalog) -> Self {
         let now = SystemTime::now().into();
         let machine = record.machine.as_ref().clone();
         MachineView {
@@ -75,6 +78,7 @@ impl MachineView {
             progress: machine.progress(catalog, now),
             run: RunView::of(&machine, catalog),
             mode: machine.mode,
+            in_conflict: catalog.doubts_any_of(&machine),
             id: machine.id,
             name: machine.name,
             macs: machine.macs,

@@ -1,6 +1,7 @@
 //! `/machines/{id}`: one machine, what it will get, and what it did.
 
 use super::confirm;
+use super::conflicts::IdentityPanel;
 use super::error::{PageError, PageResult, page, sentence};
 use super::form::{Fields, Path};
 use super::frame::{Frame, Stamp, Visit, done, failed, local, now};
@@ -61,6 +62,7 @@ struct MachinePage {
     attempts: Vec<Attempt>,
     form: EditForm,
     power: PowerPanel,
+    identity: IdentityPanel,
 }
 
 /// The edit form as typed, with its errors.
@@ -301,6 +303,7 @@ async fn machine_page(
         attempts: boots.iter().rev().map(|a| Attempt::new(a, at)).collect(),
         form,
         power,
+        identity: IdentityPanel::of(state, machine),
     })
 }
 

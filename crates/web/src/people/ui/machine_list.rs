@@ -31,6 +31,8 @@ struct MachinesPage {
     back: String,
     filter: Filter,
     rows: Vec<Row>,
+    /// Addresses of which somebody has to say whose they are.
+    conflicts: usize,
     total: usize,
     matching: usize,
     /// Why the filter's words make no sense.
@@ -65,6 +67,8 @@ struct Row {
     problem: Option<&'static str>,
     seen: Option<Stamp>,
     activity: Option<String>,
+    /// Somebody has to say whose one of its addresses is.
+    in_conflict: bool,
 }
 
 /// A profile to choose.
@@ -139,6 +143,7 @@ pub(crate) async fn show(
         policy: catalog.site.unassigned,
         back: visit.here.clone(),
         rows,
+        conflicts: catalog.doubts().conflicts.len(),
         total,
         matching,
         wrong,
@@ -479,6 +484,7 @@ fn row(
         problem: assignment_problem(catalog, machine),
         seen: record.last_seen.map(|seen| Stamp::ago(seen, at)),
         activity: activity.get(&machine.id).cloned(),
+        in_conflict: catalog.doubts_any_of(machine),
     }
 }
 

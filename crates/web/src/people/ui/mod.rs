@@ -4,6 +4,7 @@
 mod assets;
 mod boots;
 mod confirm;
+mod conflicts;
 mod error;
 mod fetches;
 mod files;
@@ -91,6 +92,15 @@ pub fn table() -> Vec<(
         ("/machines/{id}/delete", &["POST"], post(machine::delete)),
         ("/machines/{id}/power", &["POST"], post(power::act)),
         ("/machines/{id}/power/edit", &["POST"], post(power::edit)),
+        ("/machines/{id}/merge", &["POST"], post(conflicts::merge)),
+        ("/machines/{id}/split", &["POST"], post(conflicts::split)),
+        ("/conflicts", &["GET"], get(conflicts::show)),
+        ("/conflicts/{mac}", &["POST"], post(conflicts::settle)),
+        (
+            "/conflicts/{mac}/unshare",
+            &["POST"],
+            post(conflicts::unshare),
+        ),
         ("/m/{mac}", &["GET"], get(machine::by_mac)),
         ("/profiles", &["GET"], get(profiles::list)),
         (
@@ -251,6 +261,7 @@ fn page_of(action: &str) -> Option<&str> {
         "/settings/tokens" => "/settings",
         image if image.starts_with("/images/") => "/images",
         token if token.starts_with("/settings/tokens/") => "/settings",
+        mac if mac.starts_with("/conflicts/") => "/conflicts",
         hook if hook.starts_with("/settings/hooks/") => "/settings/hooks",
         secret if secret.starts_with("/settings/secrets/") => "/settings/secrets",
         page => page,

@@ -317,6 +317,17 @@ fn tell(kind: &EventKind) -> Told {
             bad: matches!(state, RunState::Held { .. } | RunState::Failed { .. }),
             ..Told::default()
         },
+        EventKind::IdentityConflict { mac, machines } => Told {
+            class: "people",
+            what: format!("Whose address is {mac}?"),
+            href: Some("/conflicts".to_owned()),
+            why: format!(
+                "it may be that of {}; a person has to say",
+                machines.join(" or ")
+            ),
+            bad: true,
+            ..Told::default()
+        },
         EventKind::Powered {
             action,
             way,
