@@ -27,6 +27,12 @@ pub struct Asker {
     pub manufacturer: Option<String>,
     /// `product` of the iPXE query.
     pub product: Option<String>,
+    /// `asset` of the iPXE query: the asset tag.
+    pub asset: Option<String>,
+    /// `memsize` of the iPXE query: memory in MiB.
+    pub memory_mib: Option<u32>,
+    /// `cpumodel` of the iPXE query.
+    pub cpu: Option<String>,
     /// `round` of the iPXE query: how often a waiting machine has asked.
     pub round: u32,
     /// How it asks. An iPXE that fetches its own script over TFTP was built without HTTP (the
@@ -75,13 +81,16 @@ impl Asker {
             platform: None,
             manufacturer: None,
             product: None,
+            asset: None,
+            memory_mib: None,
+            cpu: None,
             round: 0,
             transport: Transport::Http,
         }
     }
 
     /// Takes in the decoded pairs of an iPXE query (`uuid`, `serial`, `platform`, `buildarch`,
-    /// `manufacturer`, `product`, `round`). What is unknown, empty, too long or unprintable is
+    /// `manufacturer`, `product`, `asset`, `memsize`, `cpumodel`, `round`). What is unknown, empty, too long or unprintable is
     /// left out; of a key sent twice the first value counts.
     #[must_use]
     pub fn with_query<K: AsRef<str>, V: AsRef<str>>(
@@ -98,6 +107,9 @@ impl Asker {
                 "serial" => self.serial = self.serial.or(Some(text)),
                 "manufacturer" => self.manufacturer = self.manufacturer.or(Some(text)),
                 "product" => self.product = self.product.or(Some(text)),
+                "asset" => self.asset = self.asset.or(Some(text)),
+                "memsize" => self.memory_mib = self.memory_mib.or(text.parse().ok()),
+                "cpumodel" => self.cpu = self.cpu.or(Some(text)),
                 "round" => self.round = text.parse().unwrap_or(self.round),
                 "platform" => platform = platform.or(Some(text)),
                 "buildarch" => buildarch = buildarch.or(Some(text)),

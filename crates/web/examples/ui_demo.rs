@@ -116,7 +116,15 @@ async fn orders(store: &store::Store) {
 
 /// A second card, and an adapter that three laptops used.
 async fn questions(store: &store::Store) {
-    let said = [(120, 1), (120, 1), (121, 1), (122, 2), (122, 2), (122, 3), (122, 4)];
+    let said = [
+        (120, 1),
+        (120, 1),
+        (121, 1),
+        (122, 2),
+        (122, 2),
+        (122, 3),
+        (122, 4),
+    ];
     for (card, board) in said {
         let uuid = format!("{board}2345678-9abc-def0-1122-334455667788");
         let sighting = Sighting {

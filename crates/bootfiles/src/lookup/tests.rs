@@ -248,6 +248,10 @@ fn queries_are_claims_and_bad_ones_are_left_out() {
         ("buildarch", "x86_64"),
         ("manufacturer", "bad\nline"),
         ("product", &"x".repeat(200)),
+        ("asset", "0042"),
+        ("memsize", "16384"),
+        ("memsize", "1"),
+        ("cpumodel", "Intel(R) Xeon(R)"),
         ("round", "many"),
         ("unknown", "x"),
     ]);
@@ -255,6 +259,9 @@ fn queries_are_claims_and_bad_ones_are_left_out() {
         uuid: Some(uuid()),
         serial: Some("ABC 1/2".to_owned()),
         platform: Some(Platform::EfiX64),
+        asset: Some("0042".to_owned()),
+        memory_mib: Some(16_384),
+        cpu: Some("Intel(R) Xeon(R)".to_owned()),
         ..Asker::at(IP)
     };
     assert_eq!(asker, expected);

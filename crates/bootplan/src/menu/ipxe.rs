@@ -20,7 +20,8 @@ const INSTALLED: [&str; 6] = [
 /// serial numbers contain spaces and slashes.
 const QUERY: &str = "uuid=${uuid}&serial=${serial:uristring}&platform=${platform}\
                      &buildarch=${buildarch}&manufacturer=${manufacturer:uristring}\
-                     &product=${product:uristring}";
+                     &product=${product:uristring}&asset=${asset:uristring}\
+                     &memsize=${memsize}&cpumodel=${cpumodel:uristring}";
 
 pub(super) fn script(sheet: &Sheet<'_>) -> String {
     let mut page = Script::new("the script of one machine");

@@ -221,7 +221,10 @@ impl Exchange {
             && asker.serial.is_none()
             && asker.platform.is_none()
             && asker.manufacturer.is_none()
-            && asker.product.is_none();
+            && asker.product.is_none()
+            && asker.asset.is_none()
+            && asker.memory_mib.is_none()
+            && asker.cpu.is_none();
         if silent {
             return;
         }
@@ -231,6 +234,9 @@ impl Exchange {
             platform: asker.platform,
             manufacturer: asker.manufacturer.clone(),
             product: asker.product.clone(),
+            asset: asker.asset.clone(),
+            memory_mib: asker.memory_mib,
+            cpu: asker.cpu.clone(),
             ..Sighting::of(mac, SystemTime::now().into())
         });
     }
