@@ -3,7 +3,7 @@
 use crate::links::{self, LinkKey};
 use crate::{
     About, Addresses, Asked, Document, Fault, GroupLayer, Library, Material, Rendered, Reviewed,
-    Scope, Secrets, Server, Try, render, review,
+    Scope, Secrets, Server, Try, render, render_words, review,
 };
 use bootplan::{
     Answer, BootClient, BootMethod, Catalog, Endpoint, FileRef, LinkPurpose, MacAddr, Machine,
@@ -101,19 +101,39 @@ impl<'a> Case<'a> {
         render(&document, &self.material(&none))?.into_line("args")
     }
 
-    /// The profile with its arguments filled in.
+    fn extra(&self, name: &str, text: &str) -> Result<String, Fault> {
+        let document = Document {
+            name,
+            text,
+            sealed: false,
+        };
+        let none = Secrets::none();
+        Ok(render_words(&document, &self.material(&none))?.text)
+    }
+
+    /// The profile with its arguments and extras filled in.
     ///
     /// # Errors
     /// What is wrong with the template, or with what it made.
     pub fn filled(&self) -> Result<Profile, Fault> {
-        let args = match &self.profile.boot {
-            BootMethod::Linux { args, .. } => self.args(args)?,
-            _ => return Ok(self.profile.clone()),
+        let mut filled = match &self.profile.boot {
+            // The same check as for arguments that a person wrote (vector R47).
+            BootMethod::Linux { args, .. } => {
+                self.profile.with_args(self.args(args)?).map_err(|_| {
+                    Fault::whole("args", "the result has a word that a loader would act on")
+                })?
+            }
+            _ => self.profile.clone(),
         };
-        // The same check as for arguments that a person wrote (vector R47).
-        let mut filled = self.profile.with_args(args).map_err(|_| {
-            Fault::whole("args", "the result has a word that a loader would act on")
-        })?;
+        if self.profile.extras.has_template() {
+            let extras = self
+                .profile
+                .extras
+                .filled(|name, text| self.extra(name, text))?;
+            filled = filled
+                .with_extras(extras)
+                .map_err(|error| Fault::whole("extras", error.to_string()))?;
+        }
         if let BootMethod::Linux {
             kernel, initrds, ..
         } = &mut filled.boot
@@ -139,20 +159,7 @@ impl<'a> Case<'a> {
     pub fn review(&self, secrets: &Secrets) -> Vec<Reviewed> {
         let mut all = Vec::new();
         if self.profile.has_template() {
-            let (text, faults) = match self.filled() {
-                Ok(Profile {
-                    boot: BootMethod::Linux { args, .. },
-                    ..
-                }) => (args, Vec::new()),
-                Ok(_) => (String::new(), Vec::new()),
-                Err(fault) => (String::new(), vec![fault]),
-            };
-            all.push(Reviewed {
-                name: "args".to_owned(),
-                text,
-                secrets_used: Default::default(),
-                faults,
-            });
+            all.extend(self.loaders_part());
         }
         for answer in &self.profile.answers {
             all.push(match self.document(answer) {
@@ -173,6 +180,33 @@ impl<'a> Case<'a> {
             });
         }
         all
+    }
+
+    /// What the loader itself is told: kernel arguments, and extras where there are some.
+    fn loaders_part(&self) -> Vec<Reviewed> {
+        let part = |name: &str, text: &str| Reviewed {
+            name: name.to_owned(),
+            text: text.to_owned(),
+            secrets_used: Default::default(),
+            faults: Vec::new(),
+        };
+        match self.filled() {
+            Ok(filled) => {
+                let args = match &filled.boot {
+                    BootMethod::Linux { args, .. } => Some(part("args", args)),
+                    _ => None,
+                };
+                let extras = filled.extras.all();
+                let extras = extras.iter().filter(|(_, _, text)| !text.is_empty());
+                args.into_iter()
+                    .chain(extras.map(|(_, name, text)| part(name, text)))
+                    .collect()
+            }
+            Err(fault) => vec![Reviewed {
+                faults: vec![fault.clone()],
+                ..part(&fault.template, "")
+            }],
+        }
     }
 
     fn document<'d>(&'d self, answer: &'d Answer) -> Result<Document<'d>, Fault> {

@@ -43,6 +43,23 @@ pub(crate) fn write_plain(
     out.write_str(&text_of(value)?).map_err(Error::from)
 }
 
+/// How a value is written among a loader's commands: as one plain word, or not at all when it is
+/// empty.
+pub(crate) fn write_word(
+    out: &mut Output<'_>,
+    _state: &mut State<'_, '_>,
+    value: &Value,
+) -> Result<(), Error> {
+    if value.is_undefined() {
+        return Ok(());
+    }
+    let text = text_of(value)?;
+    if text.is_empty() {
+        return Ok(());
+    }
+    out.write_str(&word(text)?).map_err(Error::from)
+}
+
 /// A text of ours in an error of the engine. Only such texts and the engine's fixed words reach
 /// people: the engine's own details may contain values.
 #[derive(Debug)]

@@ -29,7 +29,7 @@ pub use case::{Case, Links, standing, stranger};
 pub use check::check;
 pub use fault::Fault;
 pub use fill::fill;
-pub use render::{Document, Library, Material, Rendered, parse, render};
+pub use render::{Document, Library, Material, Rendered, parse, render, render_words};
 pub use review::{Asked, Reviewed, review};
 pub use scope::{Conflict, GroupLayer, Origin, Resolved, Scope};
 pub use secrets::{SecretBook, Secrets};

@@ -1,7 +1,7 @@
 //! From a template and what is known of a machine to the text it gets, within fixed limits.
 
 use crate::explain::explain;
-use crate::filters::{add_to, said, write_plain};
+use crate::filters::{add_to, said, write_plain, write_word};
 use crate::named::named;
 use crate::{About, Addresses, Fault, Scope, Secrets};
 use minijinja::syntax::SyntaxConfig;
@@ -71,6 +71,26 @@ impl fmt::Debug for Rendered {
 /// # Errors
 /// The first fault, with the place in the template or snippet where it can be mended.
 pub fn render(document: &Document<'_>, material: &Material<'_>) -> Result<Rendered, Fault> {
+    render_by(document, material, |_| {})
+}
+
+/// The same for a text whose lines are commands of a loader: a value can only be one plain word
+/// in it, whatever filter stands behind it. A serial number is what a machine claims, and must
+/// not become a second command.
+///
+/// # Errors
+/// As [`render()`], and a value that is no plain word.
+pub fn render_words(document: &Document<'_>, material: &Material<'_>) -> Result<Rendered, Fault> {
+    render_by(document, material, |engine| {
+        engine.set_formatter(write_word)
+    })
+}
+
+fn render_by(
+    document: &Document<'_>,
+    material: &Material<'_>,
+    change: impl FnOnce(&mut Environment<'static>),
+) -> Result<Rendered, Fault> {
     too_large(document.name, document.text)?;
     let used = Arc::new(Mutex::new(BTreeSet::new()));
     let mut nameable = None;
@@ -79,6 +99,7 @@ pub fn render(document: &Document<'_>, material: &Material<'_>) -> Result<Render
         nameable = Some(Arc::new(Mutex::new(names)));
     }
     let mut engine = engine(material.library, nameable.clone());
+    change(&mut engine);
     add_words(&mut engine, material);
     if let Some(nameable) = nameable {
         add_secret(&mut engine, material.secrets, nameable, &used);

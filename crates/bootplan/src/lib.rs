@@ -17,6 +17,7 @@ mod decide;
 pub mod diskless;
 pub mod effect;
 mod event;
+mod extras;
 pub mod hardware;
 mod hook;
 pub mod identity;
@@ -54,6 +55,7 @@ pub use decide::{
 };
 pub use diskless::{Diskless, Overlays};
 pub use event::{Event, EventKind, Origin, Timestamp, Transport};
+pub use extras::Extras;
 pub use hardware::Hardware;
 pub use hook::{Hook, HookFault};
 pub use lifecycle::Lifecycle;

@@ -1,6 +1,6 @@
 //! How to boot one operating system.
 
-use crate::{Answer, Diskless, EfiStyle, Limit, LoaderKind, Platform, RelPath, Variables};
+use crate::{Answer, Diskless, EfiStyle, Extras, Limit, LoaderKind, Platform, RelPath, Variables};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -269,6 +269,9 @@ pub struct Profile {
     pub efi_style: EfiStyle,
     /// What is booted.
     pub boot: BootMethod,
+    /// Lines of the loaders' own languages before it.
+    #[serde(default, skip_serializing_if = "Extras::is_empty")]
+    pub extras: Extras,
     /// What its machines fetch by link, or a device by plain name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Answer>,
@@ -281,9 +284,13 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Whether it is another one for each machine: its arguments are a template, or it gives its
-    /// answers to wimboot.
+    /// Whether it is another one for each machine: its arguments or extras are a template, or it
+    /// gives its answers to wimboot.
     pub fn has_template(&self) -> bool {
+        self.extras.has_template() || self.boot_has_template()
+    }
+
+    fn boot_has_template(&self) -> bool {
         match &self.boot {
             BootMethod::Linux { args, kernel, .. } => {
                 let given = kernel.is_wimboot() && !self.answers.is_empty();
@@ -310,6 +317,16 @@ impl Profile {
             *args = filled;
         }
         Ok(profile)
+    }
+
+    /// The same with these extras.
+    ///
+    /// # Errors
+    /// Extras that would leave their entry, as in [`validate`](Self::validate).
+    pub fn with_extras(mut self, filled: Extras) -> Result<Profile, ProfileError> {
+        filled.validate()?;
+        self.extras = filled;
+        Ok(self)
     }
 }
 
@@ -360,6 +377,7 @@ impl Profile {
                 return Err(ProfileError::TwoAnswers { name });
             }
         }
+        self.extras.validate()?;
         match &self.boot {
             BootMethod::Linux { args, console, .. } => {
                 literal("args", args, ARGS_LIMIT)?;

@@ -119,6 +119,7 @@ fn profile(
         loader: None,
         efi_style: EfiStyle::default(),
         boot,
+        extras: Default::default(),
         answers: Vec::new(),
         variables: Default::default(),
         install: None,

@@ -85,6 +85,7 @@ fn profile() -> Profile {
         boot: BootMethod::Chain {
             url: FileRef::Url("http://192.168.77.2/x".to_owned()),
         },
+        extras: Default::default(),
         answers: Vec::new(),
         variables: Default::default(),
         install: None,

@@ -188,6 +188,7 @@ fn uefi_in_direct_style_does_not_need_port_4011() {
         boot: BootMethod::Chain {
             url: FileRef::Url("http://192.168.77.2/x".to_owned()),
         },
+        extras: Default::default(),
         answers: Vec::new(),
         variables: Default::default(),
         install: None,

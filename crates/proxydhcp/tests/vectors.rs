@@ -498,6 +498,7 @@ fn profile(enabled: bool) -> Profile {
         boot: BootMethod::Chain {
             url: FileRef::Url("http://192.168.77.2/x".to_owned()),
         },
+        extras: Default::default(),
         answers: Vec::new(),
         variables: Default::default(),
         install: None,

@@ -182,6 +182,54 @@ fn arguments_are_filled_before_a_menu_is_made_of_them() {
 }
 
 #[test]
+fn what_a_machine_claims_is_one_word_among_a_loaders_commands() {
+    let text = |serial: &str| {
+        format!("{{{{ '{serial}' }}}} {{% if rack == 'one' %}}\nset a=1\n{{% endif %}}\n")
+    };
+    for (value, expected) in [
+        ("SN-1", Ok("SN-1 set a=1\n")),
+        ("", Ok(" set a=1\n")),
+        ("a || shell", Err("extras.ipxe:1:")),
+        ("a;b", Err("extras.ipxe:1:")),
+        ("${x}", Err("extras.ipxe:1:")),
+        ("a\nshell", Err("extras.ipxe:1:")),
+    ] {
+        let machine = machine(None);
+        let mut profile = profile("");
+        profile.extras.ipxe = text(value);
+        let catalog = catalog(machine.clone(), "");
+        let case = Case::new(&catalog, &machine, &profile, &SERVER, Links::Hidden);
+        match (case.filled(), expected) {
+            (Ok(filled), Ok(text)) => {
+                assert_eq!(filled.extras.ipxe, text);
+                let shown = case.review(&Secrets::none());
+                assert!(
+                    shown
+                        .iter()
+                        .any(|r| r.name == "extras.ipxe" && r.text == text)
+                );
+            }
+            (Err(fault), Err(text)) => {
+                assert!(fault.to_string().starts_with(text), "{fault}");
+                assert_eq!(case.review(&Secrets::none())[0].faults, [fault]);
+            }
+            other => panic!("{value}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn extras_that_would_leave_their_entry_once_they_are_filled_boot_nothing() {
+    let machine = machine(None);
+    let mut profile = profile("");
+    profile.extras.grub = "{% if rack == 'one' %}\nif true; then\n{% endif %}\n".to_owned();
+    let catalog = catalog(machine.clone(), "");
+    let case = Case::new(&catalog, &machine, &profile, &SERVER, Links::Hidden);
+    let fault = case.filled().expect_err("an if is left open");
+    assert!(fault.to_string().contains("left open"), "{fault}");
+}
+
+#[test]
 fn wimboot_is_given_the_answers_as_files() {
     let machine = machine(None);
     let mut profile = profile("");

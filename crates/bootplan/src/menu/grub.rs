@@ -6,8 +6,8 @@
 //! there is one. A `serial` terminal of GRUB's own would print everything twice.
 
 use super::text::{grub_args, grub_text, grub_word, plain};
-use super::{Boot, Entry, Page, RETRIES, RETRY_S, Sheet, waited_for_nothing};
-use crate::{BootPlan, Endpoint, FileRef, Intent, LocalBoot};
+use super::{Boot, Entry, Language, Page, RETRIES, RETRY_S, Sheet, waited_for_nothing};
+use crate::{BootPlan, Endpoint, FileRef, Intent, LocalBoot, Profile};
 
 pub(super) fn config(sheet: &Sheet<'_>) -> String {
     let mut page = Config::new("the configuration of one machine", sheet.local);
@@ -145,7 +145,7 @@ fn menu(
             "menuentry {} --id e{n} {{",
             grub_text(&entry.profile.title, 70)
         ));
-        load(page, &entry.profile.title, boot);
+        load(page, entry.profile, boot);
         page.line("}");
     }
     page.line("");
@@ -156,11 +156,14 @@ fn menu(
 
 /// Loads and starts; what fails is tried again, and after five minutes the machine restarts:
 /// it then asks afresh what it is to boot, or, with Farrier gone, goes to its local disk.
-fn load(page: &mut Config, title: &str, boot: &Boot<'_>) {
+fn load(page: &mut Config, profile: &Profile, boot: &Boot<'_>) {
     page.line(&format!(
         "  echo {}",
-        grub_text(&format!("Farrier: loading {title}"), 79)
+        grub_text(&format!("Farrier: loading {}", profile.title), 79)
     ));
+    for line in profile.extras.lines(Language::Grub) {
+        page.line(&format!("  {line}"));
+    }
     page.line(&format!("  for try in {}; do", numbers(RETRIES)));
     match boot {
         Boot::Linux {

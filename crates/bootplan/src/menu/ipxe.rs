@@ -1,7 +1,7 @@
 //! iPXE scripts, for builds from 2019 to today.
 
 use super::text::{ipxe_args, ipxe_text};
-use super::{Boot, Entry, Page, RETRIES, RETRY_S, Sheet};
+use super::{Boot, Entry, Language, Page, RETRIES, RETRY_S, Sheet};
 use crate::{BootPlan, Endpoint, FileRef, LocalBoot};
 
 /// For firmware without a way on, an error.
@@ -145,6 +145,9 @@ fn menu(
         page.say(&format!("loading {}", entry.profile.title));
         // What an earlier attempt left behind would be handed to the kernel as well.
         page.line("imgfree ||");
+        for line in entry.profile.extras.lines(Language::Ipxe) {
+            page.extra(line);
+        }
         if let Ok(boot) = &entry.boot {
             load(page, sheet, boot);
         }
@@ -254,6 +257,18 @@ impl Script {
     fn line(&mut self, line: &str) {
         self.text += line;
         self.text.push('\n');
+    }
+
+    /// A command of an operator. A script ends at a command that fails: this one goes on where the
+    /// line says so itself (`||`) or was only a question (`&&`), and asks again otherwise.
+    fn extra(&mut self, line: &str) {
+        if line.contains("||") || line.trim_start().starts_with('#') {
+            self.line(line);
+        } else if line.contains("&&") {
+            self.line(&format!("{line} ||"));
+        } else {
+            self.line(&format!("{line} || goto failed"));
+        }
     }
 
     /// A line for people, of anybody's words.

@@ -6,7 +6,7 @@
 //! configuration it waits at its prompt for ever.
 
 use super::text::plain;
-use super::{Boot, Entry, Page, RETRY_S, Sheet};
+use super::{Boot, Entry, Language, Page, RETRY_S, Sheet};
 use crate::{BootPlan, FileRef, LocalBoot, Site};
 
 pub(super) fn config(sheet: &Sheet<'_>) -> String {
@@ -123,6 +123,9 @@ fn menu(
             page.line(&format!("LABEL {}", n + 1));
         }
         load(page, boot);
+        for line in entry.profile.extras.lines(Language::Pxelinux) {
+            page.line(&format!("  {}", line.trim_start()));
+        }
     }
     if retry {
         page.again(sheet);

@@ -36,6 +36,12 @@ fn profiles() -> Vec<Value> {
         json!({"name": "mirror", "title": "Debian from a mirror",
             "boot": {"kind": "linux", "kernel": "http://10.0.0.9/linux",
                 "initrds": ["http://10.0.0.9/initrd.gz"]}}),
+        json!({"name": "extras", "title": "With lines of the loaders' own",
+            "boot": {"kind": "linux", "kernel": "a/linux", "args": "quiet"},
+            "extras": {
+                "ipxe": "set net0/mtu 1400\niseq ${platform} efi && set a b\nimgfetch http://10.0.0.9/a.dtb ||\n",
+                "pxelinux": "  SYSAPPEND 3\n\n",
+                "grub": "insmod tpm\nif [ \"$grub_cpu\" = arm64 ]; then\n  devicetree /a.dtb\nfi\n"}}),
         json!({"name": "disk", "title": "Local disk", "boot": {"kind": "local-disk"}}),
     ]
 }
@@ -132,6 +138,7 @@ snapshots! {
     assigned_linux: case(Some("debian-12")), 0;
     assigned_program: case(Some("memtest")), 0;
     assigned_chain: case(Some("elsewhere")), 0;
+    assigned_with_extras: case(Some("extras")), 0;
     assigned_from_elsewhere: case(Some("mirror")), 0;
     assigned_while_waiting: case(Some("debian-12")), 3;
     assigned_without_a_menu: Case { site: Site { menu_timeout_s: 0, ..Site::default() }, ..case(Some("debian-12")) }, 0;

@@ -151,6 +151,7 @@ fn catalog() -> Catalog {
             args: String::new(),
             console: None,
         },
+        extras: Default::default(),
         answers: Vec::new(),
         variables: Default::default(),
         install: None,

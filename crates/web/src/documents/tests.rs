@@ -42,6 +42,7 @@ fn catalog() -> Catalog {
             args: "quiet".to_owned(),
             console: None,
         },
+        extras: Default::default(),
         answers: Vec::new(),
         variables: Default::default(),
         install: None,
