@@ -5,7 +5,8 @@ use super::own;
 use super::place::Place;
 use super::plan::{Planner, Pruned};
 use bootplan::{
-    Answer, BootMethod, EfiStyle, Limit, LoaderKind, Platform, Profile, ProfileName, Variables,
+    Answer, BootMethod, EfiStyle, Extras, Limit, LoaderKind, Platform, Profile, ProfileName,
+    Variables,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -53,6 +54,8 @@ struct ProfileDoc {
     efi_style: EfiStyle,
     boot: BootMethod,
     #[serde(default)]
+    extras: Extras,
+    #[serde(default)]
     answers: Vec<Answer>,
     #[serde(default)]
     variables: Variables,
@@ -78,6 +81,7 @@ impl ProfileDoc {
             loader: doc.loader,
             efi_style: doc.efi_style,
             boot: doc.boot,
+            extras: doc.extras,
             answers: doc.answers,
             variables: doc.variables,
             install: doc.install,

@@ -3,8 +3,8 @@
 use super::decided;
 use crate::documents::{Options, apply, export};
 use bootplan::{
-    BootMethod, Catalog, LoaderInventory, LoaderKind, LocalBoot, MacAddr, Machine, MachineId,
-    MachineState, Mode, Object, Platform, Profile, ProfileName, Rule, Site, SystemUuid,
+    BootMethod, Catalog, Extras, LoaderInventory, LoaderKind, LocalBoot, MacAddr, Machine,
+    MachineId, MachineState, Mode, Object, Platform, Profile, ProfileName, Rule, Site, SystemUuid,
     UnassignedPolicy,
 };
 use proptest::collection::{btree_map, vec};
@@ -87,6 +87,11 @@ fn sample(name: &str, boot: BootMethod) -> Profile {
         platforms: Vec::new(),
         loader: None,
         efi_style: Default::default(),
+        extras: Extras {
+            pxelinux: "SYSAPPEND 3\n".to_owned(),
+            grub: "{% if labels.a is defined %}\ninsmod {{ labels.a }}\n{% endif %}".to_owned(),
+            ..Extras::default()
+        },
         answers: Vec::new(),
         variables: Default::default(),
         install: None,

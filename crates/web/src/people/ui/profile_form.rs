@@ -4,7 +4,7 @@ use super::error::sentence;
 use super::form::Fields;
 use super::story::printable;
 use bootplan::{
-    BootMethod, Diskless, EfiStyle, FileRef, LoaderKind, Platform, Profile, ProfileError,
+    BootMethod, Diskless, EfiStyle, Extras, FileRef, LoaderKind, Platform, Profile, ProfileError,
     ProfileName,
 };
 use std::collections::BTreeMap;
@@ -34,6 +34,8 @@ pub(crate) struct ProfileForm {
     pub(crate) start: String,
     pub(crate) overlay: String,
     pub(crate) overlay_gib: String,
+    /// Lines of the loaders' own languages, as typed.
+    pub(crate) extras: Extras,
     /// Field name to what is wrong with it.
     pub(crate) errors: BTreeMap<String, String>,
 }
@@ -75,6 +77,7 @@ impl ProfileForm {
             title: profile.title.clone(),
             description: profile.description.clone(),
             labels: label_lines(&profile.labels),
+            extras: profile.extras.clone(),
             enabled: profile.enabled,
             in_menu: profile.in_menu,
             platforms: profile.platforms.clone(),
@@ -147,6 +150,11 @@ impl ProfileForm {
             title: text("title"),
             description: text("description").replace("\r\n", " ").replace('\n', " "),
             labels: fields.lines("labels").collect::<Vec<_>>().join("\n"),
+            extras: Extras {
+                ipxe: typed_lines(fields, "extras.ipxe"),
+                pxelinux: typed_lines(fields, "extras.pxelinux"),
+                grub: typed_lines(fields, "extras.grub"),
+            },
             enabled: fields.has("enabled"),
             in_menu: fields.has("in_menu"),
             platforms: fields
@@ -217,6 +225,7 @@ impl ProfileForm {
                 _ => EfiStyle::Binl,
             },
             boot,
+            extras: self.extras.clone(),
             // These are not in the form: what is stored stays.
             answers: Vec::new(),
             variables: Default::default(),
@@ -335,6 +344,12 @@ impl ProfileForm {
     }
 }
 
+/// Lines as typed, indented as they were, with the line ends of a loader and without those behind
+/// the last one.
+fn typed_lines(fields: &Fields, name: &str) -> String {
+    fields.raw(name).replace("\r\n", "\n").trim_end().to_owned()
+}
+
 /// The word of a choice in YAML and forms.
 fn slug(choice: &impl serde::Serialize) -> String {
     let value = serde_json::to_value(choice).ok();
@@ -358,6 +373,7 @@ mod tests {
         serde_json::from_value(serde_json::json!({
             "name": "x", "title": "X", "platforms": ["bios"], "loader": "grub",
             "efi_style": "direct", "in_menu": true, "boot": boot,
+            "extras": {"ipxe": "set a b", "grub": "if true; then\n  insmod tpm\nfi"},
         }))
         .expect("well-formed")
     }
@@ -383,7 +399,7 @@ mod tests {
 
     #[test]
     fn errors_stand_beside_their_fields() {
-        let cases: [(&[(&str, &str)], &str); 8] = [
+        let cases: [(&[(&str, &str)], &str); 9] = [
             (&[("kind", "diskless"), ("root", "../x")], "root"),
             (
                 &[("kind", "diskless"), ("root", "a"), ("overlay_gib", "many")],
@@ -395,6 +411,7 @@ mod tests {
             (&[("initrds", "a\nhttp://x y")], "initrds"),
             (&[("kind", "chain"), ("url", "just/a/path")], "url"),
             (&[("kind", "program"), ("file_bios", "../x")], "file_bios"),
+            (&[("extras.pxelinux", "LABEL x")], "extras.pxelinux"),
         ];
         for (changes, field) in cases {
             let mut typed = vec![
