@@ -47,6 +47,18 @@ pub(super) struct ProfileSchema {
     /// `{kind: program, files: {platform: file}}` or `{kind: chain, url}`.
     #[schema(value_type = Object)]
     boot: (),
+    /// Lines of the loaders' own languages: `{ipxe, pxelinux, grub}`.
+    #[schema(required = false, value_type = Object)]
+    extras: (),
+    /// What its machines fetch: `{name, kind, text}` or `{name, kind, template}`, and more.
+    #[schema(required = false, value_type = Vec<Object>)]
+    answers: (),
+    /// For its arguments, extras and answers.
+    #[schema(required = false, value_type = Object)]
+    variables: (),
+    /// When an installation by it is held: `{tries, minutes}`.
+    #[schema(required = false, value_type = Option<Object>)]
+    install: (),
 }
 
 /// Every profile.
