@@ -114,7 +114,9 @@ fn looks_right(machine: &mut Machine) -> Result<()> {
     machine.type_keys("root\n")?;
     machine.expect("Password:", PATIENCE)?;
     machine.type_keys(&format!("{PASSWORD}\n"))?;
-    machine.expect("individual files in /usr/share/doc", PATIENCE)?;
+    // What is typed before the shell listens is lost.
+    let prompt = format!("root@{}:~#", machine.name());
+    machine.expect(&prompt, PATIENCE)?;
     machine.type_keys(
         "echo SYSTEM=$(cut -c1-3 /etc/debian_version) SSH=$(systemctl is-active ssh) \
          FAILED=$(systemctl --failed --no-legend | wc -l)\n",

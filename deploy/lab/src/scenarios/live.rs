@@ -123,7 +123,8 @@ fn log_in(machine: &mut Machine) -> Result<()> {
     machine.type_keys("root\n")?;
     machine.expect("Password:", PATIENCE)?;
     machine.type_keys(&format!("{PASSWORD}\n"))?;
-    machine.expect("individual files in /usr/share/doc", PATIENCE)?;
+    // What is typed before the shell listens is lost.
+    machine.expect("root@workstation:~#", PATIENCE)?;
     Ok(())
 }
 
