@@ -309,12 +309,14 @@ impl Exchange {
 }
 
 /// Whether this card is known to be another machine's. One that was merely discovered and says the
-/// same UUID is this one's second card: it asked before anybody could tell.
+/// same UUID is this one's second card: it asked before anybody could tell. Nor is it known of a
+/// card that waits for a person to say whose it is.
 fn is_another(card: MacAddr, machine: &Machine, catalog: &Catalog) -> bool {
     let owner = catalog.find(card, None);
     owner.is_some_and(|owner| {
-        let second =
-            owner.state == MachineState::Discovered && identity::same_uuid(owner.uuid, machine);
+        let doubtful = catalog.doubts().conflicts.contains(&card);
+        let second = owner.state == MachineState::Discovered
+            && (doubtful || identity::same_uuid(owner.uuid, machine));
         owner.id != machine.id && !second
     })
 }
