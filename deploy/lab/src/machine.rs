@@ -44,6 +44,7 @@ pub(crate) struct Machine {
     process: Process,
     log: PathBuf,
     socket: PathBuf,
+    keyboard: Option<UnixStream>,
     started: Instant,
 }
 
@@ -132,6 +133,7 @@ impl Machine {
             process,
             log,
             socket,
+            keyboard: None,
             started: Instant::now(),
         })
     }
@@ -219,9 +221,17 @@ impl Machine {
     ///
     /// # Errors
     /// When QEMU does not listen.
-    pub(crate) fn type_keys(&self, keys: &str) -> Result<()> {
-        let mut line = UnixStream::connect(&self.socket)
-            .with_context(|| format!("connect to {}", self.socket.display()))?;
+    pub(crate) fn type_keys(&mut self, keys: &str) -> Result<()> {
+        // QEMU forgets what it has not yet given to the machine when the line is hung up, so it stays.
+        if self.keyboard.is_none() {
+            let line = UnixStream::connect(&self.socket)
+                .with_context(|| format!("connect to {}", self.socket.display()))?;
+            // What comes back stands in the log; unread it would stop the machine's printing.
+            let mut back = line.try_clone().context("listen to the serial console")?;
+            std::thread::spawn(move || std::io::copy(&mut back, &mut std::io::sink()).ok());
+            self.keyboard = Some(line);
+        }
+        let line = self.keyboard.as_mut().context("the line is open")?;
         line.write_all(keys.as_bytes())
             .context("type on the serial console")
     }
