@@ -92,23 +92,13 @@ impl<'a> Case<'a> {
     /// # Errors
     /// What is wrong with the template.
     pub fn args(&self, text: &str) -> Result<String, Fault> {
-        let document = Document {
-            name: "args",
-            text,
-            sealed: false,
-        };
         let none = Secrets::none();
-        render(&document, &self.material(&none))?.into_line("args")
+        render(&told_to_a_loader("args", text), &self.material(&none))?.into_line("args")
     }
 
     fn extra(&self, name: &str, text: &str) -> Result<String, Fault> {
-        let document = Document {
-            name,
-            text,
-            sealed: false,
-        };
         let none = Secrets::none();
-        Ok(render_words(&document, &self.material(&none))?.text)
+        Ok(render_words(&told_to_a_loader(name, text), &self.material(&none))?.text)
     }
 
     /// The profile with its arguments and extras filled in.
@@ -234,6 +224,15 @@ impl<'a> Case<'a> {
             library,
             secrets,
         }
+    }
+}
+
+/// A text that stands in a menu, which is no place for a secret.
+fn told_to_a_loader<'a>(name: &'a str, text: &'a str) -> Document<'a> {
+    Document {
+        name,
+        text,
+        sealed: false,
     }
 }
 

@@ -109,7 +109,8 @@ impl Extras {
     }
 }
 
-fn is_template(text: &str) -> bool {
+/// Whether something in it is to be filled in for each machine.
+pub(crate) fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
 }
 

@@ -1,5 +1,6 @@
 //! How to boot one operating system.
 
+use crate::extras::is_template;
 use crate::{Answer, Diskless, EfiStyle, Extras, Limit, LoaderKind, Platform, RelPath, Variables};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -294,7 +295,7 @@ impl Profile {
         match &self.boot {
             BootMethod::Linux { args, kernel, .. } => {
                 let given = kernel.is_wimboot() && !self.answers.is_empty();
-                given || args.contains("{{") || args.contains("{%")
+                given || is_template(args)
             }
             _ => false,
         }

@@ -1,9 +1,8 @@
 //! One machine with two cards, from its packets to what a person says of them.
 
 use crate::common::farrier::PROFILE;
-use crate::common::firmware::discover;
-use crate::common::wire::udp;
-use crate::common::{Farrier, Lan, SERVER, eventually};
+use crate::common::firmware::{discover, relayed};
+use crate::common::{Farrier, Lan, eventually};
 use serde_json::Value;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -24,20 +23,9 @@ const BOARD: [u8; 17] = [
 /// What the card is answered.
 fn asks(lan: &Lan, card: u8, patience: Duration) -> Option<Packet> {
     let mut packet = Packet::decode(&discover(BiosRom::new([2, 0, 0, 0, 7, card])));
-    packet.giaddr = RELAY;
-    packet.hops = 1;
     packet.options.retain(|(code, _)| *code != 97);
     packet.options.push((97, BOARD.to_vec()));
-    lan.client.run(|| {
-        let socket = udp(67);
-        socket
-            .send_to(&packet.encode(), (SERVER, 67))
-            .expect("sent");
-        let mut buffer = [0; 1500];
-        socket.set_read_timeout(Some(patience)).expect("not zero");
-        let (length, _) = socket.recv_from(&mut buffer).ok()?;
-        Some(Packet::decode(&buffer[..length]))
-    })
+    relayed(lan, packet, RELAY, patience)
 }
 
 /// The machine with this card, as the server lists it, once it is so.

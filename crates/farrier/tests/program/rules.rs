@@ -1,8 +1,8 @@
 //! Rules, from packets that a relay forwards to the menu they lead to.
 
 use crate::common::farrier::PROFILE;
-use crate::common::firmware::discover;
-use crate::common::wire::{http_get, udp};
+use crate::common::firmware::{discover, relayed};
+use crate::common::wire::http_get;
 use crate::common::{Farrier, Lan, SERVER, eventually};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -16,19 +16,8 @@ const RULE: &str =
 
 /// What a machine behind a relay is answered.
 fn asks(lan: &Lan, last: u8, relay: Ipv4Addr, patience: Duration) -> Option<Packet> {
-    let mut packet = Packet::decode(&discover(BiosRom::new([2, 0, 0, 0, 7, last])));
-    packet.giaddr = relay;
-    packet.hops = 1;
-    lan.client.run(|| {
-        let socket = udp(67);
-        socket
-            .send_to(&packet.encode(), (SERVER, 67))
-            .expect("sent");
-        let mut buffer = [0; 1500];
-        socket.set_read_timeout(Some(patience)).expect("not zero");
-        let (length, _) = socket.recv_from(&mut buffer).ok()?;
-        Some(Packet::decode(&buffer[..length]))
-    })
+    let packet = Packet::decode(&discover(BiosRom::new([2, 0, 0, 0, 7, last])));
+    relayed(lan, packet, relay, patience)
 }
 
 /// A machine as the server lists it, once it is as wished.

@@ -1,11 +1,12 @@
 //! testkit's pretend firmware on a real wire: it begins without an address, as real ones do.
 
-use super::Netns;
-use super::wire::{receive, reopened};
+use super::wire::{receive, reopened, udp};
+use super::{Lan, Netns, SERVER};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
 use testkit::Datagram;
 use testkit::firmware::{Firmware, Outcome, Rules, Seen};
+use testkit::packet::Packet;
 
 /// What came of one firmware's questions.
 #[derive(Debug)]
@@ -25,6 +26,25 @@ pub(crate) fn on_eth0(port: u16) -> UdpSocket {
     let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port);
     reopened(|| socket.bind(&any.into()));
     socket.into()
+}
+
+/// What the machine behind a packet is answered within `patience`, when this relay forwards it.
+pub(crate) fn relayed(
+    lan: &Lan,
+    mut packet: Packet,
+    relay: Ipv4Addr,
+    patience: Duration,
+) -> Option<Packet> {
+    packet.giaddr = relay;
+    packet.hops = 1;
+    lan.client.run(|| {
+        let socket = udp(67);
+        socket
+            .send_to(&packet.encode(), (SERVER, 67))
+            .expect("sent");
+        let (answer, _) = receive(&socket, patience)?;
+        Some(Packet::decode(&answer))
+    })
 }
 
 /// Switches a machine on and lets its firmware ask until it knows what to fetch. The lease it gets
