@@ -1,11 +1,16 @@
 //! `farrier diskless`: what machines without a disk keep, and the words for an NFS server.
 
 use super::Global;
-use super::output::outln;
+use super::client::{Client, ClientError};
+use super::machine::find_id;
+use super::output::{outln, table, text};
 use crate::diskless::{OverlayFile, OverlayFiles};
 use anyhow::{Context, bail};
 use bootplan::MachineId;
 use clap::Subcommand;
+use hyper::StatusCode;
+use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What to do. All of it works on the server's own host, in its data directory.
@@ -15,9 +20,9 @@ pub(crate) enum Command {
     List,
     /// Throw away what a machine keeps; it starts its next boot with an empty overlay
     Reset {
-        /// The machine's number, as 'farrier diskless list' and the machine's address in the
-        /// browser show it
-        machine: i64,
+        /// Its name or a MAC address of it, asked of the running server; or its number, as
+        /// 'farrier diskless list' shows it
+        machine: String,
     },
     /// Print what an NFS server needs to serve the images directory: Farrier has none of its own
     Nfs {
@@ -31,21 +36,26 @@ pub(crate) enum Command {
 ///
 /// # Errors
 /// A text for people.
-pub(crate) fn run(global: &Global, command: Command) -> anyhow::Result<()> {
+pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()> {
     let (config, _) = global.load_config()?;
     let files = OverlayFiles::of(&config);
     match command {
-        Command::List => list(global, &files.list()),
+        Command::List => {
+            let files = files.list();
+            let names = names(global.client().ok().as_ref(), &files).await;
+            outln!("{}", listed(&files, &names, global.json));
+        }
         Command::Reset { machine } => {
+            let id = match kept_by_number(&files.list(), &machine) {
+                Some(id) => id,
+                None => MachineId(find_id(&global.client()?, &machine).await?),
+            };
             let freed = files
-                .remove(MachineId(machine))
+                .remove(id)
                 .with_context(|| format!("cannot remove it from {}", files.dir().display()))?;
             match freed {
-                Some(bytes) => outln!("machine {machine} keeps nothing now; {} freed", mib(bytes)),
-                None => bail!(
-                    "machine {machine} keeps nothing in {}",
-                    files.dir().display()
-                ),
+                Some(bytes) => outln!("{machine} keeps nothing now; {} freed", mib(bytes)),
+                None => bail!("{machine} keeps nothing in {}", files.dir().display()),
             }
         }
         Command::Nfs { network } => outln!("{}", exports(&config.data_dir, &network)),
@@ -53,23 +63,65 @@ pub(crate) fn run(global: &Global, command: Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn list(global: &Global, files: &[OverlayFile]) {
-    if global.json {
+/// A number means an overlay even where its machine is forgotten, or no server runs.
+fn kept_by_number(files: &[OverlayFile], key: &str) -> Option<MachineId> {
+    let id = MachineId(key.parse().ok()?);
+    files.iter().any(|file| file.machine == id).then_some(id)
+}
+
+/// What the machines are called, where the running server can be asked. `None`: it knows no such
+/// machine any more.
+type Names = BTreeMap<MachineId, Option<String>>;
+
+async fn names(client: Option<&Client>, files: &[OverlayFile]) -> Names {
+    let mut names = Names::new();
+    let Some(client) = client else { return names };
+    for file in files {
+        match client.get(&format!("/machines/{}", file.machine.0)).await {
+            Ok(machine) => names.insert(file.machine, Some(text(&machine, "name"))),
+            Err(ClientError::Refused { status, .. }) if status == StatusCode::NOT_FOUND => {
+                names.insert(file.machine, None)
+            }
+            Err(_) => return names,
+        };
+    }
+    names
+}
+
+/// The export names stay out of terminals: who knows one can write there.
+fn listed(files: &[OverlayFile], names: &Names, as_json: bool) -> String {
+    if as_json {
         let rows: Vec<_> = files
             .iter()
-            .map(|f| serde_json::json!({"machine": f.machine, "size": f.size, "used": f.used}))
+            .map(|f| {
+                let name = names.get(&f.machine).cloned().flatten();
+                json!({"machine": f.machine, "name": name, "size": f.size, "used": f.used})
+            })
             .collect();
-        outln!("{}", serde_json::Value::from(rows));
-        return;
-    }
-    // The export names stay out of terminals: who knows one can write there.
-    for file in files {
-        let (used, size) = (mib(file.used), mib(file.size));
-        outln!("machine {:<6} {used:>12} of {size}", file.machine.0);
+        return serde_json::Value::from(rows).to_string();
     }
     if files.is_empty() {
-        outln!("no machine keeps anything");
+        return "no machine keeps anything".to_owned();
     }
+    let rows: Vec<Vec<String>> = files
+        .iter()
+        .map(|file| {
+            let name = match names.get(&file.machine) {
+                Some(Some(name)) => name.clone(),
+                Some(None) => "(forgotten)".to_owned(),
+                None => String::new(),
+            };
+            vec![
+                file.machine.0.to_string(),
+                name,
+                mib(file.used),
+                mib(file.size),
+            ]
+        })
+        .collect();
+    table(&["number", "machine", "used", "at most"], &rows)
+        .trim_end()
+        .to_owned()
 }
 
 fn mib(bytes: u64) -> String {
@@ -101,5 +153,30 @@ mod tests {
     #[test]
     fn both_nfs_servers_are_told_the_same_directory_read_only() {
         insta::assert_snapshot!(exports(Path::new("/var/lib/farrier"), "10.1.0.0/16"));
+    }
+
+    #[test]
+    fn a_list_names_machines_and_tells_the_forgotten_ones() {
+        let file = |machine| OverlayFile {
+            machine: MachineId(machine),
+            name: format!("m{machine}-{}.img", "0".repeat(32)),
+            size: 2 << 30,
+            used: 70 << 20,
+        };
+        let files = [file(3), file(12), file(40)];
+        let names = Names::from([
+            (MachineId(3), Some("ws1".to_owned())),
+            (MachineId(12), None),
+        ]);
+        insta::assert_snapshot!(listed(&files, &names, false), @"
+        number  machine      used    at most
+        3       ws1          70 MiB  2048 MiB
+        12      (forgotten)  70 MiB  2048 MiB
+        40                   70 MiB  2048 MiB
+        ");
+        insta::assert_snapshot!(listed(&files[..1], &names, true), @r#"[{"machine":3,"name":"ws1","size":2147483648,"used":73400320}]"#);
+        assert_eq!(kept_by_number(&files, "12"), Some(MachineId(12)));
+        assert_eq!(kept_by_number(&files, "13"), None);
+        assert_eq!(kept_by_number(&files, "ws1"), None);
     }
 }

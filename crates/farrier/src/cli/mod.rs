@@ -161,7 +161,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Apply(apply) => apply::run(global, apply).await,
         Command::Export(export) => export::run(global, export).await,
         Command::Boots(boots) => boots::run(global, boots).await,
-        Command::Diskless(command) => diskless::run(global, command),
+        Command::Diskless(command) => diskless::run(global, command).await,
         Command::Status => status::run(global).await,
         Command::User(command) => user::run(global, command).await,
         Command::Tftp(command) => tftp::run(command).await,

@@ -68,7 +68,13 @@ pub(crate) fn boots(run: &Run<'_>) -> Result<()> {
         .server
         .wait_for_events(mac, SETTLE, |events| in_order(events, &steps))?;
     handed_over(&stand.server, mac)?;
-    let kept = stand.server.cli(&["--json", "diskless", "list"])?;
+    let kept = stand.server.cli(&[
+        "--data-dir",
+        &stand.server.data_dir(),
+        "--json",
+        "diskless",
+        "list",
+    ])?;
     ensure!(kept.contains("\"used\""), "nothing is kept: {kept}");
     Ok(())
 }
