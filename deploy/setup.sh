@@ -34,6 +34,7 @@ need ca-certificates /etc/ssl/certs/ca-certificates.crt
 browser=no
 peers=no
 redfish=no
+checkers=no
 for part in "$@"; do
     case $part in
         build) ;;
@@ -57,12 +58,14 @@ for part in "$@"; do
             need ignition ignition-validate
             need cloud-init cloud-init
             need libxml2-utils xmllint
+            need grub-common grub-script-check
             need openssl openssl
             need gpg gpg
             need gpg-agent gpgconf gpg-agent
             need gpgv gpgv
             need python3-venv /usr/lib/python3.11/ensurepip/__main__.py
             redfish=yes
+            checkers=yes
             need postgresql /usr/lib/postgresql/15/bin/postgres
             need chromium chromium
             need nodejs node
@@ -142,6 +145,16 @@ if [ "$redfish" = yes ] && [ ! -e .lab/sushy/complete ]; then
     quiet python3 -m venv .lab/sushy
     quiet .lab/sushy/bin/pip install --quiet --disable-pip-version-check sushy-tools==2.2.0
     touch .lab/sushy/complete
+fi
+
+# Anaconda's own checker of kickstarts, of which Debian has no package.
+if [ "$checkers" = yes ] && [ ! -e .lab/checkers/complete ]; then
+    echo "setup: installing pykickstart into .lab/checkers"
+    mkdir -p .lab
+    rm -rf .lab/checkers
+    quiet python3 -m venv .lab/checkers
+    quiet .lab/checkers/bin/pip install --quiet --disable-pip-version-check pykickstart==3.78
+    touch .lab/checkers/complete
 fi
 
 # The servers that the benchmark compares with. They are unpacked, not installed: their packages

@@ -17,6 +17,7 @@ mod ports;
 mod reach;
 mod reload;
 mod rules;
+mod samples;
 mod stop;
 mod tftp_clients;
 mod tftp_hostile;
