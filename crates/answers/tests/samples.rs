@@ -104,6 +104,27 @@ fn every_install_reports_but_that_of_talos() {
     }
 }
 
+/// A machine whose last report nobody took must not boot again: that would be the next try, and its
+/// disk would be wiped once more.
+#[test]
+fn an_unheard_report_stops_an_installer_that_would_go_on() {
+    let samples = samples();
+    let case = honest(&samples);
+    for (profile, answer, stops) in [
+        ("rocky-9-auto", "ks.cfg", "%post --erroronfail"),
+        ("fedora-auto", "ks.cfg", "%post --erroronfail"),
+        ("opensuse-leap-auto", "autoinst.xml", "until curl "),
+    ] {
+        let profile = samples.profiles.iter().find(|p| p.name.as_str() == profile);
+        let profile = profile.expect("a sample");
+        let answer = profile.answers.iter().find(|a| a.name.as_str() == answer);
+        let made = case.answer(profile, answer.expect("its answers"));
+        let text = made.expect("rendered").text;
+        let (before, _) = text.split_once("/a/LINK-R/report").expect("a report");
+        assert!(before.contains(stops), "{}: {text}", profile.name);
+    }
+}
+
 #[test]
 fn arguments_are_one_line_and_name_answers_by_link() {
     let samples = samples();
