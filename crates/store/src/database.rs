@@ -326,35 +326,6 @@ mod tests {
         );
     }
 
-    /// A database of the first release, with something in each table that was altered.
-    #[tokio::test]
-    async fn the_first_release_is_upgraded() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let url = format!("sqlite:{}", dir.path().join("farrier.db").display());
-        let first: Vec<Migration> = migrator().iter().take(1).cloned().collect();
-        let opened = open(&url, Migrator::with_migrations(first)).await;
-        let opened = opened.expect("opens");
-        for sql in [
-            "INSERT INTO profiles (name, spec) VALUES ('disk', \
-             '{\"name\":\"disk\",\"title\":\"Disk\",\"boot\":{\"kind\":\"local-disk\"}}')",
-            "INSERT INTO machines (id, name, name_key, labels, state, facts, first_seen) \
-             VALUES (1, 'Node-1', 'node-1', '{}', 'registered', '{}', 5)",
-            "INSERT INTO machine_macs (mac, machine_id, position) \
-             VALUES ('52:54:00:00:00:01', 1, 0)",
-            "INSERT INTO assignments (machine_id, profile) VALUES (1, 'disk')",
-        ] {
-            sqlx::query(sql).execute(&opened.pool).await.expect(sql);
-        }
-        opened.pool.close().await;
-        drop(opened);
-        let store = crate::Store::open(&url).await.expect("upgrades");
-        let machine = store.machine_named("node-1").expect("kept").machine;
-        assert_eq!(machine.profile, Some("disk".parse().expect("a slug")));
-        assert!(machine.mode.is_always());
-        assert_eq!((machine.notes.as_str(), &machine.run), ("", &None));
-        store.close().await;
-    }
-
     /// The version after the newest.
     fn next() -> i64 {
         newest(&migrator()) + 1

@@ -1,0 +1,14 @@
+INSERT INTO settings (name, value) VALUES ('site', '{"unassigned":"wait","menu_timeout_s":17}');
+INSERT INTO profiles (name, spec) VALUES ('debian-12', '{"name":"debian-12","title":"Debian 12","in_menu":true,"boot":{"kind":"linux","kernel":"debian-12/linux","initrds":["debian-12/initrd.gz"],"args":"quiet"}}');
+INSERT INTO machines (id, name, name_key, uuid, serial, labels, state, loader, facts, first_seen, last_seen) VALUES (1, 'Node-1', 'node-1', '12345678-9abc-def0-1122-334455667788', 'S1', '{"rack":"1"}', 'registered', 'grub', '{"platform":"efi-x64","manufacturer":"Example","product":"T \"1\" ''é''"}', 1700000000000, 1700000005000);
+INSERT INTO machines (id, name, name_key, labels, state, facts, first_seen) VALUES (2, '02-00-00-00-00-03', '02-00-00-00-00-03', '{}', 'discovered', '{}', 1700000002000);
+INSERT INTO machine_macs (mac, machine_id, position) VALUES ('02:00:00:00:00:01', 1, 0), ('02:00:00:00:00:02', 1, 1), ('02:00:00:00:00:03', 2, 0);
+UPDATE sequences SET next = 3 WHERE name = 'machines';
+INSERT INTO assignments (machine_id, profile) VALUES (1, 'debian-12');
+INSERT INTO events (id, at, machine_id, mac, body) VALUES (1, 1700000001000, 1, NULL, '{"at":1700000001000,"origin":{},"event":"changed","what":"machine ''Node-1'' created","by":"ann"}');
+INSERT INTO events (id, at, machine_id, mac, body) VALUES (2, 1700000002000, 1, '02:00:00:00:00:01', '{"at":1700000002000,"origin":{"mac":"02:00:00:00:00:01","ip":"10.0.0.5","interface":"eth0"},"event":"file-served","transport":"tftp","path":"images/debian-12/linux","bytes":8000000,"millis":700}');
+UPDATE sequences SET next = 3 WHERE name = 'events';
+INSERT INTO users (name_key, name, password_hash, created) VALUES ('ann', 'ann', '$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaA', 1700000000000);
+INSERT INTO sessions (hash, user_key, created, expires) VALUES ('SESSION', 'ann', 1700000000000, 99999999999999);
+INSERT INTO api_tokens (id, hash, user_key, name, created) VALUES (1, 'TOKEN', 'ann', 'backup', 1700000000000);
+UPDATE sequences SET next = 2 WHERE name = 'api_tokens';
