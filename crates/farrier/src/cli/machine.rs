@@ -107,7 +107,7 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
         Command::Review { machine, profile } => {
             super::review::run(&client, &machine, profile.as_deref(), global.json).await?;
         }
-        Command::Order(command) => super::orders::run(&client, command).await?,
+        Command::Order(command) => super::orders::run(&client, command, global.json).await?,
         Command::Identity(command) => super::identity::run(&client, command, global.json).await?,
         Command::Assign {
             machines,

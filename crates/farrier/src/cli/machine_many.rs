@@ -168,7 +168,8 @@ impl Chosen {
     }
 }
 
-fn ids(machines: &[Value]) -> Vec<Value> {
+/// Their identities, as the API takes them.
+pub(super) fn ids(machines: &[Value]) -> Vec<Value> {
     machines
         .iter()
         .map(|machine| machine["id"].clone())

@@ -2,36 +2,44 @@
 
 use super::client::Client;
 use super::machine::find_id;
+use super::machine_many::{Chosen, ids as machine_ids};
 use super::output::{outln, text};
-use anyhow::Context;
-use clap::Subcommand;
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Value, json};
+
+/// An order.
+#[derive(Debug, Args)]
+pub(crate) struct Install {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// What is installed; left out: what each one is assigned to, or what its rule would install
+    #[arg(long, short)]
+    profile: Option<String>,
+    /// Boot it at the next boot only, and change no assignment
+    #[arg(long)]
+    next_boot: bool,
+    /// Order it, and boot it from the network at once by its power switch: restarted, whatever it is
+    /// doing, or switched on, or woken
+    #[arg(long, conflicts_with_all = ["not_before", "window"])]
+    now: bool,
+    /// Not before this time, such as 2026-12-01T22:00 (this host's zone)
+    #[arg(long, value_name = "TIME")]
+    not_before: Option<jiff::civil::DateTime>,
+    /// Only in these hours, such as mon,tue/22:00-05:00 (the server's zone)
+    #[arg(long, value_name = "DAYS/FROM-TO")]
+    window: Option<String>,
+    /// Call off an installation that is under way, and overlook faults in what would be fetched
+    #[arg(long)]
+    force: bool,
+}
 
 /// What is ordered, and how it went.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Install machines once, at their next boot
-    Install {
-        /// Names, ids or MACs
-        #[arg(required = true)]
-        machines: Vec<String>,
-        /// What is installed; left out: what each one is assigned to, or what its rule would install
-        #[arg(long, short)]
-        profile: Option<String>,
-        /// Boot it at the next boot only, and change no assignment
-        #[arg(long)]
-        next_boot: bool,
-        /// Not before this time, such as 2026-12-01T22:00 (this host's zone)
-        #[arg(long, value_name = "TIME")]
-        not_before: Option<jiff::civil::DateTime>,
-        /// Only in these hours, such as mon,tue/22:00-05:00 (the server's zone)
-        #[arg(long, value_name = "DAYS/FROM-TO")]
-        window: Option<String>,
-        /// Call off an installation that is under way
-        #[arg(long)]
-        force: bool,
-    },
+    /// Install machines once, at their next boot, or now
+    Install(Install),
     /// Call off what is ordered
     Cancel {
         /// Names, ids or MACs
@@ -64,44 +72,9 @@ pub(crate) enum Command {
     },
 }
 
-pub(super) async fn run(client: &Client, command: Command) -> anyhow::Result<()> {
+pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow::Result<()> {
     match command {
-        Command::Install {
-            machines,
-            profile,
-            next_boot,
-            not_before,
-            window,
-            force,
-        } => {
-            let mode = if next_boot {
-                "next-boot"
-            } else {
-                "install-once"
-            };
-            let mut body = json!({"ids": ids(client, &machines).await?, "mode": mode,
-                "profile": profile, "force": force});
-            if let Some(time) = not_before {
-                let time = time.to_zoned(jiff::tz::TimeZone::system());
-                let time = time.context("--not-before: there is no such time here")?;
-                body["not_before"] = time.timestamp().as_millisecond().into();
-            }
-            if let Some(window) = window {
-                body["window"] = parsed(&window)?;
-            }
-            let post = Method::POST;
-            client.send(post, "/machines/arm", Some(&body)).await?;
-            for machine in &machines {
-                let id = find_id(client, machine).await?;
-                let shown = client.get(&format!("/machines/{id}")).await?;
-                outln!(
-                    "{machine}: {}, {}",
-                    text(&shown, "lifecycle"),
-                    text(&shown, "progress")
-                );
-            }
-            Ok(())
-        }
+        Command::Install(order) => install(client, order, json).await,
         Command::Cancel { machines } => each(client, &machines, "cancel", None).await,
         Command::Release { machines } => each(client, &machines, "release", None).await,
         Command::Done { machines, failed } => {
@@ -115,6 +88,70 @@ pub(super) async fn run(client: &Client, command: Command) -> anyhow::Result<()>
             each(client, &machines, "hold", Some(&json!({ "note": note }))).await
         }
     }
+}
+
+async fn install(client: &Client, order: Install, json: bool) -> anyhow::Result<()> {
+    let what = if order.now { "install now" } else { "order" };
+    let Some(machines) = order.chosen.machines(client, what).await? else {
+        return Ok(());
+    };
+    let mode = match order.next_boot {
+        true => "next-boot",
+        false => "install-once",
+    };
+    let mut body = json!({"ids": machine_ids(&machines), "mode": mode,
+        "profile": order.profile, "force": order.force});
+    if let Some(time) = order.not_before {
+        let time = time.to_zoned(jiff::tz::TimeZone::system());
+        let time = time.context("--not-before: there is no such time here")?;
+        body["not_before"] = time.timestamp().as_millisecond().into();
+    }
+    if let Some(window) = order.window {
+        body["window"] = parsed(&window)?;
+    }
+    if order.now {
+        return install_now(client, &body, json).await;
+    }
+    let post = Method::POST;
+    client.send(post, "/machines/arm", Some(&body)).await?;
+    for machine in &machines {
+        let path = format!("/machines/{}", machine["id"]);
+        let shown = client.get(&path).await?;
+        outln!(
+            "{}: {}, {}",
+            text(machine, "name"),
+            text(&shown, "lifecycle"),
+            text(&shown, "progress")
+        );
+    }
+    Ok(())
+}
+
+/// What each switch did is told; the orders stand whatever that was.
+async fn install_now(client: &Client, body: &Value, json: bool) -> anyhow::Result<()> {
+    let path = "/machines/install-now";
+    let answer = client.send(Method::POST, path, Some(body)).await?;
+    if json {
+        outln!("{answer:#}");
+    }
+    let results = answer["results"].as_array().cloned().unwrap_or_default();
+    for result in results.iter().filter(|_| !json) {
+        outln!("{}", now_told(result));
+    }
+    let by_hand = results.iter().filter(|r| r["switched"] != true).count();
+    match by_hand {
+        0 => Ok(()),
+        n => bail!(
+            "{n} of {} are ordered, but were not switched",
+            results.len()
+        ),
+    }
+}
+
+/// One machine's line.
+fn now_told(result: &Value) -> String {
+    let of = |key| text(result, key);
+    format!("{}: {} {}", of("name"), of("profile"), of("text"))
 }
 
 /// One after the other; all are looked up before the first is changed.
@@ -156,6 +193,16 @@ fn parsed(window: &str) -> anyhow::Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_order_says_what_its_switch_did() {
+        let result = json!({"name": "node-1", "profile": "debian-12", "switched": true,
+            "text": "ordered; it boots by PXE next, and was restarted by Redfish"});
+        assert_eq!(
+            now_told(&result),
+            "node-1: debian-12 ordered; it boots by PXE next, and was restarted by Redfish"
+        );
+    }
 
     #[test]
     fn windows_as_people_write_them() {

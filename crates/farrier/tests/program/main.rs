@@ -11,6 +11,7 @@ mod files;
 mod http_told;
 mod identity;
 mod images;
+mod install_now;
 mod interfaces;
 mod orders;
 mod ports;

@@ -66,6 +66,7 @@ fn table() -> OpenApiRouter<PeopleState> {
         .routes(routes!(machines::orders::cancel_runs))
         .routes(routes!(machines::orders::release_runs))
         .routes(routes!(machines::orders::arm_machine))
+        .routes(routes!(machines::now::install_now))
         .routes(routes!(machines::orders::cancel_run))
         .routes(routes!(machines::orders::hold_run))
         .routes(routes!(machines::orders::release_run))

@@ -1,9 +1,9 @@
 //! Power switches: what they are, and using them.
 
-use super::machines::many::meant;
+use super::machines::many::meant_exactly;
 use super::machines::views::Filter;
 use super::problem::{Answer, Json, Path, Problem};
-use crate::people::power::Powered;
+use crate::people::power::{Asked, Powered};
 use crate::people::{Actor, PeopleState};
 use axum::extract::State;
 use bootplan::{MachineId, Power, PowerAction};
@@ -30,6 +30,9 @@ pub(super) struct UseManyBody {
     /// All machines that match; `{}` means all machines.
     #[serde(default)]
     filter: Option<Filter>,
+    /// How many machines are meant; if it is another number now, no switch is touched.
+    #[serde(default)]
+    expect: Option<usize>,
     /// `on`, `off`, `restart`, `status`, `next-boot-pxe`, `next-boot-http` or `wake`.
     #[schema(value_type = String)]
     action: PowerAction,
@@ -82,10 +85,9 @@ pub(super) async fn use_power(
     Path(id): Path<i64>,
     Json(body): Json<UseBody>,
 ) -> Answer<Json<Powered>> {
-    let used = state
-        .switch(vec![MachineId(id)], body.action, &actor.name)
-        .await?;
-    let used = used.into_iter().next();
+    let asked = Asked::Action(body.action);
+    let used = state.switch(vec![MachineId(id)], asked, &actor.name);
+    let used = used.await?.into_iter().next().map(Powered::from);
     let used =
         used.ok_or_else(|| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is ending"))?;
     match used.problem {
@@ -102,7 +104,9 @@ pub(super) async fn use_many(
     State(state): State<PeopleState>,
     Json(body): Json<UseManyBody>,
 ) -> Answer<Json<UsedMany>> {
-    let ids = meant(&state, body.ids, body.filter)?;
-    let results = state.switch(ids, body.action, &actor.name).await?;
+    let ids = meant_exactly(&state, body.ids, body.filter, body.expect)?;
+    let asked = Asked::Action(body.action);
+    let used = state.switch(ids, asked, &actor.name).await?;
+    let results = used.into_iter().map(Powered::from).collect();
     Ok(Json(UsedMany { results }))
 }

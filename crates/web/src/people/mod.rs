@@ -4,6 +4,8 @@
 //! [`ui::PUBLIC`] are reachable without an [`Actor`].
 
 pub mod auth;
+pub(crate) mod batches;
+pub(crate) mod ordering;
 pub(crate) mod power;
 mod state;
 pub mod ui;

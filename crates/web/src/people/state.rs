@@ -1,6 +1,7 @@
 //! What the people's plane is given by the program, and what the status page shows.
 
 use super::auth::Auth;
+use super::batches::Batches;
 use super::power::{Passwords, PowerRoom};
 use crate::transfers::Transfers;
 use bootfiles::FileCache;
@@ -39,6 +40,7 @@ pub struct PeopleState {
     pub(crate) transfers: Transfers,
     pub(crate) cache: Option<FileCache>,
     pub(crate) power: Option<PowerRoom>,
+    pub(crate) batches: Batches,
 }
 
 /// Whether a file of this name can be served from below the images directory.
@@ -91,6 +93,7 @@ impl PeopleState {
             transfers: Transfers::default(),
             cache: None,
             power: None,
+            batches: Batches::default(),
         }
     }
 

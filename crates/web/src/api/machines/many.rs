@@ -182,7 +182,8 @@ pub(in crate::api) fn meant(
     meant_exactly(state, ids, filter, None)
 }
 
-fn meant_exactly(
+/// The same; refused when it is not the expected number of machines.
+pub(in crate::api) fn meant_exactly(
     state: &PeopleState,
     ids: Option<Vec<i64>>,
     filter: Option<Filter>,

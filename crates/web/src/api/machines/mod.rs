@@ -1,6 +1,7 @@
 //! Machines: list, look at, enter, change, forget.
 
 pub(super) mod many;
+pub(super) mod now;
 pub(super) mod orders;
 pub(super) mod table;
 pub(super) mod views;

@@ -4,20 +4,16 @@ use super::many::{Changed, changed, meant};
 use super::views::Filter;
 use super::{MachineView, one};
 use crate::api::problem::{Answer, Json, Path, Problem, Query};
-use crate::orders;
+use crate::people::ordering::{NotOrdered, Wanted};
 use crate::people::{Actor, PeopleState};
-use crate::review;
 use axum::extract::State;
 use bootplan::run::{Happening, Order};
 use bootplan::{
-    Arming, Catalog, Limit, Machine, MachineId, ProfileName, Run, RunKind, RunState, Timestamp,
-    Turn, Window,
+    Catalog, Machine, MachineId, ProfileName, Run, RunKind, RunState, Timestamp, Turn, Window,
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use store::Step;
 use utoipa::{IntoParams, ToSchema};
 
 /// What is ordered.
@@ -26,10 +22,10 @@ use utoipa::{IntoParams, ToSchema};
 pub(in crate::api) struct ArmBody {
     /// These machines; only where many are ordered at once.
     #[serde(default)]
-    ids: Option<Vec<i64>>,
+    pub(super) ids: Option<Vec<i64>>,
     /// All machines that match; only where many are ordered at once.
     #[serde(default)]
-    filter: Option<Filter>,
+    pub(super) filter: Option<Filter>,
     /// `install-once` (also assigned so) or `next-boot`.
     #[serde(default)]
     mode: ArmMode,
@@ -41,12 +37,12 @@ pub(in crate::api) struct ArmBody {
     /// Not before this time, in milliseconds since the Unix epoch.
     #[serde(default)]
     #[schema(value_type = Option<i64>)]
-    not_before: Option<Timestamp>,
+    pub(super) not_before: Option<Timestamp>,
     /// Only in these hours of the server's zone:
     /// `{"days": ["mon", "tue"], "from": "22:00", "to": "05:00"}`.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
-    window: Option<Window>,
+    pub(super) window: Option<Window>,
     /// Held after so many tries without a report (1 to 20); left out: the site's.
     #[serde(default)]
     tries: Option<u8>,
@@ -287,62 +283,33 @@ pub(in crate::api) async fn arm_machines(
     Ok(Json(changed(&ids)))
 }
 
-/// One order for each profile, all in one transaction.
-async fn order(state: &PeopleState, actor: &Actor, ids: &[MachineId], body: ArmBody) -> Answer<()> {
-    let catalog = state.store.catalog();
-    let site = catalog.site.install_limit;
-    let limit = Limit {
-        tries: body.tries.unwrap_or(site.tries),
-        minutes: body.minutes.unwrap_or(site.minutes),
-    };
-    if limit != limit.clamped() {
-        let detail = "tries go from 1 to 20, minutes from 5 to 10080 (a week)";
-        return Err(Problem::refused(detail));
-    }
-    let mut meant: BTreeMap<ProfileName, Vec<MachineId>> = BTreeMap::new();
-    let mut fetching = Vec::new();
-    for id in ids {
-        let machine = one(state, id.0)?.machine;
-        let profile = orders::target(&catalog, &machine, body.profile.as_ref());
-        let profile = profile.map_err(Problem::refused)?;
-        meant.entry(profile.clone()).or_default().push(*id);
-        fetching.push((Arc::clone(&machine), profile));
-    }
-    if !body.force {
-        let (looker, fetching) = (state.clone(), fetching);
-        let looked = tokio::task::spawn_blocking(move || review::against(&looker, &fetching));
-        let against = looked.await.expect("rendering reports its faults");
-        if !against.is_empty() {
-            return Err(Problem::refused(format!(
-                "what would be fetched has faults, so nothing was ordered ('force' orders it \
-                 nevertheless): {}",
-                against.join("; ")
-            )));
-        }
-    }
-    let limit_of = |profile: &ProfileName| {
-        let usual = orders::limit(&catalog, profile);
-        Limit {
-            tries: body.tries.unwrap_or(usual.tries),
-            minutes: body.minutes.unwrap_or(usual.minutes),
-        }
-        .clamped()
-    };
-    let arming = |profile: ProfileName| Arming {
-        limit: limit_of(&profile),
+/// One order for each profile, all in one transaction; what each machine is to boot.
+pub(super) async fn order(
+    state: &PeopleState,
+    actor: &Actor,
+    ids: &[MachineId],
+    body: ArmBody,
+) -> Answer<BTreeMap<MachineId, ProfileName>> {
+    let wanted = Wanted {
         kind: match body.mode {
             ArmMode::InstallOnce => RunKind::Install,
             ArmMode::NextBoot => RunKind::NextBoot,
         },
-        profile,
+        profile: body.profile,
         not_before: body.not_before,
-        window: body.window.clone(),
+        window: body.window,
+        tries: body.tries,
+        minutes: body.minutes,
         force: body.force,
     };
-    let steps = meant.into_iter();
-    let steps = steps.map(|(profile, ids)| Step::Arm(ids, arming(profile)));
-    let applied = state.store.apply(steps.collect(), &actor.name).await;
-    applied.map_err(|refused| refused.cause.into())
+    let ordered = state.order(ids, wanted, &actor.name).await;
+    ordered.map_err(|error| match error {
+        NotOrdered::Store(error) => error.into(),
+        faults @ NotOrdered::Faults(_) => {
+            Problem::refused(format!("{faults} ('force' orders it nevertheless)"))
+        }
+        senseless @ NotOrdered::Senseless(_) => Problem::refused(senseless),
+    })
 }
 
 /// Calls an order off.

@@ -246,3 +246,57 @@ async fn what_a_rule_waits_to_install_is_ordered_without_naming_it() {
         );
     }
 }
+
+#[tokio::test]
+async fn ordered_and_booted_at_once_with_what_each_switch_did() {
+    let api = with_machines(3).await;
+    let wake = json!({"wake": true});
+    api.ask("PUT", "/machines/2/power", Some(wake)).await;
+    let unfit = json!({"name": "unfit", "title": "Unfit",
+        "boot": {"kind": "linux", "kernel": "d/linux"},
+        "answers": [{"name": "preseed.cfg", "text": "{{ nobody_says }}"}]});
+    api.ask("PUT", "/profiles/unfit", Some(unfit)).await;
+    let ask = async |body| api.ask("POST", "/machines/install-now", Some(body)).await;
+    for (body, status) in [
+        (json!({"ids": [1, 2], "profile": "unfit"}), 422),
+        (json!({"ids": [1, 2]}), 422),
+        (json!({"ids": [1, 99], "profile": "debian-12"}), 404),
+        (
+            json!({"ids": [1], "profile": "debian-12", "not_before": 7}),
+            422,
+        ),
+    ] {
+        let (said, problem) = ask(body.clone()).await;
+        assert_eq!(said.as_u16(), status, "{body}: {problem}");
+    }
+    let touched = async || {
+        let history = api.get("/events?limit=1000").await.to_string();
+        history.matches("\"event\":\"powered\"").count()
+    };
+    assert_eq!(api.get("/runs").await["runs"], json!([]), "all or none");
+    assert_eq!(touched().await, 0, "no power before an order");
+
+    let (status, told) = ask(json!({"ids": [2, 1, 1], "profile": "debian-12"})).await;
+    assert_eq!(status, StatusCode::OK, "{told}");
+    let lines: Vec<_> = told["results"]
+        .as_array()
+        .expect("results")
+        .iter()
+        .collect();
+    assert_eq!(lines.len(), 2, "each once");
+    assert_eq!(
+        (
+            &lines[0]["profile"],
+            &lines[0]["switched"],
+            &lines[0]["steps"][0]["action"]
+        ),
+        (&json!("debian-12"), &json!(false), &json!("wake")),
+        "there is nothing to send by here: {told}"
+    );
+    assert_eq!(
+        (&lines[1]["steps"], &lines[1]["switched"]),
+        (&json!([]), &json!(false))
+    );
+    assert_eq!(touched().await, 1);
+    assert_eq!(api.get("/machines?lifecycle=armed").await["total"], 2);
+}

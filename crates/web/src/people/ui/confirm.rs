@@ -1,18 +1,20 @@
-//! `/machines/confirm`: what an action would install, before it is done. A page with an address of
+//! `/machines/confirm`: what an action would install or cut off, before it is done. A page with an address of
 //! its own, so that it asks with and without a script.
 
 use super::error::{PageResult, page};
 use super::form::{Fields, Query};
 use super::frame::{Frame, Visit, failed, local};
+use super::install::{not_ordered, wanted};
 use super::machine_list::{chosen, counted};
 use super::story::printable;
 use crate::orders::AtEveryBoot;
 use crate::people::PeopleState;
 use crate::people::auth::form_encode;
+use crate::people::power::Asked;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
-use bootplan::{Catalog, MachineId, ProfileName, effect};
+use bootplan::{Catalog, MachineId, Power, PowerAction, ProfileName, RunKind, effect};
 use std::collections::BTreeMap;
 
 #[derive(Template)]
@@ -33,7 +35,7 @@ struct Question {
     names: Vec<(i64, String)>,
     more: usize,
     /// Action, label and class of each way out, the careful one first.
-    ways: [(&'static str, &'static str, &'static str); 2],
+    ways: Vec<(&'static str, &'static str, &'static str)>,
 }
 
 /// A page that asks, if what these fields say would install something and nobody has confirmed it.
@@ -41,7 +43,9 @@ pub(super) fn asks(state: &PeopleState, fields: &Fields, ids: &[MachineId]) -> O
     if fields.has("sure") {
         return None;
     }
-    question(&state.store.catalog(), fields, ids)?;
+    if fields.get("action") != "install-now" {
+        question(&state.store.catalog(), fields, ids)?;
+    }
     let pairs = FIELDS.iter().flat_map(|name| {
         let values = fields.all(name);
         values.map(move |value| format!("{name}={}", form_encode(value)))
@@ -70,6 +74,17 @@ pub(super) fn asks_about(
     asks(state, &fields, &[id])
 }
 
+/// The page that asks about installing one machine at once.
+pub(super) fn now(state: &PeopleState, id: MachineId, fields: &Fields, back: &str) -> Response {
+    let when = ["not_before", "from", "to", "day"];
+    if when.iter().any(|field| !fields.get(field).is_empty()) {
+        return failed(back, "now, or at another time: leave 'When' empty");
+    }
+    let profile = fields.get("profile");
+    let question = asks_about(state, id, "install-now", profile, back);
+    question.unwrap_or_else(|| failed(back, "that is not possible any more; look again"))
+}
+
 /// `GET /machines/confirm`
 pub(crate) async fn show(
     State(state): State<PeopleState>,
@@ -85,7 +100,18 @@ pub(crate) async fn show(
         Ok(ids) => ids,
         Err(problem) => return Ok(failed(&back, problem)),
     };
-    let Some(question) = question(&state.store.catalog(), &fields, &ids) else {
+    let question = match fields.get("action") {
+        // What cannot be ordered is not asked about.
+        "install-now" => match wanted(RunKind::Install, &fields) {
+            Err(problem) => return Ok(failed(&back, problem)),
+            Ok(wanted) => match state.reviewed(&ids, wanted.profile.as_ref(), false).await {
+                Err(error) => return not_ordered(&back, error),
+                Ok(targets) => Some(at_once(&state, &targets, &state.store.powers().await?)),
+            },
+        },
+        _ => question(&state.store.catalog(), &fields, &ids),
+    };
+    let Some(question) = question else {
         let text = "nothing of it has to be confirmed any more; look again, then repeat";
         return Ok(failed(&back, text));
     };
@@ -101,6 +127,7 @@ pub(crate) async fn show(
 
 fn question(catalog: &Catalog, fields: &Fields, ids: &[MachineId]) -> Option<Question> {
     match fields.get("action") {
+        "power" => cut_off(catalog, fields.get("power"), ids),
         "assign" => at_every_boot(catalog, fields.get("profile"), ids),
         "adopt" => by_rule(catalog, ids),
         _ => None,
@@ -120,7 +147,7 @@ fn at_every_boot(catalog: &Catalog, profile: &str, ids: &[MachineId]) -> Option<
         ],
         names,
         more,
-        ways: [
+        ways: vec![
             ("install", "Install once instead", "primary"),
             ("assign", "Boot always: install at every boot", "danger"),
         ],
@@ -151,10 +178,81 @@ fn by_rule(catalog: &Catalog, ids: &[MachineId]) -> Option<Question> {
         lines: by_rule.into_iter().map(line).collect(),
         names,
         more,
-        ways: [
+        ways: vec![
             ("register", "Adopt only", "primary"),
             ("adopt", "Adopt and install", "danger"),
         ],
+    })
+}
+
+/// Installing them now: what is lost, and how each of them is switched.
+fn at_once(
+    state: &PeopleState,
+    targets: &BTreeMap<MachineId, ProfileName>,
+    powers: &BTreeMap<MachineId, Power>,
+) -> Question {
+    let mut by_profile: BTreeMap<&ProfileName, usize> = BTreeMap::new();
+    // By a controller, by a magic packet, by hand.
+    let mut ways = [0, 0, 0];
+    let unknown = Power::default();
+    for (id, profile) in targets {
+        *by_profile.entry(profile).or_default() += 1;
+        let power = powers.get(id).unwrap_or(&unknown);
+        ways[match Asked::BootOrdered.steps(power)[..] {
+            [] => 2,
+            [PowerAction::Wake] => 1,
+            _ => 0,
+        }] += 1;
+    }
+    let lost = by_profile.into_iter().map(|(profile, count)| match count {
+        1 => format!("{profile} is installed on 1 machine, now: what is on its disk is lost."),
+        n => {
+            format!("{profile} is installed on {n} machines, now: what is on their disks is lost.")
+        }
+    });
+    let switched = [
+        "is told to boot by PXE once and restarted at once, whatever it is doing; what is off is \
+         switched on.",
+        "is woken by a magic packet; what is on hears none, and has to be restarted by hand.",
+        "has no power switch that is known: its order waits until somebody powers it on.",
+    ];
+    let counts = ways.into_iter().zip(switched).filter(|(n, _)| *n > 0);
+    let switched = counts.map(|(count, what)| match (count, targets.len()) {
+        (1, 1) => format!("It {what}"),
+        (n, all) if n == all => format!("Each {what}"),
+        (n, all) => format!("{n} of {all}: each {what}"),
+    });
+    let ids: Vec<MachineId> = targets.keys().copied().collect();
+    let (names, more) = named(&state.store.catalog(), &ids);
+    Question {
+        title: "Install now?",
+        lines: lost.chain(switched).collect(),
+        names,
+        more,
+        ways: vec![
+            ("install", "Install at its next boot", "primary"),
+            ("install-now", "Install now", "danger"),
+        ],
+    }
+}
+
+/// Switching many off, or restarting them, whatever they are doing.
+fn cut_off(catalog: &Catalog, action: &str, ids: &[MachineId]) -> Option<Question> {
+    let (title, label) = match PowerAction::from_slug(action)? {
+        PowerAction::Off => ("Switch off?", "Switch off at once"),
+        PowerAction::Restart => ("Restart?", "Restart at once"),
+        _ => return None,
+    };
+    let many = counted(ids.len());
+    let (names, more) = named(catalog, ids);
+    Some(Question {
+        title,
+        lines: vec![format!(
+            "{many}, at once, whatever is running: operating systems are not asked."
+        )],
+        names,
+        more,
+        ways: vec![("power", label, "danger")],
     })
 }
 
@@ -168,8 +266,8 @@ fn named(catalog: &Catalog, ids: &[MachineId]) -> (Vec<(i64, String)>, usize) {
 }
 
 /// What says which machines are meant, and what is done to them.
-const FIELDS: [&str; 8] = [
-    "action", "profile", "scope", "q", "state", "expect", "id", "back",
+const FIELDS: [&str; 9] = [
+    "action", "profile", "power", "scope", "q", "state", "expect", "id", "back",
 ];
 /// Machines listed by name; of more only the number is told.
 const SHOWN: usize = 40;

@@ -1,20 +1,21 @@
 //! The panel "Install" of a machine's page, and what its buttons do.
 
+use super::confirm;
 use super::error::PageError;
 use super::form::{Fields, Path};
 use super::frame::{Stamp, Visit, done, failed, now};
 use super::story::printable;
 use crate::orders;
 use crate::people::PeopleState;
+use crate::people::ordering::{NotOrdered, Wanted};
 use axum::extract::State;
 use axum::response::Response;
 use bootplan::run::{Happening, Order};
 use bootplan::{
-    Arming, Catalog, Lifecycle, Machine, MachineId, ProfileName, RunKind, RunState, Timestamp,
-    Turn, Window,
+    Catalog, Lifecycle, Machine, MachineId, ProfileName, RunKind, RunState, Timestamp, Turn, Window,
 };
-use std::collections::BTreeMap;
-use store::{Step, StoreError};
+use std::collections::BTreeSet;
+use store::StoreError;
 
 /// What the panel shows. Only what is possible now has a button.
 pub(crate) struct Install {
@@ -145,8 +146,9 @@ pub(crate) async fn order(
     let ids = [MachineId(id)];
     let by = &visit.actor.name;
     let order = match fields.get("order") {
-        "install-once" => return arm(&state, RunKind::Install, &fields, ids, by, &back).await,
-        "next-boot" => return arm(&state, RunKind::NextBoot, &fields, ids, by, &back).await,
+        "install-once" => return arm(&state, RunKind::Install, &fields, ids[0], by, &back).await,
+        "next-boot" => return arm(&state, RunKind::NextBoot, &fields, ids[0], by, &back).await,
+        "install-now" => return Ok(confirm::now(&state, ids[0], &fields, &back)),
         "cancel" => Order::Cancel,
         "finish" => Order::Finish,
         "release" => Order::Release,
@@ -177,65 +179,50 @@ async fn arm(
     state: &PeopleState,
     kind: RunKind,
     fields: &Fields,
-    ids: [MachineId; 1],
+    id: MachineId,
     by: &str,
     back: &str,
 ) -> Result<Response, PageError> {
-    let (steps, profile) = match ordered(state, kind, fields, &ids) {
-        Ok(ordered) => ordered,
+    let wanted = match wanted(kind, fields) {
+        Ok(wanted) => wanted,
         Err(problem) => return Ok(failed(back, problem)),
     };
-    let text = match kind {
-        RunKind::Install => format!("{profile} is installed at the next boot, once."),
-        RunKind::NextBoot => format!("{profile} boots next, and only once."),
+    let ordered = match state.order(&[id], wanted, by).await {
+        Ok(ordered) => profiles(ordered.values()),
+        Err(error) => return not_ordered(back, error),
     };
-    match state
-        .store
-        .apply(steps, by)
-        .await
-        .map_err(|refused| refused.cause)
-    {
-        Ok(()) => Ok(done(back, text)),
-        Err(error @ StoreError::Database { .. }) => Err(error.into()),
-        Err(error) => Ok(failed(back, error)),
-    }
+    let text = match kind {
+        RunKind::Install => format!("{ordered} is installed at the next boot, once."),
+        RunKind::NextBoot => format!("{ordered} boots next, and only once."),
+    };
+    Ok(done(back, text))
 }
 
-/// The orders that a form says, and the names of what they boot: the profile chosen, else for each
-/// machine what it is assigned to or what its rule would install.
-pub(crate) fn ordered(
-    state: &PeopleState,
-    kind: RunKind,
-    fields: &Fields,
-    ids: &[MachineId],
-) -> Result<(Vec<Step>, String), String> {
-    let named: Option<ProfileName> = match fields.get("profile") {
+/// The order that a form says: the profile chosen, or for each machine its own.
+pub(super) fn wanted(kind: RunKind, fields: &Fields) -> Result<Wanted, String> {
+    let profile: Option<ProfileName> = match fields.get("profile") {
         "" => None,
         name => Some(name.parse().map_err(|_| "choose a profile first")?),
     };
-    let catalog = state.store.catalog();
-    let mut targets: BTreeMap<ProfileName, Vec<MachineId>> = BTreeMap::new();
-    for id in ids {
-        let machine = catalog
-            .machine(*id)
-            .ok_or("a machine is gone; look again")?;
-        let target = orders::target(&catalog, machine, named.as_ref())?;
-        targets.entry(target).or_default().push(*id);
+    Ok(Wanted {
+        not_before: not_before(fields.get("not_before"))?,
+        window: window(fields)?,
+        ..Wanted::of(kind, profile)
+    })
+}
+
+/// A refusal is told on the page one came from; a failing database is an error.
+pub(super) fn not_ordered(back: &str, error: NotOrdered) -> Result<Response, PageError> {
+    match error {
+        NotOrdered::Store(error @ StoreError::Database { .. }) => Err(error.into()),
+        error => Ok(failed(back, error)),
     }
-    let (not_before, window) = (not_before(fields.get("not_before"))?, window(fields)?);
-    let names: Vec<&str> = targets.keys().map(ProfileName::as_str).collect();
-    let names = names.join(", ");
-    let arming = |profile: ProfileName| Arming {
-        kind,
-        limit: orders::limit(&catalog, &profile),
-        profile,
-        not_before,
-        window: window.clone(),
-        force: false,
-    };
-    let steps = targets.into_iter();
-    let steps = steps.map(|(profile, ids)| Step::Arm(ids, arming(profile)));
-    Ok((steps.collect(), names))
+}
+
+/// Their names, each once.
+pub(super) fn profiles<'p>(ordered: impl Iterator<Item = &'p ProfileName>) -> String {
+    let names: BTreeSet<&str> = ordered.map(ProfileName::as_str).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// As a browser sends a date and time: in no zone, so the server's is meant.

@@ -1,5 +1,6 @@
 //! `/machines`: the table, its filter, and what is done to many machines at once.
 
+use super::batch;
 use super::confirm;
 use super::error::{PageError, PageResult, page};
 use super::form::{Fields, Query};
@@ -157,8 +158,8 @@ pub(crate) async fn show(
     })
 }
 
-/// `POST /machines/bulk`: assigns, installs, calls off, adopts, labels or forgets the ticked
-/// rows or all that match.
+/// `POST /machines/bulk`: assigns, installs, calls off, adopts, labels, switches or forgets the
+/// ticked rows or all that match.
 pub(crate) async fn bulk(
     State(state): State<PeopleState>,
     visit: Visit,
@@ -196,15 +197,19 @@ pub(crate) async fn bulk(
             (state.store.assign(&ids, Some(profile), by).await, text)
         }
         "install" => {
-            let (steps, profiles) = match install::ordered(&state, RunKind::Install, &fields, &ids)
-            {
-                Ok(ordered) => ordered,
+            let wanted = match install::wanted(RunKind::Install, &fields) {
+                Ok(wanted) => wanted,
                 Err(problem) => return Ok(failed(back, problem)),
             };
+            let profiles = match state.order(&ids, wanted, by).await {
+                Ok(ordered) => install::profiles(ordered.values()),
+                Err(error) => return install::not_ordered(back, error),
+            };
             let text = format!("Ordered {many} to be installed with {profiles}, once.");
-            let applied = state.store.apply(steps, by).await;
-            (applied.map_err(|refused| refused.cause), text)
+            (Ok(()), text)
         }
+        "install-now" => return batch::install_now(&state, &fields, &ids, by, back).await,
+        "power" => return Ok(batch::switch(&state, &fields, ids, by, back)),
         "cancel" => {
             let cancel = Happening::Ordered(Order::Cancel);
             let called_off = state.store.happen(&ids, cancel, by).await;

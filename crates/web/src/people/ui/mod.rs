@@ -2,6 +2,7 @@
 //! in `web/templates`. Every page works without JavaScript; the script only makes it live.
 
 mod assets;
+mod batch;
 mod boots;
 mod confirm;
 mod conflicts;
@@ -75,6 +76,7 @@ pub fn table() -> Vec<(
         ("/machines", &["GET"], get(machine_list::show)),
         ("/machines/bulk", &["POST"], post(machine_list::bulk)),
         ("/machines/confirm", &["GET"], get(confirm::show)),
+        ("/machines/power", &["GET"], get(batch::show)),
         (
             "/machines/new",
             &["GET", "POST"],

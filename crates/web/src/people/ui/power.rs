@@ -5,6 +5,7 @@ use super::form::{Fields, Path};
 use super::frame::{Stamp, Visit, done, failed};
 use super::story::printable;
 use crate::people::PeopleState;
+use crate::people::power::Asked;
 use axum::extract::State;
 use axum::response::Response;
 use bootplan::{EventKind, Ipmi, MachineId, Power, PowerAction, Redfish, Timestamp};
@@ -16,6 +17,8 @@ pub(super) struct PowerPanel {
     /// How it is switched, for people.
     pub(super) way: String,
     pub(super) buttons: Vec<Button>,
+    /// Whether it can be installed now, without anybody's hands.
+    pub(super) boots: bool,
     /// What came of it last, and when.
     pub(super) last: Option<(String, Stamp)>,
 }
@@ -57,6 +60,7 @@ impl PowerPanel {
         }
         PowerPanel {
             way: ways.join(", "),
+            boots: !Asked::BootOrdered.steps(&power).is_empty(),
             buttons: buttons.collect(),
             last: None,
             power,
@@ -141,9 +145,9 @@ pub(crate) async fn act(
     let Some(action) = PowerAction::from_slug(fields.get("action")) else {
         return Ok(failed(&back, "that cannot be asked of a power switch"));
     };
-    let used = state
-        .switch(vec![MachineId(id)], action, &visit.actor.name)
-        .await;
+    let asked = Asked::Action(action);
+    let used = state.switch(vec![MachineId(id)], asked, &visit.actor.name);
+    let used = used.await;
     let used = match used {
         Ok(used) => used,
         Err(StoreError::NotFound { .. }) => {
@@ -154,18 +158,11 @@ pub(crate) async fn act(
         Err(error) => return Err(error.into()),
     };
     Ok(match used.first() {
-        Some(used) => match (&used.problem, used.state) {
-            (Some(problem), _) => failed(&back, problem),
-            (None, Some(state)) => done(&back, format!("{} is {state}.", printable(&used.name))),
-            (None, None) => done(
-                &back,
-                format!(
-                    "{}: {action}, asked by {}.",
-                    printable(&used.name),
-                    used.way.map(|w| w.to_string()).unwrap_or_default()
-                ),
-            ),
-        },
+        Some(used) if used.good() => {
+            let name = printable(&used.name);
+            done(&back, format!("{name}: {}.", used.told(asked)))
+        }
+        Some(used) => failed(&back, used.told(asked)),
         None => failed(&back, "the server is ending"),
     })
 }

@@ -1,0 +1,132 @@
+//! Ordering machines: what pages and API share. What would be fetched is looked at before anything
+//! is ordered, and before any power is touched.
+
+use super::PeopleState;
+use crate::{orders, review};
+use bootplan::{Arming, Limit, MachineId, ProfileName, RunKind, Timestamp, Window};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use store::{Step, StoreError};
+
+/// What somebody orders, of one machine or of many.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// Install it, or boot it once.
+    pub(crate) kind: RunKind,
+    /// What is booted; `None`: what each is assigned to, else what its rule would install.
+    pub(crate) profile: Option<ProfileName>,
+    pub(crate) not_before: Option<Timestamp>,
+    pub(crate) window: Option<Window>,
+    /// `None`: the profile's or the site's.
+    pub(crate) tries: Option<u8>,
+    pub(crate) minutes: Option<u32>,
+    /// Calls off an installation that is under way, and overlooks faults.
+    pub(crate) force: bool,
+}
+
+/// Why nothing was ordered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotOrdered {
+    /// It makes no sense.
+    #[error("{0}")]
+    Senseless(String),
+    /// What would be fetched cannot be made, or is wrong.
+    #[error("what would be fetched has faults, so nothing was ordered: {}", .0.join("; "))]
+    Faults(Vec<String>),
+    /// The store refused, or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Wanted {
+    /// This now, with nothing else said.
+    pub(crate) fn of(kind: RunKind, profile: Option<ProfileName>) -> Self {
+        Wanted {
+            kind,
+            profile,
+            not_before: None,
+            window: None,
+            tries: None,
+            minutes: None,
+            force: false,
+        }
+    }
+}
+
+impl PeopleState {
+    /// Orders all of these machines, in one transaction, or none; what each is to boot.
+    ///
+    /// # Errors
+    /// Why nothing was ordered.
+    pub(crate) async fn order(
+        &self,
+        ids: &[MachineId],
+        wanted: Wanted,
+        by: &str,
+    ) -> Result<BTreeMap<MachineId, ProfileName>, NotOrdered> {
+        let catalog = self.store.catalog();
+        let limit_of = |usual: Limit| Limit {
+            tries: wanted.tries.unwrap_or(usual.tries),
+            minutes: wanted.minutes.unwrap_or(usual.minutes),
+        };
+        let asked = limit_of(catalog.site.install_limit);
+        if asked != asked.clamped() {
+            let said = "tries go from 1 to 20, minutes from 5 to 10080 (a week)";
+            return Err(NotOrdered::Senseless(said.to_owned()));
+        }
+        let named = wanted.profile.as_ref();
+        let ordered = self.reviewed(ids, named, wanted.force).await?;
+        let mut targets: BTreeMap<&ProfileName, Vec<MachineId>> = BTreeMap::new();
+        for (id, profile) in &ordered {
+            targets.entry(profile).or_default().push(*id);
+        }
+        let steps = targets.into_iter().map(|(profile, ids)| {
+            let arming = Arming {
+                limit: limit_of(orders::limit(&catalog, profile)).clamped(),
+                kind: wanted.kind,
+                profile: profile.clone(),
+                not_before: wanted.not_before,
+                window: wanted.window.clone(),
+                force: wanted.force,
+            };
+            Step::Arm(ids, arming)
+        });
+        let applied = self.store.apply(steps.collect(), by).await;
+        applied.map_err(|refused| refused.cause)?;
+        Ok(ordered)
+    }
+
+    /// What each of these machines would install, after everything that it would fetch was made and
+    /// looked at; with `force` it is not looked at.
+    ///
+    /// # Errors
+    /// As [`order`](Self::order).
+    pub(crate) async fn reviewed(
+        &self,
+        ids: &[MachineId],
+        named: Option<&ProfileName>,
+        force: bool,
+    ) -> Result<BTreeMap<MachineId, ProfileName>, NotOrdered> {
+        let catalog = self.store.catalog();
+        let mut fetching = Vec::with_capacity(ids.len());
+        for id in ids {
+            let what = format!("machine {}", id.0);
+            let machine = catalog.machine(*id).ok_or(StoreError::NotFound { what })?;
+            let profile = orders::target(&catalog, machine, named);
+            fetching.push((Arc::clone(machine), profile.map_err(NotOrdered::Senseless)?));
+        }
+        let targets = fetching.iter().map(|(m, profile)| (m.id, profile.clone()));
+        let targets = targets.collect();
+        if force {
+            return Ok(targets);
+        }
+        let looker = self.clone();
+        let looked = move || review::against(&looker, &fetching);
+        let looked = tokio::task::spawn_blocking(looked).await;
+        let against = looked.expect("rendering reports its faults");
+        match against.is_empty() {
+            true => Ok(targets),
+            false => Err(NotOrdered::Faults(against)),
+        }
+    }
+}
