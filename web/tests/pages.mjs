@@ -32,6 +32,7 @@ try {
   await transfersMove(page);
   await imagesAreBroughtIn(page);
   await imagesAreFetched(page);
+  await switchesAreAsked(page);
   const cut = faults.findIndex((fault) => fault.includes('ERR_CONNECTION_RESET'));
   assert.notEqual(cut, -1, 'the piece that was lost');
   faults.splice(cut, 1);
@@ -180,6 +181,34 @@ async function imagesAreFetched(page) {
   await said(page, 'inner.iso is not fetched');
 }
 
+async function switchesAreAsked(page) {
+  await page.goto('/machines?q=forge');
+  await page.getByTestId('bulk-scope').selectOption('all');
+  await page.getByTestId('bulk-power').selectOption('status');
+  page.once('dialog', (question) => question.accept());
+  await page.getByTestId('bulk-switch').click();
+  await page.waitForURL('**/machines/power?batch=*');
+  // Nobody asks for the page again: it looks by itself until each has answered.
+  await page.waitForFunction(
+    () => document.querySelector('[data-testid=batch-summary]').textContent === '3 not done',
+  );
+  const row = page.getByTestId('batch-row').filter({ hasText: 'forge-01' });
+  assert.match(await row.textContent(), /an address of this server itself/);
+
+  await page.goto('/machines/1');
+  await page.getByTestId('order-profile').selectOption('debian-12');
+  await page.getByTestId('install-now').click();
+  await page.waitForURL('**/machines/confirm?*');
+  await page.screenshot({ path: process.env.SHOT_NOW ?? 'artifacts/install-now.png', fullPage: true });
+  await page.getByTestId('sure-install-now').click();
+  await page.waitForURL('**/machines/power?batch=*');
+  await page.getByText('the order stands, power it on by hand').waitFor();
+  await page.screenshot({ path: process.env.SHOT_BATCH ?? 'artifacts/batch.png', fullPage: true });
+  await page.goto('/machines/1');
+  await page.getByTestId('cancel').click();
+  await said(page, 'Called off');
+}
+
 async function everyPageFits(baseURL, storageState) {
   const viewport = { width: 390, height: 844 };
   const phone = await browser.newContext({
@@ -188,7 +217,7 @@ async function everyPageFits(baseURL, storageState) {
   const page = await phone.newPage();
   const faults = watch(page);
   for (const path of [
-    '/machines', '/machines/1', '/conflicts', '/machines/new', '/boots?all=1', '/profiles', '/profiles/new',
+    '/machines', '/machines/1', '/machines/power?batch=1', '/conflicts', '/machines/new', '/boots?all=1', '/profiles', '/profiles/new',
     '/profiles/debian-12', '/images', '/uploads', '/uploads/file?name=configs/core/sw1.cfg', '/status', '/settings',
   ]) {
     await page.goto(path);

@@ -21,7 +21,6 @@ use bootfiles::{BootFiles, FileCache, TIDY_EVERY};
 use bootplan::Origin;
 use fetch::{Fetcher, Means, Patience};
 use proxydhcp::Port;
-use reach::power::Switches;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -236,8 +235,8 @@ pub(crate) async fn build(
         .with_drop_boxes(drop_boxes)
         .with_cache(files.cache().clone());
     let client = reach::Client::new(config.outgoing.allow.clone());
-    let switches = Switches::new(client.clone(), &config.power.ipmitool);
-    let state = state.with_power(switches, passwords(&store));
+    let ipmitool = &config.power.ipmitool;
+    let state = state.with_power(client.clone(), ipmitool, passwords(&store));
     let journal_of_fetches = events.clone();
     let means = Means {
         images: image_store.clone(),

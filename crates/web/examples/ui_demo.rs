@@ -26,6 +26,7 @@ async fn main() {
         support::fill(&store).await;
         orders(&store).await;
         questions(&store).await;
+        switches(&store).await;
     }
     let listener = TcpListener::bind(("127.0.0.1", port))
         .await
@@ -36,7 +37,9 @@ async fn main() {
         "http://{address}/setup?token={}",
         token.expect("a new store has no user")
     );
-    let state = support::state(&store);
+    let client = reach::Client::new(reach::Allowed(Vec::new()));
+    let none = std::sync::Arc::new(|_: &str| None);
+    let state = support::state(&store).with_power(client, "ipmitool", none);
     let app = router(match mode.as_str() {
         "empty" => state,
         _ => {
@@ -111,6 +114,29 @@ async fn orders(store: &store::Store) {
     ] {
         let ids = [MachineId(id)];
         store.happen(&ids, happening, "demo").await.expect("stored");
+    }
+}
+
+/// A controller that nobody has, a card that wakes, and what people wrote about them.
+async fn switches(store: &store::Store) {
+    let notes = "PSU 2 is dead\nspare: shelf 4, <b>left</b>";
+    let change = store::MachineChange {
+        notes: Some(notes.to_owned()),
+        ..store::MachineChange::default()
+    };
+    let id = MachineId(1);
+    let saved = store.update_machine(id, change, "morgan");
+    saved.await.expect("stored");
+    for (id, power) in [
+        (
+            1,
+            r#"{"redfish": {"url": "http://127.0.0.1:9", "user": "admin"}}"#,
+        ),
+        (2, r#"{"wake": true}"#),
+    ] {
+        let power = serde_json::from_str(power).expect("a power switch");
+        let set = store.set_power(MachineId(id), power, "morgan");
+        set.await.expect("stored");
     }
 }
 

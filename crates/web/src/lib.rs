@@ -14,3 +14,5 @@ mod rules;
 mod search;
 pub mod transfers;
 mod uploads;
+
+pub use orders::NEXT_BOOT_WARNING;

@@ -1,8 +1,8 @@
 //! What ordering and assigning come to for a selection of machines: the same for the API and the
 //! pages, and said before anything is done.
 
-use bootplan::{Catalog, Limit, Machine, MachineId, Mode, ProfileName, effect};
-use std::collections::BTreeSet;
+use bootplan::{Catalog, Limit, Machine, MachineId, Mode, ProfileName, Rule, RuleName, effect};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -76,6 +76,84 @@ impl AtEveryBoot {
     }
 }
 
+/// What rules would install, and nobody has said that it is meant so. Its lines say what would happen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ByRules {
+    /// Each machine, with the rule and what that installs.
+    pub(crate) machines: Vec<(MachineId, RuleName, ProfileName)>,
+}
+
+impl ByRules {
+    /// When a person adopts these machines.
+    pub(crate) fn adopting(catalog: &Catalog, ids: &[MachineId]) -> Self {
+        Self::of(catalog, ids, effect::adopted)
+    }
+
+    /// When these machines are forgotten, and ask again as new ones.
+    pub(crate) fn forgetting(catalog: &Catalog, ids: &[MachineId]) -> Self {
+        Self::of(catalog, ids, effect::forgotten)
+    }
+
+    fn of<'c>(
+        catalog: &'c Catalog,
+        ids: &[MachineId],
+        rule: impl Fn(&Machine, &'c Catalog) -> Option<&'c Arc<Rule>>,
+    ) -> Self {
+        let ids: BTreeSet<MachineId> = ids.iter().copied().collect();
+        let installed = ids.into_iter().filter_map(|id| {
+            let rule = rule(catalog.machine(id)?, catalog)?;
+            Some((id, rule.name.clone(), rule.profile.clone()))
+        });
+        ByRules {
+            machines: installed.collect(),
+        }
+    }
+
+    /// Whether there is anything to say.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.machines.is_empty()
+    }
+
+    /// What adopting would install, a line for each rule.
+    pub(crate) fn adopted(&self) -> Vec<String> {
+        self.lines(|rule, many, profile| {
+            format!("Rule {rule} installs {many} with {profile}, once, at the next boot.")
+        })
+    }
+
+    /// What would come back after forgetting, a line for each rule.
+    pub(crate) fn forgotten(&self) -> Vec<String> {
+        self.lines(|rule, many, profile| {
+            format!(
+                "New machines that rule {rule} matches register themselves and are installed: \
+                 forgotten, {many} would be installed anew with {profile} at the next boot."
+            )
+        })
+    }
+
+    fn lines(&self, line: impl Fn(&RuleName, String, &ProfileName) -> String) -> Vec<String> {
+        let mut by_rule: BTreeMap<(&RuleName, &ProfileName), usize> = BTreeMap::new();
+        for (_, rule, profile) in &self.machines {
+            *by_rule.entry((rule, profile)).or_default() += 1;
+        }
+        let lines = by_rule.into_iter();
+        let lines = lines.map(|((rule, profile), count)| line(rule, counted(count), profile));
+        lines.collect()
+    }
+}
+
+/// "1 machine", "3 machines".
+pub(crate) fn counted(n: usize) -> String {
+    match n {
+        1 => "1 machine".to_owned(),
+        n => format!("{n} machines"),
+    }
+}
+
+/// Said wherever a profile is ordered for one boot only that is made to install.
+pub const NEXT_BOOT_WARNING: &str = "Next boot only of a profile that installs writes the disk, too, \
+    and hears no report. For installing there is Install once.";
+
 /// Whether this profile is made to install.
 fn installs(catalog: &Catalog, name: &ProfileName) -> bool {
     catalog.profile(name).is_some_and(|p| p.installs())
@@ -144,6 +222,26 @@ mod tests {
         ];
         let (site, loaders) = (Site::default(), LoaderInventory::default());
         Catalog::new(1, site, loaders, machines, profiles)
+    }
+
+    #[test]
+    fn rules_say_what_they_would_install_each_once() {
+        let by = |id, rule: &str| {
+            let rule = rule.parse().expect("a name");
+            (MachineId(id), rule, "auto".parse().expect("a name"))
+        };
+        let rules = ByRules {
+            machines: vec![by(1, "rack"), by(2, "lab"), by(3, "rack")],
+        };
+        let lines = [rules.adopted(), rules.forgotten()].concat().join("\n");
+        insta::assert_snapshot!(lines, @r"
+        Rule lab installs 1 machine with auto, once, at the next boot.
+        Rule rack installs 2 machines with auto, once, at the next boot.
+        New machines that rule lab matches register themselves and are installed: forgotten, 1 machine would be installed anew with auto at the next boot.
+        New machines that rule rack matches register themselves and are installed: forgotten, 2 machines would be installed anew with auto at the next boot.
+        ");
+        let none = ByRules::adopting(&catalog(), &[MachineId(1), MachineId(99)]);
+        assert!(none.is_empty());
     }
 
     #[test]

@@ -195,4 +195,15 @@ async fn forgetting_says_what_comes_back() {
     site.store.set_site(settings, "ann").await.expect("saved");
     let page = site.get(&path, &cookie).await.body;
     assert!(page.contains(text), "{page}");
+
+    // In the list, too, and nothing is forgotten before somebody says so.
+    let form = format!("action=forget&scope=selected&id={id}&id=1&back=/machines");
+    let answer = site.post("/machines/bulk", &form, &cookie).await;
+    let page = asked(&site, &answer, &cookie).await;
+    let text = "forgotten, 1 machine would be installed anew with auto at the next boot";
+    assert!(page.contains(text), "{page}");
+    assert!(site.store.machine(MachineId(id)).is_some());
+    let sure = format!("{form}&sure=yes");
+    site.post("/machines/bulk", &sure, &cookie).await;
+    assert!(site.store.machine(MachineId(id)).is_none());
 }

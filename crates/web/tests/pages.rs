@@ -492,3 +492,65 @@ async fn saving_an_old_page_keeps_what_was_learned_since_and_what_was_left_alone
     assert_eq!(machine(&site, 1).serial, None);
     assert!(machine(&site, 1).labels.is_empty());
 }
+
+#[tokio::test]
+async fn notes_are_kept_as_typed_found_and_told_of() {
+    let (site, cookie) = Site::full().await;
+    let note = "\nPSU 2 is <b>dead</b>\n\n  spare: shelf 4";
+    let save = async |was: &str, notes: &str| {
+        let fields = [
+            ("name", "forge-01"),
+            ("was_name", "forge-01"),
+            ("macs", "52-54-00-a1-17-10"),
+            ("was_macs", "52-54-00-a1-17-10"),
+            ("was_uuid", ""),
+            ("was_serial", ""),
+            ("was_labels", ""),
+            ("was_loader", ""),
+            ("was_notes", was),
+            ("notes", notes),
+        ];
+        let sent = |(name, text): (&str, &str)| format!("{name}={}", encoded(text));
+        let form = fields.map(sent).join("&");
+        site.post("/machines/1", &form, &cookie).await
+    };
+    // A browser sends each line with a carriage return.
+    let answer = save("", &format!("{}\r\n", note.replace('\n', "\r\n"))).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
+    assert_eq!(machine(&site, 1).notes, note);
+    let page = site.get("/machines/1", &cookie).await.body;
+    let escaped = note.replace('<', "&#60;").replace('>', "&#62;");
+    assert!(
+        page.contains(&format!("data-testid=\"notes\">{escaped}</dd>")),
+        "{page}"
+    );
+    // HTML drops the first line break of a text area.
+    assert!(page.contains(&format!(">\n{escaped}</textarea>")), "{page}");
+    let journal = site.get("/api/v1/events?limit=1", &cookie).await.body;
+    assert!(journal.contains("'forge-01' changed: notes\""), "{journal}");
+    let found = site.get("/machines?q=notes:%22shelf+4%22", &cookie).await;
+    assert!(found.body.contains("forge-01") && !found.body.contains(">anvil<"));
+
+    let untouched = save(note, note).await;
+    assert_eq!(untouched.status, StatusCode::SEE_OTHER);
+    assert_eq!(machine(&site, 1).notes, note);
+    let refused = save("", &"x".repeat(4001)).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        refused.body.contains("At most 4000 printable"),
+        "{}",
+        refused.body
+    );
+    assert_eq!(machine(&site, 1).notes, note);
+    save(note, "").await;
+    assert_eq!(machine(&site, 1).notes, "");
+}
+
+fn encoded(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    let one = |b: u8| match plain(b) {
+        true => char::from(b).to_string(),
+        false => format!("%{b:02X}"),
+    };
+    text.bytes().map(one).collect()
+}

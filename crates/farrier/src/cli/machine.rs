@@ -295,6 +295,7 @@ fn show(machine: &Value) {
     } else {
         labels.join(" ")
     };
+    let notes = machine["notes"].as_str().unwrap_or("-");
     let rows: Vec<(&str, String)> = vec![
         ("name", text(machine, "name")),
         ("id", text(machine, "id")),
@@ -307,6 +308,7 @@ fn show(machine: &Value) {
         ),
         ("platform", text(facts, "platform")),
         ("labels", labels),
+        ("notes", notes.replace('\n', "\n            ")),
         ("state", text(machine, "lifecycle")),
         ("progress", text(machine, "progress")),
         ("profile", text(machine, "profile")),

@@ -45,11 +45,20 @@ pub(crate) enum Many {
     Adopt {
         #[command(flatten)]
         chosen: Chosen,
+        /// Where a rule would install some of them, that is meant; it is refused otherwise, and said
+        #[arg(long, conflicts_with = "only")]
+        install: bool,
+        /// Order nothing, whatever rules say
+        #[arg(long)]
+        only: bool,
     },
     /// Forget machines; one that asks again is discovered anew
     Forget {
         #[command(flatten)]
         chosen: Chosen,
+        /// Where a rule would install some of them anew at their next boot, that is meant
+        #[arg(long)]
+        anew: bool,
     },
     /// Bring machines to what a CSV table says, all of them or none
     Import {
@@ -92,20 +101,30 @@ pub(crate) async fn run(global: &Global, command: Many) -> anyhow::Result<()> {
             client.send(Method::POST, path, Some(&body)).await?;
             outln!("labelled: {}", machines.len());
         }
-        Many::Adopt { chosen } => {
+        Many::Adopt {
+            chosen,
+            install,
+            only,
+        } => {
             let Some(machines) = chosen.machines(&client, "adopt").await? else {
                 return Ok(());
             };
-            let body = json!({ "ids": ids(&machines) });
+            let body = json!({ "ids": ids(&machines), "install": install, "only": only });
             let path = "/machines/adopt";
-            client.send(Method::POST, path, Some(&body)).await?;
+            let answer = client.send(Method::POST, path, Some(&body)).await?;
             outln!("adopted: {}", machines.len());
+            for ordered in answer["ordered"].as_array().into_iter().flatten() {
+                let named = machines.iter().find(|m| m["id"] == ordered["id"]);
+                let name = named.map(|m| text(m, "name")).unwrap_or_default();
+                let (rule, profile) = (text(ordered, "rule"), text(ordered, "profile"));
+                outln!("{name}: rule {rule} installs it with {profile}, once, at the next boot");
+            }
         }
-        Many::Forget { chosen } => {
+        Many::Forget { chosen, anew } => {
             let Some(machines) = chosen.machines(&client, "forget").await? else {
                 return Ok(());
             };
-            let body = json!({ "ids": ids(&machines) });
+            let body = json!({ "ids": ids(&machines), "anew": anew });
             let path = "/machines/forget";
             client.send(Method::POST, path, Some(&body)).await?;
             outln!("forgotten: {}", machines.len());

@@ -8,6 +8,7 @@ mod client;
 mod diskless;
 mod explain;
 mod export;
+mod hook;
 mod identity;
 mod image;
 mod image_fetch;
@@ -120,6 +121,9 @@ pub(crate) enum Command {
     /// Secrets that sealed answers name
     #[command(subcommand)]
     Secret(secret::Command),
+    /// Web hooks: who is told of what happens
+    #[command(subcommand)]
+    Hook(hook::Command),
     /// Who may log in (on the server's own host only)
     #[command(subcommand)]
     User(user::Command),
@@ -157,6 +161,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Rule(command) => rule::run(global, command).await,
         Command::Image(command) => image::run(global, command).await,
         Command::Secret(command) => secret::run(global, command).await,
+        Command::Hook(command) => hook::run(global, command).await,
         Command::Explain(explain) => explain::run(global, explain).await,
         Command::Apply(apply) => apply::run(global, apply).await,
         Command::Export(export) => export::run(global, export).await,

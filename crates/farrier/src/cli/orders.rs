@@ -1,7 +1,7 @@
 //! `farrier machine install`, `cancel`, `release`, `done`, `hold`.
 
 use super::client::Client;
-use super::machine::find_id;
+use super::machine::{escape, find_id};
 use super::machine_many::{Chosen, ids as machine_ids};
 use super::output::{outln, text};
 use anyhow::{Context, bail};
@@ -95,6 +95,11 @@ async fn install(client: &Client, order: Install, json: bool) -> anyhow::Result<
     let Some(machines) = order.chosen.machines(client, what).await? else {
         return Ok(());
     };
+    if order.next_boot
+        && let Some(warning) = warning(client, &order, &machines).await?
+    {
+        eprintln!("{warning}");
+    }
     let mode = match order.next_boot {
         true => "next-boot",
         false => "install-once",
@@ -125,6 +130,30 @@ async fn install(client: &Client, order: Install, json: bool) -> anyhow::Result<
         );
     }
     Ok(())
+}
+
+/// What the page warns of, where what is booted once is made to install.
+async fn warning(
+    client: &Client,
+    order: &Install,
+    machines: &[Value],
+) -> anyhow::Result<Option<&'static str>> {
+    let assigned = machines.iter().filter_map(|m| m["profile"].as_str());
+    let named = order.profile.as_deref();
+    let mut names: Vec<&str> = match named {
+        Some(name) => vec![name],
+        None => assigned.collect(),
+    };
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        let path = format!("/profiles/{}", escape(name));
+        let profile: bootplan::Profile = serde_json::from_value(client.get(&path).await?)?;
+        if profile.installs() {
+            return Ok(Some(web::NEXT_BOOT_WARNING));
+        }
+    }
+    Ok(None)
 }
 
 /// What each switch did is told; the orders stand whatever that was.

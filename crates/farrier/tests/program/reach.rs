@@ -359,3 +359,59 @@ fn a_hook_is_signed_with_its_secret() {
     );
     assert!(!farrier.log().contains("correct horse"));
 }
+
+#[test]
+fn hooks_are_kept_and_tried_on_the_command_line() {
+    let lan = Lan::new();
+    let mut farrier = Farrier::prepared(&lan.server);
+    farrier.configure("outgoing:\n  allow: [10.77.0.0/24]\n");
+    farrier.start();
+    let told = receiver(&lan.client, 8000, 1);
+    let url = "http://10.77.0.50:8000/services/HIDDEN";
+    let add = ["hook", "add", "chat", url, "--event", "run-changed"];
+    let said = farrier.ok(&add);
+    assert_eq!(said, "chat: saved; try it with: farrier hook test chat\n");
+    let wrong = farrier.cli(&["hook", "add", "chat", url, "--event", "runchanged"]);
+    assert!(
+        wrong.stderr.contains("'runchanged' is no kind of event"),
+        "{}",
+        wrong.stderr
+    );
+
+    let refused = farrier.cli(&["hook", "test", "chat"]);
+    assert_eq!(
+        refused.stderr.trim_end(),
+        "farrier: the receiver of 'chat' did not take the test: http://10.77.0.50:8000: the server \
+         answered 503"
+    );
+    let (_, first) = told.recv_timeout(Duration::from_secs(20)).expect("told");
+    assert_eq!(first.body["headline"], "a test of hook 'chat', by cli");
+    assert_eq!(first.header("farrier-delivery"), "0");
+    assert_eq!(
+        farrier.ok(&["hook", "test", "chat"]),
+        "chat: its receiver took the test\n"
+    );
+
+    let list = farrier.ok(&["hook", "list"]);
+    assert!(
+        list.contains("chat") && list.contains("http://10.77.0.50:8000"),
+        "{list}"
+    );
+    let shown = farrier.ok(&["hook", "show", "chat"]);
+    assert!(
+        shown.contains("run-changed") && shown.contains("waiting"),
+        "{shown}"
+    );
+    let json = farrier.json(&["hook", "list"]).to_string();
+    for text in [&list, &shown, &json, &farrier.log()] {
+        assert!(!text.contains("HIDDEN"), "{text}");
+    }
+    farrier.ok(&["hook", "remove", "chat"]);
+    let gone = farrier.cli(&["hook", "test", "chat"]);
+    assert!(
+        gone.stderr.contains("hook 'chat' does not exist"),
+        "{}",
+        gone.stderr
+    );
+    assert!(farrier.ok(&["hook", "list"]).starts_with("no web hooks"));
+}

@@ -74,6 +74,35 @@ pub(super) async fn put_hook(
     Ok(Json(hook))
 }
 
+/// What came of a test.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TestedHook {
+    /// Whether its receiver took it.
+    told: bool,
+    /// Why not.
+    problem: Option<String>,
+}
+
+/// Posts a test to a web hook's receiver now: signed as everything else, under delivery 0, and not
+/// tried again.
+#[utoipa::path(post, path = "/hooks/{name}/test", tag = "hooks",
+    params(("name" = String, Path, description = "the hook")),
+    responses((status = OK, body = TestedHook), (status = "4XX", body = Problem)))]
+pub(super) async fn test_hook(
+    actor: Actor,
+    State(state): State<PeopleState>,
+    Path(name): Path<String>,
+) -> Answer<Json<TestedHook>> {
+    let tested = state.test_hook(&name, &actor.name).await;
+    let problem = tested
+        .ok_or_else(|| Problem::not_found(format!("hook '{name}'")))?
+        .err();
+    Ok(Json(TestedHook {
+        told: problem.is_none(),
+        problem,
+    }))
+}
+
 /// Deletes a web hook, and what waits for it.
 #[utoipa::path(delete, path = "/hooks/{name}", tag = "hooks",
     params(("name" = String, Path, description = "the hook")),

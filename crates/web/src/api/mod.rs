@@ -94,6 +94,7 @@ fn table() -> OpenApiRouter<PeopleState> {
         .routes(routes!(identity::split_machine))
         .routes(routes!(hooks::list_hooks))
         .routes(routes!(hooks::put_hook, hooks::delete_hook))
+        .routes(routes!(hooks::test_hook))
         .routes(routes!(review::review_machine))
         .routes(routes!(objects::list_objects))
         .routes(routes!(objects::put_object, objects::delete_object))

@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub(crate) mod batches;
+mod hooks;
 pub(crate) mod ordering;
 pub(crate) mod power;
 mod state;

@@ -3,10 +3,10 @@
 
 use super::PeopleState;
 use crate::{orders, review};
-use bootplan::{Arming, Limit, MachineId, ProfileName, RunKind, Timestamp, Window};
+use bootplan::{Arming, Limit, MachineId, MachineState, ProfileName, RunKind, Timestamp, Window};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::{Step, StoreError};
+use store::{MachineChange, Step, StoreError};
 
 /// What somebody orders, of one machine or of many.
 #[derive(Debug)]
@@ -128,5 +128,23 @@ impl PeopleState {
             true => Ok(targets),
             false => Err(NotOrdered::Faults(against)),
         }
+    }
+
+    /// Adopts those of these machines that are new, as any edit registers one: no rule orders
+    /// anything.
+    ///
+    /// # Errors
+    /// As the store's.
+    pub(crate) async fn register(&self, ids: &[MachineId], by: &str) -> Result<(), StoreError> {
+        let catalog = self.store.catalog();
+        let new = |id: &&MachineId| {
+            // One that is not there is the store's to refuse.
+            let machine = catalog.machine(**id);
+            machine.is_none_or(|m| m.state == MachineState::Discovered)
+        };
+        let step = |id: &MachineId| Step::UpdateMachine(*id, MachineChange::default());
+        let steps = ids.iter().filter(new).map(step).collect();
+        let applied = self.store.apply(steps, by).await;
+        applied.map_err(|refused| refused.cause)
     }
 }

@@ -3,6 +3,7 @@
 use super::PeopleState;
 use bootplan::{EventKind, MachineId, Power, PowerAction, PowerState, PowerWay};
 use futures_util::{StreamExt, stream};
+use reach::Client;
 use reach::power::{Lan, PowerError, Switches, Target};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -14,9 +15,10 @@ use utoipa::ToSchema;
 /// Gives the value of a secret by its name.
 pub type Passwords = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// What is needed to use power switches.
+/// What is needed to ask anything of others: of power switches, and of hooks' receivers.
 #[derive(Clone)]
 pub(crate) struct PowerRoom {
+    pub(crate) client: Client,
     pub(crate) switches: Switches,
     pub(crate) passwords: Passwords,
 }

@@ -11,10 +11,12 @@ use bootplan::{
     BootMethod, Diskless, Endpoint, FileRef, Profile, RelPath, Timestamp, UnassignedPolicy,
 };
 use fetch::Fetcher;
+use reach::Client;
 use reach::power::Switches;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use store::{Store, StoredEvent};
 use tokio::sync::{broadcast, watch};
@@ -136,10 +138,17 @@ impl PeopleState {
         PeopleState { cache, ..self }
     }
 
-    /// With the means to use power switches, and the passwords of their controllers.
-    pub fn with_power(self, switches: Switches, passwords: Passwords) -> Self {
+    /// With a client for all that is asked of others, the program that speaks IPMI, and the passwords
+    /// of controllers and hooks.
+    pub fn with_power(
+        self,
+        client: Client,
+        ipmitool: impl Into<PathBuf>,
+        passwords: Passwords,
+    ) -> Self {
         let room = PowerRoom {
-            switches,
+            switches: Switches::new(client.clone(), ipmitool),
+            client,
             passwords,
         };
         PeopleState {

@@ -2,7 +2,7 @@
 
 use super::views::Filter;
 use crate::api::problem::{Answer, Json, Problem};
-use crate::orders::AtEveryBoot;
+use crate::orders::{AtEveryBoot, ByRules};
 use crate::people::{Actor, PeopleState};
 use axum::extract::State;
 use bootplan::{MachineId, MachineState, ProfileName};
@@ -51,6 +51,33 @@ pub(in crate::api) struct AdoptBody {
     /// How many machines are meant; if it is another number now, nothing is changed.
     #[serde(default)]
     expect: Option<usize>,
+    /// Says that it is meant where rules install some of them. Where neither this nor `only` is
+    /// said, that is refused, and the refusal says what would be installed.
+    #[serde(default)]
+    install: bool,
+    /// Adopts them and orders nothing, whatever rules say.
+    #[serde(default)]
+    only: bool,
+}
+
+/// What was adopted.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct Adopted {
+    /// The machines.
+    ids: Vec<i64>,
+    /// What rules ordered.
+    ordered: Vec<OrderedByRule>,
+}
+
+/// A machine that a rule ordered to be installed.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct OrderedByRule {
+    /// Which one.
+    id: i64,
+    /// The rule.
+    rule: String,
+    /// What is installed.
+    profile: String,
 }
 
 /// What was changed.
@@ -86,22 +113,47 @@ pub(super) fn confirmed(asked: Option<AtEveryBoot>, always: bool) -> Answer<()> 
     }
 }
 
-/// Adopts discovered machines: all of them or, on an error, none. For each one that a rule with
-/// mode `install-once` is for, the order is made now. To register one without that, PATCH it.
+/// Adopts discovered machines: all of them or, on an error, none. A rule with mode `install-once`
+/// orders what it is for now, where `install` says that it is meant.
 #[utoipa::path(post, path = "/machines/adopt", tag = "machines", request_body = AdoptBody,
-    responses((status = OK, body = Changed), (status = "4XX", body = Problem)))]
+    responses((status = OK, body = Adopted), (status = "4XX", body = Problem)))]
 pub(in crate::api) async fn adopt_machines(
     actor: Actor,
     State(state): State<PeopleState>,
     Json(body): Json<AdoptBody>,
-) -> Answer<Json<Changed>> {
+) -> Answer<Json<Adopted>> {
     let filter = body.filter.map(|filter| Filter {
         state: Some(MachineState::Discovered),
         ..filter
     });
     let ids = meant_exactly(&state, body.ids, filter, body.expect)?;
-    state.store.adopt(&ids, &actor.name).await?;
-    Ok(Json(changed(&ids)))
+    let by = &actor.name;
+    let mut rules = ByRules::adopting(&state.store.catalog(), &ids);
+    match (body.install, body.only) {
+        (true, true) => return Err(Problem::refused("say either 'install' or 'only'")),
+        (false, true) => {
+            state.register(&ids, by).await?;
+            rules.machines.clear();
+        }
+        (false, false) if !rules.is_empty() => {
+            let lines = rules.adopted().join(" ");
+            return Err(Problem::refused(format!(
+                "{lines} Nothing was changed: say 'install' if that is meant, or 'only' to adopt \
+                 and order nothing"
+            )));
+        }
+        _ => state.store.adopt(&ids, by).await?,
+    }
+    let ordered = rules.machines.into_iter();
+    let ordered = ordered.map(|(id, rule, profile)| OrderedByRule {
+        id: id.0,
+        rule: rule.to_string(),
+        profile: profile.to_string(),
+    });
+    Ok(Json(Adopted {
+        ids: changed(&ids).ids,
+        ordered: ordered.collect(),
+    }))
 }
 
 /// Which machines, by identity or by filter: exactly one of the two; and their labels.
@@ -138,6 +190,9 @@ pub(in crate::api) struct ForgetBody {
     /// How many machines are meant; if it is another number now, nothing is changed.
     #[serde(default)]
     expect: Option<usize>,
+    /// Says that it is meant where a rule would install some of them anew at their next boot.
+    #[serde(default)]
+    anew: bool,
 }
 
 /// Sets labels of machines and takes labels away: of all of them or, on an error, of none.
@@ -169,6 +224,13 @@ pub(in crate::api) async fn forget_machines(
     Json(body): Json<ForgetBody>,
 ) -> Answer<Json<Changed>> {
     let ids = meant_exactly(&state, body.ids, body.filter, body.expect)?;
+    let rules = ByRules::forgetting(&state.store.catalog(), &ids);
+    if !rules.is_empty() && !body.anew {
+        let lines = rules.forgotten().join(" ");
+        return Err(Problem::refused(format!(
+            "{lines} Nothing was changed: say 'anew' if that is meant"
+        )));
+    }
     state.store.delete_machines(&ids, &actor.name).await?;
     Ok(Json(changed(&ids)))
 }

@@ -32,6 +32,9 @@ pub(in crate::api) struct MachineView {
     pub(super) serial: Option<String>,
     /// Labels.
     pub(super) labels: BTreeMap<String, String>,
+    /// Free text of several lines.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) notes: String,
     /// `discovered` or `registered`.
     #[schema(value_type = String)]
     pub(super) state: MachineState,
@@ -85,6 +88,7 @@ impl MachineView {
             uuid: machine.uuid,
             serial: machine.serial,
             labels: machine.labels,
+            notes: machine.notes,
             state: machine.state,
             loader: machine.loader,
             local_boot: machine.local_boot,
@@ -151,6 +155,9 @@ pub(in crate::api) struct MachineBody {
     /// Labels.
     #[serde(default)]
     pub(super) labels: BTreeMap<String, String>,
+    /// Free text of several lines.
+    #[serde(default)]
+    pub(super) notes: String,
     /// Loader preference.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
@@ -188,6 +195,8 @@ pub(in crate::api) struct MachinePatch {
     pub(super) serial: Option<Option<String>>,
     /// All its labels.
     pub(super) labels: Option<BTreeMap<String, String>>,
+    /// Free text of several lines; empty: none.
+    pub(super) notes: Option<String>,
     /// Loader preference.
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
@@ -212,6 +221,7 @@ impl From<MachineBody> for NewMachine {
             uuid: body.uuid,
             serial: body.serial,
             labels: body.labels,
+            notes: body.notes,
             loader: body.loader,
             local_boot: body.local_boot,
             profile: body.profile,
@@ -228,6 +238,7 @@ impl From<MachinePatch> for MachineChange {
             uuid: body.uuid,
             serial: body.serial,
             labels: body.labels,
+            notes: body.notes,
             loader: body.loader,
             local_boot: body.local_boot,
             profile: body.profile,

@@ -78,8 +78,19 @@ async fn hooks_are_made_changed_and_deleted() {
         list["hooks"][0]["waiting"], 0,
         "it is not told of what it does not want"
     );
+    let (status, tested) = api.ask("POST", "/hooks/chat/test", None).await;
+    assert_eq!(
+        (status, &tested["told"], &tested["problem"]),
+        (
+            StatusCode::OK,
+            &json!(false),
+            &json!("this server asks nothing of others")
+        )
+    );
     let (status, _) = api.ask("DELETE", "/hooks/chat", None).await;
     assert_eq!(status, StatusCode::NO_CONTENT);
+    let (status, _) = api.ask("POST", "/hooks/chat/test", None).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
     let (status, _) = api.ask("DELETE", "/hooks/chat", None).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
 }

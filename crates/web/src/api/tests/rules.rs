@@ -190,3 +190,82 @@ async fn what_is_wrong_with_a_rule_is_said() {
         .await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem}");
 }
+
+/// With a new machine, and a rule that installs it once.
+async fn with_newcomer() -> (Api, i64) {
+    let api = with_machines(1).await;
+    let once = json!({"name": "lab", "selector": {"mac": ["02:00"]}, "profile": "debian-12",
+        "mode": "install-once"});
+    put(&api, &once).await;
+    let mac = "02:00:00:00:00:01".parse().expect("a MAC");
+    let seen = store::Sighting::of(mac, Timestamp(0));
+    let seen = api.state.store.sight(seen).await.expect("seen");
+    (api, seen.machine.machine.id.0)
+}
+
+#[tokio::test]
+async fn adopting_says_what_a_rule_would_install() {
+    let (api, id) = with_newcomer().await;
+    let adopt = async |more: Value| {
+        let mut body = json!({ "ids": [id] });
+        let more = more.as_object().expect("an object").clone();
+        body.as_object_mut().expect("an object").extend(more);
+        api.ask("POST", "/machines/adopt", Some(body)).await
+    };
+    let lifecycle = async || api.get(&format!("/machines/{id}")).await["lifecycle"].clone();
+    let (status, problem) = adopt(json!({})).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        problem["detail"],
+        "Rule lab installs 1 machine with debian-12, once, at the next boot. Nothing was changed: \
+         say 'install' if that is meant, or 'only' to adopt and order nothing"
+    );
+    let both = json!({"install": true, "only": true});
+    assert_eq!(adopt(both).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(lifecycle().await, "discovered");
+    let (status, told) = adopt(json!({"only": true})).await;
+    assert_eq!((status, &told["ordered"]), (StatusCode::OK, &json!([])));
+    assert_eq!(
+        lifecycle().await,
+        "ready",
+        "registered, and nothing ordered"
+    );
+    let missing = json!({"ids": [99], "only": true});
+    let (status, _) = api.ask("POST", "/machines/adopt", Some(missing)).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+
+    let (api, id) = with_newcomer().await;
+    let meant = json!({"ids": [id], "install": true});
+    let (status, told) = api.ask("POST", "/machines/adopt", Some(meant)).await;
+    assert_eq!(
+        (status, &told["ordered"]),
+        (
+            StatusCode::OK,
+            &json!([{"id": id, "rule": "lab", "profile": "debian-12"}])
+        )
+    );
+    let machine = api.get(&format!("/machines/{id}")).await;
+    assert_eq!(machine["lifecycle"], "armed");
+}
+
+#[tokio::test]
+async fn forgetting_says_what_a_rule_would_install_anew() {
+    let (api, id) = with_newcomer().await;
+    let register = json!({"new_machines": "register"});
+    let (status, told) = api.ask("PUT", "/site", Some(register)).await;
+    assert_eq!(status, StatusCode::OK, "{told}");
+    let forget = json!({ "ids": [id, 1] });
+    let (status, problem) = api.ask("POST", "/machines/forget", Some(forget)).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let detail = problem["detail"].as_str().expect("a detail");
+    assert!(
+        detail.contains("1 machine would be installed anew with debian-12")
+            && detail.contains("say 'anew'"),
+        "{detail}"
+    );
+    assert_eq!(api.get("/machines").await["total"], 2, "all or none");
+    let meant = json!({"ids": [id, 1], "anew": true});
+    let (status, _) = api.ask("POST", "/machines/forget", Some(meant)).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(api.get("/machines").await["total"], 0);
+}

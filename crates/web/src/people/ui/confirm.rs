@@ -5,16 +5,16 @@ use super::error::{PageResult, page};
 use super::form::{Fields, Query};
 use super::frame::{Frame, Visit, failed, local};
 use super::install::{not_ordered, wanted};
-use super::machine_list::{chosen, counted};
+use super::machine_list::chosen;
 use super::story::printable;
-use crate::orders::AtEveryBoot;
+use crate::orders::{AtEveryBoot, ByRules, counted};
 use crate::people::PeopleState;
 use crate::people::auth::form_encode;
 use crate::people::power::Asked;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
-use bootplan::{Catalog, MachineId, Power, PowerAction, ProfileName, RunKind, effect};
+use bootplan::{Catalog, MachineId, Power, PowerAction, ProfileName, RunKind};
 use std::collections::BTreeMap;
 
 #[derive(Template)]
@@ -34,9 +34,12 @@ struct Question {
     /// The machines it is about, by name.
     names: Vec<(i64, String)>,
     more: usize,
-    /// Action, label and class of each way out, the careful one first.
-    ways: Vec<(&'static str, &'static str, &'static str)>,
+    /// The careful one first.
+    ways: Vec<Way>,
 }
+
+/// Action, label and class of a way out.
+type Way = (&'static str, &'static str, &'static str);
 
 /// A page that asks, if what these fields say would install something and nobody has confirmed it.
 pub(super) fn asks(state: &PeopleState, fields: &Fields, ids: &[MachineId]) -> Option<Response> {
@@ -130,6 +133,7 @@ fn question(catalog: &Catalog, fields: &Fields, ids: &[MachineId]) -> Option<Que
         "power" => cut_off(catalog, fields.get("power"), ids),
         "assign" => at_every_boot(catalog, fields.get("profile"), ids),
         "adopt" => by_rule(catalog, ids),
+        "forget" => come_back(catalog, ids),
         _ => None,
     }
 }
@@ -155,33 +159,36 @@ fn at_every_boot(catalog: &Catalog, profile: &str, ids: &[MachineId]) -> Option<
 }
 
 fn by_rule(catalog: &Catalog, ids: &[MachineId]) -> Option<Question> {
-    let mut by_rule: BTreeMap<(String, String), usize> = BTreeMap::new();
-    let mut installed = Vec::new();
-    for id in ids {
-        let rule = catalog.machine(*id).map(|m| effect::adopted(m, catalog));
-        if let Some(rule) = rule.flatten() {
-            let of = (rule.name.to_string(), rule.profile.to_string());
-            *by_rule.entry(of).or_default() += 1;
-            installed.push(*id);
-        }
-    }
-    if installed.is_empty() {
-        return None;
-    }
-    let line = |((rule, profile), count): ((String, String), usize)| {
-        let many = counted(count);
-        format!("Rule {rule} installs {many} with {profile}, once, at the next boot.")
-    };
+    let rules = ByRules::adopting(catalog, ids);
+    let ways = vec![
+        ("register", "Adopt only", "primary"),
+        ("adopt", "Adopt and install", "danger"),
+    ];
+    asked(catalog, "Adopt and install?", &rules, rules.adopted(), ways)
+}
+
+fn come_back(catalog: &Catalog, ids: &[MachineId]) -> Option<Question> {
+    let rules = ByRules::forgetting(catalog, ids);
+    let ways = vec![("forget", "Forget, and have them installed anew", "danger")];
+    asked(catalog, "Forget?", &rules, rules.forgotten(), ways)
+}
+
+/// Whether rules may install.
+fn asked(
+    catalog: &Catalog,
+    title: &'static str,
+    rules: &ByRules,
+    lines: Vec<String>,
+    ways: Vec<Way>,
+) -> Option<Question> {
+    let installed: Vec<MachineId> = rules.machines.iter().map(|(id, ..)| *id).collect();
     let (names, more) = named(catalog, &installed);
-    Some(Question {
-        title: "Adopt and install?",
-        lines: by_rule.into_iter().map(line).collect(),
+    (!rules.is_empty()).then_some(Question {
+        title,
+        lines,
         names,
         more,
-        ways: vec![
-            ("register", "Adopt only", "primary"),
-            ("adopt", "Adopt and install", "danger"),
-        ],
+        ways,
     })
 }
 

@@ -73,6 +73,19 @@ pub(crate) async fn save(
     }
 }
 
+/// `POST /settings/hooks/{name}/test`
+pub(crate) async fn test(
+    State(state): State<PeopleState>,
+    visit: Visit,
+    Path(name): Path<String>,
+) -> Result<Response, PageError> {
+    Ok(match state.test_hook(&name, &visit.actor.name).await {
+        Some(Ok(())) => done(PATH, format!("The receiver of {name} took the test.")),
+        Some(Err(problem)) => failed(PATH, format!("the test of {name} was not taken: {problem}")),
+        None => failed(PATH, "this hook is gone; look again"),
+    })
+}
+
 /// `POST /settings/hooks/{name}/delete`
 pub(crate) async fn delete(
     State(state): State<PeopleState>,

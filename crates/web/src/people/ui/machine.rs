@@ -40,6 +40,8 @@ struct MachinePage {
     /// What it says that it is made of, line by line.
     hardware: Vec<String>,
     labels: BTreeMap<String, String>,
+    /// Of several lines.
+    notes: String,
     discovered: bool,
     /// The rule that installs it once it is adopted.
     adopts: Option<String>,
@@ -74,6 +76,8 @@ pub(crate) struct EditForm {
     pub(crate) serial: String,
     pub(crate) labels: String,
     pub(crate) loader: String,
+    /// As the store has them: lines end in a line feed.
+    pub(crate) notes: String,
     /// The fields as the page first showed them; empty for a machine that is yet to be made.
     pub(crate) was: BTreeMap<&'static str, String>,
     /// Field name to what is wrong with it.
@@ -279,6 +283,7 @@ async fn machine_page(
             .iter()
             .map(|(k, v)| (printable(k), printable(v)))
             .collect(),
+        notes: printable_lines(&machine.notes),
         discovered: machine.state == MachineState::Discovered,
         adopts: effect::adopted(machine, &catalog).map(|rule| rule.name.to_string()),
         returns: effect::forgotten(machine, &catalog).map(|rule| rule.name.to_string()),
@@ -321,6 +326,7 @@ impl EditForm {
                 .map(LoaderKind::slug)
                 .unwrap_or("")
                 .to_owned(),
+            notes: printable_lines(&machine.notes),
             ..EditForm::default()
         };
         form.was = form.fields().map(|(k, v)| (k, v.to_owned())).into();
@@ -336,6 +342,7 @@ impl EditForm {
             serial: fields.get("serial").to_owned(),
             labels: fields.raw("labels").to_owned(),
             loader: fields.get("loader").to_owned(),
+            notes: plain_lines(fields.raw("notes")),
             was: FIELDS
                 .iter()
                 .filter(|(_, hidden)| fields.has(hidden))
@@ -345,7 +352,7 @@ impl EditForm {
         }
     }
 
-    fn fields(&self) -> [(&'static str, &str); 6] {
+    fn fields(&self) -> [(&'static str, &str); 7] {
         let texts = [
             &self.name,
             &self.macs,
@@ -353,6 +360,7 @@ impl EditForm {
             &self.serial,
             &self.labels,
             &self.loader,
+            &self.notes,
         ];
         std::array::from_fn(|n| (FIELDS[n].0, texts[n].as_str()))
     }
@@ -367,6 +375,12 @@ impl EditForm {
         let now = self.fields().into_iter().find(|(k, _)| *k == field);
         let was = self.was.get(field).map(|was| lines(was));
         was != now.map(|(_, text)| lines(text))
+    }
+
+    /// In notes every blank counts.
+    fn notes_changed(&self) -> bool {
+        let was = self.was.get("notes").map(|was| plain_lines(was));
+        was.as_ref() != Some(&self.notes)
     }
 
     /// What is wrong with a field; empty when nothing is.
@@ -413,6 +427,7 @@ impl EditForm {
             serial: only("serial").map(|()| (!self.serial.is_empty()).then(|| self.serial.clone())),
             labels: only("labels").map(|()| labels),
             loader: only("loader").map(|()| LoaderKind::from_slug(&self.loader)),
+            notes: self.notes_changed().then(|| self.notes.clone()),
             ..MachineChange::default()
         })
     }
@@ -430,7 +445,7 @@ impl EditForm {
             }
             other => return Err(other.into()),
         };
-        let known = ["macs", "uuid", "serial", "labels", "loader"];
+        let known = ["macs", "uuid", "serial", "labels", "loader", "notes"];
         let field = known
             .into_iter()
             .find(|k| field.starts_with(k) || field.starts_with("mac") && *k == "macs")
@@ -440,14 +455,27 @@ impl EditForm {
     }
 }
 
+/// [`printable`] but for its line breaks.
+fn printable_lines(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(printable).collect();
+    lines.join("\n")
+}
+
+/// Browsers send a text's lines with a carriage return each, and what files wrote ends in a line feed.
+fn plain_lines(text: &str) -> String {
+    let text = text.replace("\r\n", "\n");
+    text.trim_end().to_owned()
+}
+
 /// The fields of the form, and the hidden ones that carry what they were.
-const FIELDS: [(&str, &str); 6] = [
+const FIELDS: [(&str, &str); 7] = [
     ("name", "was_name"),
     ("macs", "was_macs"),
     ("uuid", "was_uuid"),
     ("serial", "was_serial"),
     ("labels", "was_labels"),
     ("loader", "was_loader"),
+    ("notes", "was_notes"),
 ];
 /// Events shown of one machine: a boot has 10 to 40.
 const HISTORY: u32 = 400;

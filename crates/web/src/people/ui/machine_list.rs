@@ -7,6 +7,7 @@ use super::form::{Fields, Query};
 use super::frame::{Frame, Stamp, Visit, done, failed, local, now};
 use super::install;
 use super::story::{line, printable};
+use crate::orders::counted;
 use crate::people::PeopleState;
 use crate::people::auth::form_encode;
 use crate::search::{Query as Words, QueryError};
@@ -22,7 +23,7 @@ use data_encoding::HEXLOWER;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use store::{EventQuery, MachineChange, MachineRecord, Step};
+use store::{EventQuery, MachineRecord};
 
 #[derive(Template)]
 #[template(path = "machines.html")]
@@ -182,7 +183,7 @@ pub(crate) async fn bulk(
         ),
         // Registered as any edit registers, so that no rule orders anything.
         "register" => (
-            register(&state, &ids, by).await,
+            state.register(&ids, by).await,
             format!("Adopted {many}; nothing is ordered."),
         ),
         "unassign" => (
@@ -237,22 +238,6 @@ pub(crate) async fn bulk(
         Err(error @ store::StoreError::Database { .. }) => return Err(error.into()),
         Err(error) => failed(back, error),
     })
-}
-
-async fn register(
-    state: &PeopleState,
-    ids: &[MachineId],
-    by: &str,
-) -> Result<(), store::StoreError> {
-    let catalog = state.store.catalog();
-    let new = |id: &&MachineId| {
-        let machine = catalog.machine(**id);
-        machine.is_some_and(|m| m.state == MachineState::Discovered)
-    };
-    let step = |id: &MachineId| Step::UpdateMachine(*id, MachineChange::default());
-    let steps = ids.iter().filter(new).map(step).collect();
-    let applied = state.store.apply(steps, by).await;
-    applied.map_err(|refused| refused.cause)
 }
 
 type Labels = (BTreeMap<String, String>, BTreeSet<String>);
@@ -508,14 +493,6 @@ async fn activity(state: &PeopleState) -> Result<HashMap<MachineId, String>, Pag
         }
     }
     Ok(last)
-}
-
-/// "1 machine", "3 machines".
-pub(crate) fn counted(n: usize) -> String {
-    match n {
-        1 => "1 machine".to_owned(),
-        n => format!("{n} machines"),
-    }
 }
 
 const VIEWS: [(&str, &str); 11] = [

@@ -64,6 +64,7 @@ pub(crate) async fn submit(
             uuid: change.uuid.flatten(),
             serial: change.serial.flatten(),
             labels: change.labels.unwrap_or_default(),
+            notes: change.notes.unwrap_or_default(),
             loader: change.loader.flatten(),
             profile: wanted.filter(|_| !asks),
             ..NewMachine::default()

@@ -221,6 +221,7 @@ pub fn table() -> Vec<(
             &["GET", "POST"],
             get(hooks::show).post(hooks::save),
         ),
+        ("/settings/hooks/{name}/test", &["POST"], post(hooks::test)),
         (
             "/settings/hooks/{name}/delete",
             &["POST"],
