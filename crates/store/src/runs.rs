@@ -197,7 +197,7 @@ impl Change {
         if at_work && !force {
             return Err(StoreError::Conflict {
                 what: format!("machine '{}' is being installed", machine.name),
-                advice: "cancel that first, or force it".to_owned(),
+                advice: "cancel that first, or order it with `force`".to_owned(),
             });
         }
         let cancel = Happening::Ordered(Order::Cancel);

@@ -184,7 +184,7 @@ async fn what_is_at_work_is_not_replaced(place: Place) {
     let refused = refused.expect_err("at work").to_string();
     assert_eq!(
         refused,
-        "machine 'a' is being installed; cancel that first, or force it"
+        "machine 'a' is being installed; cancel that first, or order it with `force`"
     );
     assert_eq!(state(&store, id), RunState::Installing);
     store.close().await;

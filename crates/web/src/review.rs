@@ -4,6 +4,7 @@ use crate::people::PeopleState;
 use answers::{Case, Links, Reviewed, SecretBook, Secrets};
 use bootplan::{Catalog, Endpoint, Machine, Mode, Profile, ProfileName};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -146,14 +147,26 @@ pub(crate) fn against(
     machines: &[(Arc<Machine>, ProfileName)],
 ) -> Vec<String> {
     let catalog = state.store.catalog();
-    let mut said = Vec::new();
+    let profiles: BTreeSet<&ProfileName> = machines.iter().map(|(_, name)| name).collect();
+    let profiles = profiles
+        .into_iter()
+        .filter_map(|name| catalog.profile(name));
+    let absent = profiles.flat_map(|profile| {
+        let name = &profile.name;
+        let files = state.missing(profile).into_iter();
+        files.map(move |file| format!("profile {name}: {file} is not in the images directory"))
+    });
+    let mut said: Vec<String> = absent.take(SHOWN).collect();
     for (machine, name) in machines {
         let Some(profile) = catalog.profile(name) else {
             continue;
         };
-        // What fetches nothing cannot be wrong, and costs nothing to look at.
+        // No text is made for it, so none can be wrong.
         if profile.answers.is_empty() && !profile.has_template() {
             continue;
+        }
+        if said.len() >= SHOWN {
+            break;
         }
         let seen = look(state, &catalog, machine, profile);
         for fault in seen.documents.iter().flat_map(|d| &d.faults) {
@@ -166,11 +179,8 @@ pub(crate) fn against(
             let who = &machine.name;
             said.push(format!("{who}: {template}:{line}:{column}: {problem}"));
         }
-        if said.len() >= SHOWN {
-            said.truncate(SHOWN);
-            break;
-        }
     }
+    said.truncate(SHOWN);
     said
 }
 

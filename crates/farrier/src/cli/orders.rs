@@ -30,9 +30,12 @@ pub(crate) struct Install {
     /// Only in these hours, such as mon,tue/22:00-05:00 (the server's zone)
     #[arg(long, value_name = "DAYS/FROM-TO")]
     window: Option<String>,
-    /// Call off an installation that is under way, and overlook faults in what would be fetched
+    /// Call off an installation that is under way
     #[arg(long)]
     force: bool,
+    /// Order it although what would be fetched has faults, or is not there
+    #[arg(long)]
+    despite_faults: bool,
 }
 
 /// What is ordered, and how it went.
@@ -105,7 +108,8 @@ async fn install(client: &Client, order: Install, json: bool) -> anyhow::Result<
         false => "install-once",
     };
     let mut body = json!({"ids": machine_ids(&machines), "mode": mode,
-        "profile": order.profile, "force": order.force});
+        "profile": order.profile, "force": order.force,
+        "despite_faults": order.despite_faults});
     if let Some(time) = order.not_before {
         let time = time.to_zoned(jiff::tz::TimeZone::system());
         let time = time.context("--not-before: there is no such time here")?;

@@ -20,8 +20,10 @@ pub(crate) struct Wanted {
     /// `None`: the profile's or the site's.
     pub(crate) tries: Option<u8>,
     pub(crate) minutes: Option<u32>,
-    /// Calls off an installation that is under way, and overlooks faults.
+    /// Calls off an installation that is under way.
     pub(crate) force: bool,
+    /// Overlooks faults in what would be fetched.
+    pub(crate) despite_faults: bool,
 }
 
 /// Why nothing was ordered.
@@ -49,6 +51,7 @@ impl Wanted {
             tries: None,
             minutes: None,
             force: false,
+            despite_faults: false,
         }
     }
 }
@@ -75,7 +78,7 @@ impl PeopleState {
             return Err(NotOrdered::Senseless(said.to_owned()));
         }
         let named = wanted.profile.as_ref();
-        let ordered = self.reviewed(ids, named, wanted.force).await?;
+        let ordered = self.reviewed(ids, named, wanted.despite_faults).await?;
         let mut targets: BTreeMap<&ProfileName, Vec<MachineId>> = BTreeMap::new();
         for (id, profile) in &ordered {
             targets.entry(profile).or_default().push(*id);
@@ -97,7 +100,7 @@ impl PeopleState {
     }
 
     /// What each of these machines would install, after everything that it would fetch was made and
-    /// looked at; with `force` it is not looked at.
+    /// looked at; `despite_faults` it is not looked at.
     ///
     /// # Errors
     /// As [`order`](Self::order).
@@ -105,7 +108,7 @@ impl PeopleState {
         &self,
         ids: &[MachineId],
         named: Option<&ProfileName>,
-        force: bool,
+        despite_faults: bool,
     ) -> Result<BTreeMap<MachineId, ProfileName>, NotOrdered> {
         let catalog = self.store.catalog();
         let mut fetching = Vec::with_capacity(ids.len());
@@ -117,7 +120,7 @@ impl PeopleState {
         }
         let targets = fetching.iter().map(|(m, profile)| (m.id, profile.clone()));
         let targets = targets.collect();
-        if force {
+        if despite_faults {
             return Ok(targets);
         }
         let looker = self.clone();

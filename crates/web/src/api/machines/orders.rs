@@ -49,9 +49,12 @@ pub(in crate::api) struct ArmBody {
     /// Held so many minutes after the first try (5 to 10080); left out: the site's.
     #[serde(default)]
     minutes: Option<u32>,
-    /// Calls off an installation that is under way, and overlooks faults in what would be fetched.
+    /// Calls off an installation that is under way.
     #[serde(default)]
     force: bool,
+    /// Orders although what would be fetched has faults, or is not there.
+    #[serde(default)]
+    despite_faults: bool,
 }
 
 /// What an order is for.
@@ -301,13 +304,14 @@ pub(super) async fn order(
         tries: body.tries,
         minutes: body.minutes,
         force: body.force,
+        despite_faults: body.despite_faults,
     };
     let ordered = state.order(ids, wanted, &actor.name).await;
     ordered.map_err(|error| match error {
         NotOrdered::Store(error) => error.into(),
-        faults @ NotOrdered::Faults(_) => {
-            Problem::refused(format!("{faults} ('force' orders it nevertheless)"))
-        }
+        faults @ NotOrdered::Faults(_) => Problem::refused(format!(
+            "{faults} ('despite_faults' orders it nevertheless)"
+        )),
         senseless @ NotOrdered::Senseless(_) => Problem::refused(senseless),
     })
 }

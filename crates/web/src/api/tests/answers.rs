@@ -98,9 +98,31 @@ async fn a_review_comes_before_arming() {
 
     api.ask("PUT", "/profiles/debian-12", Some(profile(bad)))
         .await;
-    let forced = json!({"profile": "debian-12", "force": true});
+    let forced = json!({"profile": "debian-12", "despite_faults": true});
     let (status, told) = api.ask("POST", &arm, Some(forced)).await;
     assert_eq!(status, StatusCode::OK, "{told}");
+}
+
+#[tokio::test]
+async fn an_order_is_refused_while_its_kernel_is_not_there() {
+    let mut api = Api::open().await;
+    let id = with_machine(&api).await;
+    let text = "d-i netcfg/get_domain string {{ domain }}\n";
+    api.ask("PUT", "/profiles/debian-12", Some(profile(text)))
+        .await;
+    let order = json!({"profile": "debian-12"});
+    let arm = format!("/machines/{id}/arm");
+    for (there, expected) in [
+        (false, StatusCode::UNPROCESSABLE_ENTITY),
+        (true, StatusCode::OK),
+    ] {
+        let state = api.state.clone().with_images(Arc::new(move |_| there));
+        api.router = router(state);
+        let (status, told) = api.ask("POST", &arm, Some(order.clone())).await;
+        assert_eq!(status, expected, "{told}");
+        let said = "profile debian-12: debian-12/linux is not in the images directory";
+        assert_eq!(told.to_string().contains(said), !there, "{told}");
+    }
 }
 
 #[tokio::test]
