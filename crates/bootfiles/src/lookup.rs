@@ -17,6 +17,9 @@ pub struct Asker {
     pub ip: Ipv4Addr,
     /// The hardware address last seen with that address.
     pub mac_hint: Option<MacAddr>,
+    /// The hardware address that a device tells of itself: ONIE's header `ONIE-ETH-ADDR`. Asked only
+    /// where a router keeps the one above from being seen.
+    pub said_mac: Option<MacAddr>,
     /// `uuid` of the iPXE query.
     pub uuid: Option<SystemUuid>,
     /// `serial` of the iPXE query.
@@ -76,6 +79,7 @@ impl Asker {
         Asker {
             ip,
             mac_hint: None,
+            said_mac: None,
             uuid: None,
             serial: None,
             platform: None,
@@ -361,14 +365,16 @@ fn bootstrap(stage: Stage, path: &str, body: String) -> Rendered {
 }
 
 /// A switch's or router's file, by its plain name, chosen by the hardware address behind the
-/// asker's: the devices that ask so can be given no link, so such a file holds no secret.
+/// asker's, or else by the one it tells: the devices that ask so can be given no link, so such a
+/// file holds no secret.
 fn device_file(
     name: &RelPath,
     asker: &Asker,
     catalog: &Catalog,
     server: &Endpoint,
 ) -> Option<Rendered> {
-    let client = BootClient::asking(asker.mac_hint?, Stage::Firmware);
+    let mac = asker.mac_hint.or(asker.said_mac)?;
+    let client = BootClient::asking(mac, Stage::Firmware);
     let machine = catalog.find(client.mac, None)?;
     let decision = decide(&client, catalog);
     let profile = catalog.profile(decision.because.profile()?)?;

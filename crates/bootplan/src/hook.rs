@@ -203,4 +203,23 @@ mod tests {
         assert_eq!(place("https://h:8443/services/SECRET?x"), "https://h:8443");
         assert_eq!(place("http://u:p@h?x"), "http://h");
     }
+
+    /// Who writes a receiver reads that table.
+    #[test]
+    fn the_table_of_events_names_every_kind() {
+        let told = unknown("nonsense").expect("no such kind");
+        let (_, kinds) = told.split_once("expected one of ").expect("a list");
+        let kinds: Vec<&str> = kinds
+            .split(", ")
+            .map(|kind| kind.trim_matches('\''))
+            .collect();
+        assert!(kinds.len() > 15, "{kinds:?}");
+        let page = include_str!("../../../docs/EVENTS.md");
+        for kind in kinds {
+            assert!(
+                page.contains(&format!("\n| `{kind}` | ")),
+                "{kind} is not in docs/EVENTS.md"
+            );
+        }
+    }
 }

@@ -375,4 +375,20 @@ fn a_device_file_is_there_while_its_profile_is_in_force() {
     assert_eq!(served(None, always, &own), None);
     assert_eq!(served(Some("switch"), always, &knows(STRANGER)), None);
     assert_eq!(served(Some("switch"), always, &Asker::at(IP)), None);
+    let tells = |mac_hint, said| Asker {
+        mac_hint,
+        said_mac: Some(said),
+        ..Asker::at(IP)
+    };
+    let behind_a_router = tells(None, MAC);
+    assert_eq!(
+        served(Some("switch"), always, &behind_a_router),
+        Some("hostname sw1".to_owned())
+    );
+    let another = tells(Some(STRANGER), MAC);
+    assert_eq!(
+        served(Some("switch"), always, &another),
+        None,
+        "the neighbour table knows better"
+    );
 }

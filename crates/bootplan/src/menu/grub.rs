@@ -6,7 +6,9 @@
 //! there is one. A `serial` terminal of GRUB's own would print everything twice.
 
 use super::text::{grub_args, grub_text, grub_word, plain};
-use super::{Boot, Entry, Language, Page, RETRIES, RETRY_S, Sheet, waited_for_nothing};
+use super::{
+    ARCH, Boot, Entry, INSTALLED, Language, Page, RETRIES, RETRY_S, Sheet, waited_for_nothing,
+};
 use crate::{BootPlan, Endpoint, FileRef, Intent, LocalBoot, Profile};
 
 pub(super) fn config(sheet: &Sheet<'_>) -> String {
@@ -220,8 +222,8 @@ impl Config {
             LocalBoot::Auto
             | LocalBoot::NextEntry
             | LocalBoot::FirstDisk
-            | LocalBoot::LocalGrub => LOCAL_FUNCTION,
-            LocalBoot::Exit => EXIT_FUNCTION,
+            | LocalBoot::LocalGrub => local_function(),
+            LocalBoot::Exit => EXIT_FUNCTION.to_owned(),
         };
         Config {
             text: format!("# Farrier: {purpose}\n{function}"),
@@ -243,18 +245,19 @@ impl Config {
 const LOCAL_DISK: &str = "farrier_local";
 /// GRUB 2.12 leaves with "success" whatever it is told, and EDK2 then stops at its own menu
 /// instead of going on to its next boot entry (seen on OVMF). So GRUB looks for an installed
-/// system's loader itself, the removable-media name last, as an installer's USB stick has only
-/// that. Leaving is for machines without one, where the firmware has nothing to boot either.
-const LOCAL_FUNCTION: &str = "\
-function farrier_local {
+/// system's loader itself. Leaving is for machines without one, where the firmware has nothing to
+/// boot either.
+fn local_function() -> String {
+    let loaders = INSTALLED.map(|name| name.replace(ARCH, "$arch")).join(" ");
+    format!(
+        "\
+function farrier_local {{
   echo 'Farrier: starting the local disk'
   if [ \"$grub_platform\" = efi ]; then
     if [ \"$grub_cpu\" = arm64 ]; then set arch=aa64
     elif [ \"$grub_cpu\" = i386 ]; then set arch=ia32
     else set arch=x64; fi
-    for loader in debian/shim$arch ubuntu/shim$arch fedora/shim$arch redhat/shim$arch \
-centos/shim$arch rocky/shim$arch almalinux/shim$arch opensuse/shim sles/shim \
-debian/grub$arch Microsoft/Boot/bootmgfw BOOT/BOOT$arch; do
+    for loader in {loaders}; do
       for disk in (hd*); do
         if [ -f \"$disk/EFI/$loader.efi\" ]; then
           if chainloader \"$disk/EFI/$loader.efi\"; then boot; fi
@@ -265,8 +268,10 @@ debian/grub$arch Microsoft/Boot/bootmgfw BOOT/BOOT$arch; do
     boot
   fi
   exit 1
+}}
+"
+    )
 }
-";
 /// For firmware that goes on by itself.
 const EXIT_FUNCTION: &str = "\
 function farrier_local {

@@ -1,21 +1,11 @@
 //! iPXE scripts, for builds from 2019 to today.
 
 use super::text::{ipxe_args, ipxe_text};
-use super::{Boot, Entry, Language, Page, RETRIES, RETRY_S, Sheet};
+use super::{ARCH, Boot, Entry, INSTALLED, Language, Page, RETRIES, RETRY_S, Sheet};
 use crate::{BootPlan, Endpoint, FileRef, LocalBoot};
 
 /// For firmware without a way on, an error.
 const FIRST_DISK: &str = "sanboot --no-describe --drive 0x80 || exit 1";
-/// What an installed system leaves on the EFI partition; the architecture is added.
-const INSTALLED: [&str; 6] = [
-    "debian\\shim",
-    "ubuntu\\shim",
-    "fedora\\shim",
-    "rocky\\shim",
-    "debian\\grub",
-    "BOOT\\BOOT",
-];
-
 /// What iPXE knows about the machine, expanded by the client. Free texts go as `uristring`:
 /// serial numbers contain spaces and slashes.
 const QUERY: &str = "uuid=${uuid}&serial=${serial:uristring}&platform=${platform}\
@@ -322,8 +312,9 @@ impl Script {
                     self.line(&format!("iseq ${{buildarch}} {build} && set efi {arch} ||"));
                 }
                 for name in INSTALLED {
+                    let name = name.replace('/', "\\").replace(ARCH, "${efi}");
                     self.line(&format!(
-                        "sanboot --no-describe --drive 0x80 --filename \\EFI\\{name}${{efi}}.efi ||"
+                        "sanboot --no-describe --drive 0x80 --filename \\EFI\\{name}.efi ||"
                     ));
                 }
                 self.line(":disk");

@@ -341,6 +341,24 @@ const RETRY_S: u32 = 10;
 /// How often a machine tries to reach a Farrier that does not answer, before it goes to its
 /// local disk: five minutes, enough for a server's restart or a switch's spanning tree.
 const RETRIES: u32 = 30;
+/// The loaders that installed systems leave below `EFI` on their disk, in the order they are tried:
+/// signed ones first, the removable-media name last, as an installer's USB stick has only that.
+const INSTALLED: [&str; 12] = [
+    "debian/shimARCH",
+    "ubuntu/shimARCH",
+    "fedora/shimARCH",
+    "redhat/shimARCH",
+    "centos/shimARCH",
+    "rocky/shimARCH",
+    "almalinux/shimARCH",
+    "opensuse/shim",
+    "sles/shim",
+    "debian/grubARCH",
+    "Microsoft/Boot/bootmgfw",
+    "BOOT/BOOTARCH",
+];
+/// Stands for `x64`, `aa64` or `ia32` in them.
+const ARCH: &str = "ARCH";
 
 #[cfg(test)]
 mod tests;

@@ -145,6 +145,8 @@ impl Exchange {
         let mut asker =
             Asker::at(self.ip.unwrap_or(Ipv4Addr::UNSPECIFIED)).with_query(target.query);
         asker.mac_hint = hint;
+        let said = request.headers.get("onie-eth-addr");
+        asker.said_mac = said.and_then(|said| said.to_str().ok()?.trim().parse().ok());
         match self.lookup(&target.path, &asker).await {
             Found::Text(rendered) => self.text(*rendered, &target.path, &asker, method),
             Found::File(file) => self.file(file, name, mac, request),
