@@ -183,6 +183,23 @@ async fn one_click_on_a_button_that_says_so_adopts_and_installs() {
 }
 
 #[tokio::test]
+async fn nothing_is_adopted_to_install_what_cannot_be_made() {
+    let (site, cookie, id) = with_installer().await;
+    let broken = INSTALLER.replace(r#""text": "x""#, r#""text": "{{ nobody }}""#);
+    let profile = serde_json::from_str(&broken).expect("a profile");
+    site.store.put_profile(profile, "ann").await.expect("saved");
+    let sure = format!("action=adopt&scope=selected&id={id}&sure=yes&back=/machines");
+    site.post("/machines/bulk", &sure, &cookie).await;
+    site.post(&format!("/machines/{id}/adopt"), "rule=rack", &cookie)
+        .await;
+    assert_eq!(machine(&site, id).state, MachineState::Discovered);
+    // It may be adopted without that.
+    let only = format!("action=register&scope=selected&id={id}&sure=yes");
+    site.post("/machines/bulk", &only, &cookie).await;
+    assert_eq!(machine(&site, id).lifecycle(), Lifecycle::Ready);
+}
+
+#[tokio::test]
 async fn forgetting_says_what_comes_back() {
     let (site, cookie, id) = with_installer().await;
     let path = format!("/machines/{id}");

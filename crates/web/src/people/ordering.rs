@@ -3,7 +3,9 @@
 
 use super::PeopleState;
 use crate::{orders, review};
-use bootplan::{Arming, Limit, MachineId, MachineState, ProfileName, RunKind, Timestamp, Window};
+use bootplan::{
+    Arming, Limit, MachineId, MachineState, ProfileName, RunKind, Timestamp, Window, effect,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::{MachineChange, Step, StoreError};
@@ -97,6 +99,21 @@ impl PeopleState {
         let applied = self.store.apply(steps.collect(), by).await;
         applied.map_err(|refused| refused.cause)?;
         Ok(ordered)
+    }
+
+    /// Adopts machines. What rules order by that is looked at first, as any order is.
+    ///
+    /// # Errors
+    /// Why none was adopted.
+    pub(crate) async fn adopt(&self, ids: &[MachineId], by: &str) -> Result<(), NotOrdered> {
+        let catalog = self.store.catalog();
+        let ordered = ids.iter().copied().filter(|id| {
+            let machine = catalog.machine(*id);
+            machine.is_some_and(|machine| effect::adopted(machine, &catalog).is_some())
+        });
+        let ordered: Vec<MachineId> = ordered.collect();
+        self.reviewed(&ordered, None, false).await?;
+        Ok(self.store.adopt(ids, by).await?)
     }
 
     /// What each of these machines would install, after everything that it would fetch was made and

@@ -142,7 +142,7 @@ pub(in crate::api) async fn adopt_machines(
                  and order nothing"
             )));
         }
-        _ => state.store.adopt(&ids, by).await?,
+        _ => state.adopt(&ids, by).await?,
     }
     let ordered = rules.machines.into_iter();
     let ordered = ordered.map(|(id, rule, profile)| OrderedByRule {

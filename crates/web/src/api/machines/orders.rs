@@ -308,12 +308,20 @@ pub(super) async fn order(
     };
     let ordered = state.order(ids, wanted, &actor.name).await;
     ordered.map_err(|error| match error {
-        NotOrdered::Store(error) => error.into(),
         faults @ NotOrdered::Faults(_) => Problem::refused(format!(
             "{faults} ('despite_faults' orders it nevertheless)"
         )),
-        senseless @ NotOrdered::Senseless(_) => Problem::refused(senseless),
+        error => error.into(),
     })
+}
+
+impl From<NotOrdered> for Problem {
+    fn from(error: NotOrdered) -> Problem {
+        match error {
+            NotOrdered::Store(error) => error.into(),
+            error => Problem::refused(error),
+        }
+    }
 }
 
 /// Calls an order off.

@@ -188,12 +188,14 @@ pub(crate) async fn adopt(
     let machine = find(&state, id)?.machine;
     let ordered = effect::adopted(&machine, &state.store.catalog()).is_some();
     let name = printable(&machine.name);
-    let adopted = state.store.adopt(&[MachineId(id)], &visit.actor.name).await;
+    if let Err(error) = state.adopt(&[MachineId(id)], &visit.actor.name).await {
+        return install::not_ordered(&back, error);
+    }
     let text = match ordered {
         true => format!("{name} is adopted, and installed at its next boot."),
         false => format!("{name} is adopted."),
     };
-    answered(adopted, &back, text)
+    Ok(done(&back, text))
 }
 
 /// `POST /machines/{id}/delete`

@@ -177,10 +177,12 @@ pub(crate) async fn bulk(
     let by = &visit.actor.name;
     let many = counted(ids.len());
     let (result, text) = match fields.get("action") {
-        "adopt" => (
-            state.store.adopt(&ids, by).await,
-            format!("Adopted {many}."),
-        ),
+        "adopt" => {
+            if let Err(error) = state.adopt(&ids, by).await {
+                return install::not_ordered(back, error);
+            }
+            (Ok(()), format!("Adopted {many}."))
+        }
         // Registered as any edit registers, so that no rule orders anything.
         "register" => (
             state.register(&ids, by).await,
