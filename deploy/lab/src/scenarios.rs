@@ -7,6 +7,7 @@ mod diskless;
 mod guides;
 mod iso;
 mod live;
+mod memtest;
 mod orders;
 mod payload;
 pub(crate) mod reference;
@@ -148,6 +149,18 @@ const SCENARIOS: &[Scenario] = &[
         what: "the same where the site's DHCP server leaves siaddr zero",
         standard: true,
         run: boots::uefi_grub_siaddr0,
+    },
+    Scenario {
+        name: "memtest-bios",
+        what: "BIOS -> iPXE -> memtest86+, which tests memory",
+        standard: true,
+        run: memtest::by_bios,
+    },
+    Scenario {
+        name: "memtest-uefi",
+        what: "UEFI x64 -> snponly.efi -> memtest86+, which tests memory",
+        standard: true,
+        run: memtest::by_uefi,
     },
     Scenario {
         name: "silence",
