@@ -17,7 +17,9 @@ pub enum Kind {
     LinkLocal,
     /// Where clouds hand out a host's credentials.
     Metadata,
-    /// Nobody's: unspecified, multicast, documentation, reserved.
+    /// Reserved for something else than hosts; some sites use such networks all the same.
+    Reserved,
+    /// No host's: unspecified, multicast, broadcast. Not even an operator's list opens it.
     Unusable,
 }
 
@@ -39,6 +41,7 @@ impl fmt::Display for Kind {
             Kind::Loopback => "an address of this server itself",
             Kind::LinkLocal => "a link-local address",
             Kind::Metadata => "a cloud's metadata address",
+            Kind::Reserved => "a reserved address",
             Kind::Unusable => "no address of a host",
         })
     }
@@ -51,12 +54,12 @@ fn of_v4(address: Ipv4Addr) -> Kind {
         (127, ..) => Kind::Loopback,
         (169, 254, _) => Kind::LinkLocal,
         (10, ..) | (172, 16..=31, _) | (192, 168, _) | (100, 64..=127, _) => Kind::Private,
-        // "This network", protocol assignments, documentation, benchmarks, 6to4 relays, multicast
-        // and everything above it, broadcast with them.
-        (0, ..) | (192, 0, 0 | 2) | (198, 51, 100) | (203, 0, 113) | (192, 88, 99) => {
-            Kind::Unusable
-        }
-        (198, 18..=19, _) | (224..=255, ..) => Kind::Unusable,
+        _ if address.is_unspecified() || address.is_broadcast() => Kind::Unusable,
+        // "This network", of which the kernel takes some for itself, and multicast.
+        (0 | 224..=239, ..) => Kind::Unusable,
+        // Protocol assignments, documentation, 6to4 relays, benchmarks, and what is left.
+        (192, 0, 0 | 2) | (198, 51, 100) | (203, 0, 113) | (192, 88, 99) => Kind::Reserved,
+        (198, 18..=19, _) | (240..=255, ..) => Kind::Reserved,
         _ => Kind::Public,
     }
 }
@@ -69,7 +72,7 @@ fn of_v6(address: Ipv6Addr) -> Kind {
         0xfe80..=0xfebf => Kind::LinkLocal,
         0xfc00..=0xfdff => Kind::Private,
         // Teredo holds somebody else's address, 2001:db8::/32 is documentation.
-        0x2001 if matches!(address.segments()[1], 0 | 0xdb8) => Kind::Unusable,
+        0x2001 if matches!(address.segments()[1], 0 | 0xdb8) => Kind::Reserved,
         // Only this block is handed out as unicast addresses of the Internet.
         0x2000..=0x3fff => Kind::Public,
         _ => Kind::Unusable,
@@ -230,8 +233,10 @@ mod tests {
             ("255.255.255.255", Kind::Unusable),
             ("224.0.0.1", Kind::Unusable),
             ("ff02::1", Kind::Unusable),
-            ("198.18.0.1", Kind::Unusable),
-            ("2001:db8::1", Kind::Unusable),
+            ("240.0.0.1", Kind::Reserved),
+            ("198.18.0.1", Kind::Reserved),
+            ("203.0.113.9", Kind::Reserved),
+            ("2001:db8::1", Kind::Reserved),
             // The same hosts in disguise.
             ("::ffff:127.0.0.1", Kind::Loopback),
             ("::ffff:10.0.0.1", Kind::Private),
@@ -248,11 +253,13 @@ mod tests {
     fn the_list_opens_what_it_names_and_no_more() {
         let allowed = Allowed(vec![
             "10.1.0.0/16".parse().expect("network"),
+            "198.18.0.0/24".parse().expect("network"),
             "127.0.0.1".parse().expect("address"),
             "fd00::/8".parse().expect("network"),
         ]);
         for text in [
             "10.1.2.3",
+            "198.18.0.9",
             "127.0.0.1",
             "fd01::5",
             "::ffff:10.1.2.3",
@@ -262,6 +269,7 @@ mod tests {
         }
         for text in [
             "10.2.0.1",
+            "198.18.1.1",
             "127.0.0.2",
             "::1",
             "192.168.0.1",

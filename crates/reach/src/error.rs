@@ -30,7 +30,8 @@ pub enum Fault {
     },
     /// Its address must not be asked.
     #[error(
-        "'{host}' leads to {address}, {kind}, and nothing there is asked; if that is meant, add it to outgoing.allow in the configuration"
+        "'{host}' leads to {address}, {kind}, and nothing there is asked{}",
+        advice(.kind)
     )]
     Refused {
         /// Host of the URL.
@@ -106,6 +107,13 @@ impl Error {
             Fault::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             _ => false,
         }
+    }
+}
+
+fn advice(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Unusable => "",
+        _ => "; if that is meant, add it to outgoing.allow in the configuration",
     }
 }
 

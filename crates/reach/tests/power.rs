@@ -320,7 +320,7 @@ async fn redfish_of_all_makers() {
 fn recorder(dir: &Path) -> PathBuf {
     let program = dir.join("ipmitool");
     let text = format!(
-        "#!/bin/sh\necho \"$@\" >>{0}/argv\nenv >{0}/env\ncase \"$*\" in\n*'-H broken'*) echo 'Error: Unable to establish IPMI v2 / RMCP+ session' >&2; exit 1 ;;\n\
+        "#!/bin/sh\necho \"$@\" >>{0}/argv\nenv >{0}/env\ncat /dev/stdin >{0}/password\ncase \"$*\" in\n*'-H broken'*) echo 'Error: Unable to establish IPMI v2 / RMCP+ session' >&2; exit 1 ;;\n\
          *status) echo 'Chassis Power is off' ;;\n*) echo 'Chassis Power Control: Up/On' ;;\nesac\n",
         dir.display()
     );
@@ -330,7 +330,7 @@ fn recorder(dir: &Path) -> PathBuf {
 }
 
 #[tokio::test]
-async fn ipmi_keeps_the_password_out_of_the_arguments() {
+async fn ipmi_keeps_the_password_out_of_arguments_and_environment() {
     let dir = tempfile::tempdir().expect("a directory");
     let switches = Switches::new(here(), recorder(dir.path()));
     let ipmi = |host: &str| Power {
@@ -366,7 +366,7 @@ async fn ipmi_keeps_the_password_out_of_the_arguments() {
         assert_eq!(act("10.0.0.9", action).await.expect("told"), None);
     }
     let argv = std::fs::read_to_string(dir.path().join("argv")).expect("recorded");
-    let begin = "-I lanplus -N 3 -R 2 -H 10.0.0.9 -p 623 -U ADMIN -E chassis ";
+    let begin = "-I lanplus -N 3 -R 2 -H 10.0.0.9 -p 623 -U ADMIN -f /dev/stdin chassis ";
     let told: Vec<&str> = argv
         .lines()
         .map(|line| line.strip_prefix(begin).expect(line))
@@ -385,7 +385,9 @@ async fn ipmi_keeps_the_password_out_of_the_arguments() {
     );
     assert!(!argv.contains("hunter2"));
     let env = std::fs::read_to_string(dir.path().join("env")).expect("recorded");
-    assert!(env.contains("IPMI_PASSWORD=hunter2"), "{env}");
+    assert!(!env.contains("hunter2"), "{env}");
+    let given = std::fs::read_to_string(dir.path().join("password"));
+    assert_eq!(given.expect("recorded"), "hunter2\n");
     assert!(
         !env.contains("CARGO"),
         "nothing else of ours is passed on: {env}"

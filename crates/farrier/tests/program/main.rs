@@ -4,6 +4,7 @@
 //! and say so. Nothing of the host's own network is touched.
 
 mod boot;
+mod canary;
 mod cli;
 mod common;
 mod dhcp;
@@ -20,6 +21,7 @@ mod reload;
 mod rules;
 mod samples;
 mod stop;
+mod templates;
 mod tftp_clients;
 mod tftp_hostile;
 mod tftp_image;

@@ -6,11 +6,12 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// Runs the program once or twice. The password goes by the environment, which only our own user
-/// can read; everybody can read the arguments of a process.
+/// Runs the program once or twice. The password goes by its standard input: everybody can read the
+/// arguments of a process, and its environment stands in /proc for as long as it runs.
 pub(super) async fn act(
     program: &Path,
     ipmi: &Ipmi,
@@ -57,12 +58,11 @@ async fn run(
         .args([
             "-I", "lanplus", "-N", "3", "-R", "2", "-H", &ipmi.host, "-p", &port,
         ])
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .env_clear()
         .env("LC_ALL", "C")
-        .env("IPMI_PASSWORD", password)
         .kill_on_drop(true);
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
@@ -70,14 +70,18 @@ async fn run(
     if !ipmi.user.is_empty() {
         command.args(["-U", &ipmi.user]);
     }
-    command.arg("-E").args(words);
-    let child = command.spawn().map_err(|cause| match cause.kind() {
+    command.args(["-f", "/dev/stdin"]).args(words);
+    let mut child = command.spawn().map_err(|cause| match cause.kind() {
         ErrorKind::NotFound => PowerError::NoIpmitool(program.to_owned()),
         _ => PowerError::System {
             doing: "start ipmitool",
             cause,
         },
     })?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // Far less than a pipe holds. One that ends without having read it says why itself.
+        let _ = stdin.write_all(format!("{password}\n").as_bytes()).await;
+    }
     let ended = timeout(LIMIT, child.wait_with_output()).await;
     let ended =
         ended.map_err(|_| failed(ipmi, format!("no answer within {} s", LIMIT.as_secs())))?;
