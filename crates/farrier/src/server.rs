@@ -19,7 +19,7 @@ use bootfiles::dropbox::DropBoxes;
 use bootfiles::images::ImageStore;
 use bootfiles::{BootFiles, FileCache, TIDY_EVERY};
 use bootplan::Origin;
-use fetch::{Fetcher, Means, Patience};
+use fetch::{Fetcher, Means, Patience, Releases};
 use proxydhcp::Port;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -246,6 +246,7 @@ pub(crate) async fn build(
         keyrings: vec![data.join("keyrings"), "/usr/share/keyrings".into()],
         recipes: data.join("mirrors"),
         mirrors: config.outgoing.mirrors.clone(),
+        releases: Releases::at(&data.join("releases.json")),
     };
     let fetcher = Fetcher::open(&data.join("fetches"), means)
         .context("cannot use the directory of what is being fetched")?;

@@ -123,6 +123,17 @@ pub(crate) fn is_beyond(error: &reach::Error) -> bool {
     matches!(error.fault, Fault::Status { status: 416, .. })
 }
 
+/// Whether the server says that there is no such file.
+pub(crate) fn is_absent(error: &reach::Error) -> bool {
+    matches!(
+        error.fault,
+        Fault::Status {
+            status: 404 | 410,
+            ..
+        }
+    )
+}
+
 /// A small text, such as a list of checksums.
 pub(crate) async fn text(site: &Site, url: &str) -> Result<Vec<u8>, FetchError> {
     let limits = Limits {

@@ -1,7 +1,7 @@
 //! All jobs: begun, taken up after a restart, cancelled.
 
 use crate::job::{Job, Stage};
-use crate::{FetchError, JobView, Mirror, Octets, Order, download, recipe, work};
+use crate::{FetchError, JobView, Mirror, Octets, Order, Releases, download, recipe, work};
 use bootfiles::images::{ImageError, ImageStore};
 use bootplan::EventKind;
 use reach::Client;
@@ -57,6 +57,8 @@ pub struct Means {
     pub recipes: PathBuf,
     /// The root of the mirror of each site.
     pub mirrors: BTreeMap<String, String>,
+    /// How new the releases were that mirrors have shown.
+    pub releases: Releases,
 }
 
 pub(crate) type Site = Means;

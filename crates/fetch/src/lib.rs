@@ -18,6 +18,7 @@ mod order;
 mod proof;
 mod recipe;
 mod release;
+mod releases;
 mod sums;
 mod work;
 
@@ -26,3 +27,4 @@ pub use fetcher::{Fetcher, Means, Patience, Tell};
 pub use job::{JobView, Stage};
 pub use order::{Given, Octets, Order, Proof};
 pub use recipe::Mirror;
+pub use releases::Releases;

@@ -87,13 +87,25 @@ async fn chain(
     release
         .check(&mirror.is, jiff::Timestamp::now())
         .map_err(fault)?;
+    let releases = site.releases.clone();
+    let (named, date, meant) = (shown.clone(), release.date(), job.order().allow_older);
+    let noted = move || releases.believe(&named, date, meant);
+    let noted = tokio::task::spawn_blocking(noted).await;
+    noted.map_err(std::io::Error::other)?.map_err(fault)?;
     let sums = mirror.sums.as_str();
     let expected = release.sha256(sums);
     let expected = expected.ok_or_else(|| fault(format!("it lists no {sums}")))?;
     let directory = mirror.release.as_str().rsplit_once('/');
     let directory = directory.map_or(String::new(), |(directory, _)| format!("{directory}/"));
     let list_url = below(&format!("{directory}{sums}"));
-    let list = download::text(site, &list_url).await?;
+    let list = match release.by_hash() {
+        true => by_hash(site, &list_url, expected).await?,
+        false => None,
+    };
+    let list = match list {
+        Some(list) => list,
+        None => download::text(site, &list_url).await?,
+    };
     let found = data_encoding::HEXLOWER.encode(&Sha256::digest(&list));
     if found != expected {
         return Err(FetchError::Sums {
@@ -105,6 +117,18 @@ async fn chain(
     }
     let list = String::from_utf8_lossy(&list).into_owned();
     Ok((list_url, list, format!("{shown}, signed by {by}")))
+}
+
+/// A file that the release lists, by its checksum: still the right one while the mirror is being
+/// updated. `None`: this mirror does not have it so, whatever its release says.
+async fn by_hash(site: &Site, url: &str, sum: &str) -> Result<Option<Vec<u8>>, FetchError> {
+    let directory = url.rsplit_once('/').map_or("", |(directory, _)| directory);
+    let named = format!("{directory}/by-hash/SHA256/{sum}");
+    match download::text(site, &named).await {
+        Ok(list) => Ok(Some(list)),
+        Err(FetchError::Reach(error)) if download::is_absent(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// One file, going on where it stopped.

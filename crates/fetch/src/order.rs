@@ -19,6 +19,9 @@ pub struct Order {
     /// empty for the one that the operator named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mirror: Option<String>,
+    /// Whether a release of that mirror is meant although it has shown a newer one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_older: bool,
     /// What it must be.
     pub proof: Proof,
     /// Who wants it.

@@ -63,21 +63,36 @@ impl<'a> Release<'a> {
         let Some(until) = self.fields.get("Valid-Until") else {
             return Ok(());
         };
-        let zoned = until.replace("UTC", "GMT");
-        let parsed = DateTimeParser::new().parse_timestamp(&zoned);
-        match parsed {
-            Ok(end) if end < now => Err(format!(
+        match time(until) {
+            Some(end) if end < now => Err(format!(
                 "it was in force until {until}: the mirror is old, or somebody shows an old release"
             )),
-            Ok(_) => Ok(()),
-            Err(_) => Err(format!("its Valid-Until cannot be read: {until}")),
+            Some(_) => Ok(()),
+            None => Err(format!("its Valid-Until cannot be read: {until}")),
         }
+    }
+
+    /// When it was made, if it says so.
+    pub(crate) fn date(&self) -> Option<Timestamp> {
+        self.fields.get("Date").and_then(|date| time(date))
+    }
+
+    /// Whether the files that it lists are there by their checksums as well, so that those of the
+    /// last release stay while the next one is put up.
+    pub(crate) fn by_hash(&self) -> bool {
+        self.fields.get("Acquire-By-Hash") == Some(&"yes")
     }
 
     /// The SHA-256 of a file that it lists.
     pub(crate) fn sha256(&self, path: &str) -> Option<&'a str> {
         self.sums.get(path).copied()
     }
+}
+
+/// As releases write times: like mail, but with another name for the zone.
+fn time(text: &str) -> Option<Timestamp> {
+    let zoned = text.replace("UTC", "GMT");
+    DateTimeParser::new().parse_timestamp(&zoned).ok()
 }
 
 #[cfg(test)]
@@ -109,6 +124,24 @@ mod tests {
             Some("a".repeat(64).as_str())
         );
         assert_eq!(release.sha256("absent"), None);
+    }
+
+    #[test]
+    fn it_says_when_it_was_made_and_whether_by_hash() {
+        let with = |fields: &str| {
+            let release = format!("{fields}{}", text(""));
+            let release = Release::parse(&release);
+            (
+                release.date().map(|date| date.to_string()),
+                release.by_hash(),
+            )
+        };
+        let made = Some("2026-07-11T09:41:22Z".to_owned());
+        assert_eq!(
+            with("Date: Sat, 11 Jul 2026 09:41:22 UTC\nAcquire-By-Hash: yes\n"),
+            (made, true)
+        );
+        assert_eq!(with("Date: then\nAcquire-By-Hash: no\n"), (None, false));
     }
 
     #[test]

@@ -372,3 +372,81 @@ async fn keyrings_are_chosen_by_name_and_by_nothing_else() {
         assert!(bench.fetcher.keyring(name).is_err(), "{name}");
     }
 }
+
+impl Archive {
+    /// Made on this day, without a last day.
+    fn of(day: u32, more: &str) -> Archive {
+        let mut archive = Archive::new();
+        archive.release = format!(
+            "Date: Sat, {day:02} Jul 2026 09:41:22 UTC\n{more}{}",
+            archive.release
+        );
+        archive
+    }
+}
+
+#[tokio::test]
+async fn a_mirror_that_goes_back_is_not_believed_unless_that_is_meant() {
+    let ann = Gpg::with("Ann");
+    let mut bench = bench(&ann);
+    let named = |name: &str, allow_older: bool| Order {
+        name: name.to_owned(),
+        allow_older,
+        ..order(&bench)
+    };
+    let orders = [
+        named("july", false),
+        named("june", false),
+        named("june", true),
+        named("again", false),
+    ];
+    let mut stages = Vec::new();
+    for (day, order) in [11, 4, 4, 11].into_iter().zip(orders) {
+        Archive::of(day, "").put(&bench, &ann);
+        let job = bench.fetcher.begin(order).await.expect("a recipe");
+        stages.push(bench.end(&job.id).await.stage);
+        // What was seen is known to the next start, too.
+        bench.restart();
+    }
+    let done = Stage::Done { sha256: None };
+    let Stage::Failed { why } = &stages[1] else {
+        panic!("{stages:?}");
+    };
+    assert!(
+        why.contains(
+            "InRelease: it is of 2026-07-04 09:41 UTC, and this mirror has shown one of 2026-07-11"
+        ),
+        "{why}"
+    );
+    assert_eq!([&stages[0], &stages[2], &stages[3]], [&done; 3]);
+    assert_eq!((bench.staged(), bench.written()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_list_is_asked_for_by_its_checksum_where_the_release_says_so() {
+    let ann = Gpg::with("Ann");
+    let bench = bench(&ann);
+    let archive = Archive::of(11, "Acquire-By-Hash: yes\n");
+    archive.put(&bench, &ann);
+    let list = format!("/debian/dists/bookworm/{LIST}");
+    let sum = sha256(archive.list.as_bytes());
+    let directory = list.strip_suffix("SHA256SUMS").expect("its name");
+    let hashed = format!("{directory}by-hash/SHA256/{sum}");
+    bench.web.file(&hashed, archive.list.as_bytes(), &sum);
+    // The mirror is being updated: the next list has the name already.
+    bench.web.change(&list, |page| page.body.push(b'\n'));
+    assert_eq!(run(&bench).await.stage, Stage::Done { sha256: None });
+    assert_eq!(bench.asked(&hashed), [(None, 200)]);
+    assert_eq!(bench.asked(&list), []);
+    // One that says so and does not have it is asked as ever.
+    let archive = Archive::of(18, "Acquire-By-Hash: yes\n");
+    archive.put(&bench, &ann);
+    bench.web.change(&hashed, |page| page.status = Some(404));
+    let other = Order {
+        name: "other".to_owned(),
+        ..order(&bench)
+    };
+    let job = bench.fetcher.begin(other).await.expect("a recipe");
+    assert_eq!(bench.end(&job.id).await.stage, Stage::Done { sha256: None });
+    assert_eq!(bench.asked(&list), [(None, 200)]);
+}

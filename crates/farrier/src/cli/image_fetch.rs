@@ -35,6 +35,9 @@ pub(crate) struct Proof {
     /// Root of the mirror [default: outgoing.mirrors in the server's configuration]
     #[arg(long, value_name = "URL", requires = "mirror")]
     from: Option<String>,
+    /// Take the mirror's release although it has shown a newer one before
+    #[arg(long, requires = "mirror")]
+    allow_older: bool,
 }
 
 impl Proof {
@@ -71,6 +74,7 @@ pub(super) async fn add(
         "url": url.or(proof.from.as_deref()).unwrap_or_default(),
         "name": name.unwrap_or_default(),
         "mirror": proof.mirror,
+        "allow_older": proof.allow_older,
         "sha256": proof.sha256,
         "sha256sums": proof.sha256sums,
     });

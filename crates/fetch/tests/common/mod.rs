@@ -9,7 +9,7 @@
 use bootfiles::images::{ImageInfo, ImageStore};
 use bootplan::EventKind;
 use data_encoding::HEXLOWER;
-use fetch::{Fetcher, JobView, Means, Order, Patience, Proof, Stage};
+use fetch::{Fetcher, JobView, Means, Order, Patience, Proof, Releases, Stage};
 use reach::{Allowed, Client};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -175,6 +175,7 @@ fn open(
         keyrings: vec![dir.path().join("keyrings")],
         recipes: dir.path().join("mirrors"),
         mirrors: BTreeMap::new(),
+        releases: Releases::at(&dir.path().join("releases.json")),
     };
     let fetcher = Fetcher::open(&jobs, means);
     (images, fetcher.expect("a directory"))

@@ -21,6 +21,9 @@ pub(super) struct NewFetch {
     /// directory together or not at all.
     #[serde(default)]
     mirror: Option<String>,
+    /// Whether a release of the mirror is meant although it has shown a newer one before.
+    #[serde(default)]
+    allow_older: bool,
     /// What it will be called: `debian.iso`, or `pair/vmlinuz` for a file of a directory; as the URL calls it if left out.
     #[serde(default)]
     name: String,
@@ -139,6 +142,7 @@ pub(super) async fn begin_fetch(
         name: new.name,
         url: new.url,
         mirror: new.mirror,
+        allow_older: new.allow_older,
         proof: Proof {
             sha256: new.sha256,
             sums: new.sha256sums,

@@ -64,6 +64,7 @@ impl Api {
             keyrings: vec![dir.path().join("keyrings")],
             recipes: dir.path().join("mirrors"),
             mirrors: Default::default(),
+            releases: fetch::Releases::at(&dir.path().join("releases.json")),
         };
         let fetcher = Fetcher::open(&dir.path().join("fetches"), means);
         let state = PeopleState::new(store, live, status, PeopleOptions::default())

@@ -523,6 +523,7 @@ pub fn fetcher(dir: &Path, images: &ImageStore) -> fetch::Fetcher {
         keyrings: vec![dir.join("keyrings")],
         recipes: dir.join("mirrors"),
         mirrors: std::collections::BTreeMap::new(),
+        releases: fetch::Releases::at(&dir.join("releases.json")),
     };
     fetch::Fetcher::open(&dir.join("fetches"), means).expect("a directory")
 }

@@ -92,6 +92,7 @@ pub(crate) async fn begin(
         name: fields.get("name").to_owned(),
         url: fields.get("url").to_owned(),
         mirror: given("mirror"),
+        allow_older: given("allow_older").is_some(),
         proof: Proof {
             sha256: given("sha256"),
             sums: given("sums"),
