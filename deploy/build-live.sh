@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Makes a bootable Debian for machines without a disk: a sample to start from, not a product.
 #
-#   deploy/build-live.sh [--live-boot] SUITE DIR [PACKAGE...]
+#   deploy/build-live.sh [--live-boot] [--arch ARCH] SUITE DIR [PACKAGE...]
 #
 # writes DIR/linux, DIR/initrd.img and DIR/filesystem.squashfs. Needs the packages mmdebstrap and
 # squashfs-tools, and root. With --live-boot the initial RAM disk has Debian's live-boot as well,
-# for profiles of `start: live-boot`.
+# for profiles of `start: live-boot`. ARCH is Debian's name of the workstations' architecture
+# (amd64, arm64; usually this host's); another than the host's needs qemu-user-static as well.
 #
 #   MIRROR=...       a mirror, or a file of apt sources; else the suite's usual one
 #   PASSWORD_HASH=   of root (mkpasswd); without it nobody can log in but by what PACKAGE brings
@@ -15,20 +16,33 @@ set -euo pipefail
 umask 022
 
 with_live=no
-if [ "${1:-}" = --live-boot ]; then
-    with_live=yes
+arch=
+while [ $# -gt 0 ]; do
+    case $1 in
+        --live-boot) with_live=yes ;;
+        --arch) arch=${2:-} && shift ;;
+        *) break ;;
+    esac
     shift
-fi
+done
 if [ $# -lt 2 ]; then
     sed -n 's/^#   \(deploy.*\)/usage: \1/p' "$0" >&2
     exit 2
 fi
+[ -n "$arch" ] || arch=$(dpkg --print-architecture)
+# Where Debian has more than one kernel, the one for most machines.
+case $arch in
+    i386) kernel=linux-image-686-pae ;;
+    armhf) kernel=linux-image-armmp ;;
+    *) kernel=linux-image-$arch ;;
+esac
 suite=$1
 out=$(mkdir -p "$2" && cd "$2" && pwd)
 shift 2
 parts=${HERE:-$(cd "$(dirname "$0")/.." && pwd)}/boot-assets/diskless
 
-packages=linux-image-amd64,initramfs-tools,zstd,busybox,nbd-client,systemd-sysv,systemd-resolved,dbus,udev,kmod,iproute2,login,passwd
+# libnss-myhostname: each machine has its own name, and knows it without a file.
+packages=$kernel,initramfs-tools,zstd,busybox,nbd-client,systemd-sysv,systemd-resolved,libnss-myhostname,dbus,udev,kmod,iproute2,login,passwd
 [ $with_live = no ] || packages+=,live-boot,live-boot-initramfs-tools
 for package in "$@"; do packages+=,$package; done
 
@@ -53,6 +67,7 @@ DHCP=ipv4
 KeepConfiguration=yes
 NET
 chroot "$root" systemctl --quiet enable systemd-networkd
+# Of a machine that the server has no name for.
 echo workstation >"$root/etc/hostname"
 # Every machine makes its own at its first start.
 : >"$root/etc/machine-id"
@@ -67,7 +82,7 @@ rm -f "$root"/boot/vmlinuz-* "$root"/boot/initrd.img-*
 INSIDE
 
 PARTS=$parts OUT=$out PASSWORD_HASH=${PASSWORD_HASH:-} mmdebstrap --quiet --variant=minbase \
-    --include="$packages" --customize-hook="sh $work/customize \"\$1\"" \
+    --architectures="$arch" --include="$packages" --customize-hook="sh $work/customize \"\$1\"" \
     --aptopt='Apt::Install-Recommends "false"' \
     "$suite" "$work/root.tar" ${MIRROR:+"$MIRROR"}
 mkdir "$work/root"

@@ -106,14 +106,12 @@ impl<'a> Case<'a> {
     /// # Errors
     /// What is wrong with the template, or with what it made.
     pub fn filled(&self) -> Result<Profile, Fault> {
-        let mut filled = match &self.profile.boot {
+        let mut filled = match self.profile.boot.args() {
             // The same check as for arguments that a person wrote (vector R47).
-            BootMethod::Linux { args, .. } => {
-                self.profile.with_args(self.args(args)?).map_err(|_| {
-                    Fault::whole("args", "the result has a word that a loader would act on")
-                })?
-            }
-            _ => self.profile.clone(),
+            Some(args) => self.profile.with_args(self.args(args)?).map_err(|_| {
+                Fault::whole("args", "the result has a word that a loader would act on")
+            })?,
+            None => self.profile.clone(),
         };
         if self.profile.extras.has_template() {
             let extras = self
@@ -182,10 +180,7 @@ impl<'a> Case<'a> {
         };
         match self.filled() {
             Ok(filled) => {
-                let args = match &filled.boot {
-                    BootMethod::Linux { args, .. } => Some(part("args", args)),
-                    _ => None,
-                };
+                let args = filled.boot.args().map(|args| part("args", args));
                 let extras = filled.extras.all();
                 let extras = extras.iter().filter(|(_, _, text)| !text.is_empty());
                 args.into_iter()

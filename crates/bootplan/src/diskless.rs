@@ -31,7 +31,7 @@ pub struct Diskless {
     /// Most that one machine may keep, GiB; for [`Overlay::PerMachine`].
     #[serde(default = "gib", skip_serializing_if = "is_usual_gib")]
     pub overlay_gib: u16,
-    /// More kernel arguments.
+    /// More kernel arguments; may be a template, as those of [`crate::BootMethod::Linux`] may.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub args: String,
     /// Serial console, e.g. `ttyS0,115200`.
@@ -169,7 +169,8 @@ impl Diskless {
         }
     }
 
-    /// The whole kernel command line for one machine.
+    /// The whole kernel command line for one machine, which is called `name` unless the arguments
+    /// say otherwise.
     ///
     /// # Errors
     /// `overlay`'s, when this profile needs one; nothing for a profile that
@@ -178,6 +179,7 @@ impl Diskless {
         &self,
         server: &Endpoint,
         mac: MacAddr,
+        name: Option<&str>,
         overlay: &Result<Arc<str>, String>,
     ) -> Result<String, String> {
         let mut words = match self.start {
@@ -204,6 +206,14 @@ impl Diskless {
         };
         // Or the card is guessed where there are several.
         words.push(format!("BOOTIF=01-{}", mac.dashed()));
+        if !self.args.contains("hostname=") {
+            let host = name.and_then(host_name);
+            let word = match self.start {
+                Start::Farrier => "farrier.hostname",
+                Start::LiveBoot | Start::Dracut => "systemd.hostname",
+            };
+            words.extend(host.map(|host| format!("{word}={host}")));
+        }
         let keeps = self.overlay == Overlay::PerMachine;
         if keeps && self.start == Start::LiveBoot {
             words.push("persistence".to_owned());
@@ -237,6 +247,18 @@ impl Diskless {
             Access::Nfs => format!("nfs://{}", self.root.replacen(":/", "/", 1)),
         })
     }
+}
+
+/// A machine's name as a host's: its first label, with dashes for what hosts cannot be called.
+fn host_name(name: &str) -> Option<String> {
+    let plain = |c: char| match c.is_ascii_alphanumeric() {
+        true => c.to_ascii_lowercase(),
+        false => '-',
+    };
+    let label = name.split('.').next()?.chars().take(63);
+    let label: String = label.map(plain).collect();
+    let label = label.trim_matches('-');
+    (!label.is_empty()).then(|| label.to_owned())
 }
 
 /// What an image is called as an NBD export, where names have no slash.

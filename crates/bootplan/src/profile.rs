@@ -1,5 +1,7 @@
 //! How to boot one operating system.
 
+mod templates;
+
 use crate::extras::is_template;
 use crate::{Answer, Diskless, EfiStyle, Extras, Limit, LoaderKind, Platform, RelPath, Variables};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -81,7 +83,7 @@ pub enum ProfileError {
     /// Neither a relative path nor a URL.
     #[error(
         "'{0}' is neither a path below the images directory (like debian-12/linux) nor an \
-         http:// or https:// URL without spaces"
+         http:// or https:// URL without spaces or braces"
     )]
     File(String),
 }
@@ -292,13 +294,11 @@ impl Profile {
     }
 
     fn boot_has_template(&self) -> bool {
-        match &self.boot {
-            BootMethod::Linux { args, kernel, .. } => {
-                let given = kernel.is_wimboot() && !self.answers.is_empty();
-                given || is_template(args)
-            }
+        let given = match &self.boot {
+            BootMethod::Linux { kernel, .. } => kernel.is_wimboot() && !self.answers.is_empty(),
             _ => false,
-        }
+        };
+        given || self.boot.args().is_some_and(is_template)
     }
 
     /// Whether it is made to install: booted always, it would install at every boot, and no run
@@ -312,10 +312,17 @@ impl Profile {
     /// # Errors
     /// Arguments that a loader would act on, as in [`validate`](Self::validate).
     pub fn with_args(&self, filled: String) -> Result<Profile, ProfileError> {
-        literal("args", &filled, ARGS_LIMIT)?;
         let mut profile = self.clone();
-        if let BootMethod::Linux { args, .. } = &mut profile.boot {
-            *args = filled;
+        match &mut profile.boot {
+            BootMethod::Linux { args, .. } => {
+                literal("args", &filled, ARGS_LIMIT)?;
+                *args = filled;
+            }
+            BootMethod::Diskless(diskless) => {
+                diskless.args = filled;
+                diskless.validate()?;
+            }
+            _ => {}
         }
         Ok(profile)
     }
@@ -379,6 +386,7 @@ impl Profile {
             }
         }
         self.extras.validate()?;
+        self.boot.nothing_to_fill()?;
         match &self.boot {
             BootMethod::Linux { args, console, .. } => {
                 literal("args", args, ARGS_LIMIT)?;
@@ -474,6 +482,7 @@ mod tests {
             "http://h/a b",
             "http://h/\nchain",
             "http://h/${net0/mac}",
+            "http://h/{{ machine.name }}",
             "ftp://h/x",
             "file:///etc/passwd",
         ] {

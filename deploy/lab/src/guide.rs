@@ -3,7 +3,8 @@
 //! * A block ```` ```sh ```` is run on the server; ```` ```sh switch ```` on another host of the LAN.
 //! * A block ```` ```yaml ```` that begins `# /etc/farrier/farrier.yaml` is part of the server's configuration.
 //! * A comment `<!-- sh` ... `-->` is a block that readers do not see: preparations and checks.
-//! * A comment `<!-- lab: boot NAME MAC until TEXT -->` switches a machine on and waits for the text.
+//! * A comment `<!-- lab: boot NAME MAC until TEXT -->` switches a machine on and waits for the text;
+//!   `<!-- lab: off NAME -->` pulls its plug.
 
 use anyhow::{Context, Result, bail};
 use bootplan::MacAddr;
@@ -28,6 +29,11 @@ pub(crate) enum Deed {
         mac: MacAddr,
         /// What it prints at last.
         until: String,
+    },
+    /// A machine loses its power.
+    Off {
+        /// Its name.
+        name: String,
     },
 }
 
@@ -88,6 +94,10 @@ fn order_of(text: &str) -> Result<Deed> {
     let words = text
         .strip_suffix(" -->")
         .context("the comment ends with -->")?;
+    if let Some(name) = words.strip_prefix("off ") {
+        let name = name.to_owned();
+        return Ok(Deed::Off { name });
+    }
     let (boot, until) = words.split_once(" until ").context("no 'until'")?;
     let ["boot", name, mac] = boot.split(' ').collect::<Vec<_>>()[..] else {
         bail!("expected 'boot NAME MAC until TEXT', not '{text}'");
@@ -110,7 +120,8 @@ mod tests {
     fn a_guide_is_taken_apart_in_its_order() {
         let text = "# T\n\n```yaml\n# /etc/farrier/farrier.yaml\na: 1\n```\n<!-- sh\nprepare\n-->\n\
                     ```sh\nfarrier status\n```\n```text\nnot run\n```\n```sh switch\ncurl x\n```\n\
-                    <!-- lab: boot ws1 52:54:00:77:00:01 until a login: prompt -->\n";
+                    <!-- lab: boot ws1 52:54:00:77:00:01 until a login: prompt -->\n\
+                    <!-- lab: off ws1 -->\n";
         let guide = Guide::parse(text).expect("well-formed");
         assert_eq!(guide.config, "# /etc/farrier/farrier.yaml\na: 1\n");
         let run = |line, elsewhere, text: &str| Deed::Commands {
@@ -128,6 +139,9 @@ mod tests {
             run(10, false, "farrier status\n"),
             run(16, true, "curl x\n"),
             boot,
+            Deed::Off {
+                name: "ws1".to_owned(),
+            },
         ];
         assert_eq!(guide.deeds, expected);
     }

@@ -182,6 +182,37 @@ fn arguments_are_filled_before_a_menu_is_made_of_them() {
 }
 
 #[test]
+fn a_machine_without_a_disk_has_its_arguments_filled_too() {
+    let machine = machine(None);
+    let catalog = catalog(machine.clone(), "");
+    let room = |args: &str| Profile {
+        boot: serde_json::from_value(json!({
+            "kind": "diskless", "kernel": "l/linux", "root": "l/root.squashfs", "args": args,
+        }))
+        .expect("a method"),
+        ..profile("")
+    };
+    for (args, expected) in [
+        ("printer={{ rack }}", Ok("printer=one")),
+        ("quiet", Ok("quiet")),
+        ("a={{ nobody }}", Err("args:1:")),
+        ("{{ '#' ~ rack }}", Err("a word that a loader would act on")),
+    ] {
+        let profile = room(args);
+        assert_eq!(profile.has_template(), args.contains("{{"), "{args}");
+        let case = Case::new(&catalog, &machine, &profile, &SERVER, Links::Hidden);
+        match (case.filled(), expected) {
+            (Ok(filled), Ok(text)) => assert_eq!(filled.boot.args(), Some(text)),
+            (Err(fault), Err(text)) => {
+                assert!(fault.to_string().contains(text), "{fault}");
+                assert_eq!(case.review(&secrets())[0].faults, [fault]);
+            }
+            other => panic!("{args}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn what_a_machine_claims_is_one_word_among_a_loaders_commands() {
     let text = |serial: &str| {
         format!("{{{{ '{serial}' }}}} {{% if rack == 'one' %}}\nset a=1\n{{% endif %}}\n")

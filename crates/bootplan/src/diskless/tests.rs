@@ -22,7 +22,7 @@ fn words(diskless: &Diskless) -> String {
     let mac = MacAddr([0x52, 0x54, 0, 0xAB, 0x34, 0x56]);
     let export: Result<Arc<str>, String> = Ok("m7-secret.img".into());
     assert_eq!(diskless.validate(), Ok(()), "{diskless:?}");
-    let line = diskless.arguments(&server(), mac, &export);
+    let line = diskless.arguments(&server(), mac, Some("ws1.room.example"), &export);
     line.expect("bootable").replace(' ', "\n")
 }
 
@@ -37,6 +37,7 @@ fn every_way_of_starting_is_told_in_its_own_words() {
         json!({"start": "live-boot", "overlay": "per-machine"}),
         json!({"start": "live-boot", "access": "nfs", "root": nfs}),
         json!({"start": "dracut", "root": "https://mirror.example/live.squashfs"}),
+        json!({"args": "quiet farrier.hostname=desk-{{ labels.desk }}"}),
     ];
     let mut told = String::new();
     for case in cases {
@@ -61,6 +62,7 @@ fn what_a_start_cannot_do_is_refused_by_name() {
         (json!({"overlay_gib": 0}), "1024"),
         (json!({"args": "a\nb"}), "control"),
         (json!({"console": "ttyS0 init=/bin/sh"}), "init"),
+        (json!({"args": "a && b"}), "&&"),
     ];
     for (case, word) in cases {
         let error = diskless(case.clone()).validate().expect_err(word);
@@ -76,6 +78,7 @@ fn a_machine_never_starts_without_the_overlay_it_was_promised() {
         keeps.arguments(
             &server(),
             MacAddr([2; 6]),
+            None,
             &overlays.of(Some(MachineId(id))),
         )
     };
@@ -96,4 +99,21 @@ fn export_names_have_no_slash_and_no_two_images_share_one() {
     let name = |path: &str| export_name(&path.parse().expect("a path"));
     assert_eq!(name("live/a.squashfs"), "live%2Fa.squashfs");
     assert_ne!(name("a/b"), name("a%2Fb"));
+}
+
+#[test]
+fn a_machine_is_called_by_its_name_as_far_as_hosts_can_be() {
+    for (name, host) in [
+        ("ws1", Some("ws1")),
+        ("WS 1, window", Some("ws-1--window")),
+        ("web3.example.org", Some("web3")),
+        ("52-54-00-77-00-01", Some("52-54-00-77-00-01")),
+        ("-a-", Some("a")),
+        ("b\u{fc}ro", Some("b-ro")),
+        ("...", None),
+        ("", None),
+    ] {
+        assert_eq!(host_name(name).as_deref(), host, "{name}");
+    }
+    assert_eq!(host_name(&"x".repeat(99)).expect("a name").len(), 63);
 }

@@ -322,7 +322,12 @@ fn boot<'a>(
         BootMethod::Diskless(diskless) => Ok(Boot::Linux {
             kernel: &diskless.kernel,
             initrds: &diskless.initrds,
-            args: diskless.arguments(server, client.mac, &plan.overlay)?,
+            args: diskless.arguments(
+                server,
+                client.mac,
+                plan.machine_name.as_deref(),
+                &plan.overlay,
+            )?,
         }),
         BootMethod::Program { files } => match plan.platform {
             Some(platform) => match files.get(&platform) {

@@ -17,6 +17,9 @@ pub(crate) struct BuildLive {
     /// Put Debian's live-boot into the initial RAM disk as well, for profiles of `start: live-boot`
     #[arg(long)]
     live_boot: bool,
+    /// The workstations' architecture as Debian calls it (amd64, arm64); usually this host's
+    #[arg(long)]
+    arch: Option<String>,
     /// The Debian suite, e.g. bookworm
     #[arg(required_unless_present = "print")]
     suite: Option<String>,
@@ -45,6 +48,9 @@ pub(crate) fn run(wanted: &BuildLive) -> anyhow::Result<()> {
     bash.env("HERE", &place.0).arg(&script);
     if wanted.live_boot {
         bash.arg("--live-boot");
+    }
+    if let Some(arch) = &wanted.arch {
+        bash.args(["--arch", arch]);
     }
     bash.arg(suite).arg(dir).args(&wanted.packages);
     let status = bash.status().context("cannot start bash")?;

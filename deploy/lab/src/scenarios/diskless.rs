@@ -21,7 +21,8 @@ pub(crate) fn keeps_its_files(run: &Run<'_>) -> Result<()> {
         stand.server.apply(&assigned(run.name, &spec, NAME, None))?;
         let mut machine = Machine::power_on(&stand.lan, &run.dir, spec.clone())?;
         machine.expect(&format!("ROOM: boot {boot}"), PATIENCE)?;
-        let after = machine.expect("room login:", PATIENCE)?;
+        // Its own name, not the one in the image.
+        let after = machine.expect(&format!("{} login:", run.name), PATIENCE)?;
         run.say(format!(
             "boot {boot}, root by {access}: a login prompt {:.1} s after power-on",
             after.as_secs_f32()

@@ -67,6 +67,7 @@ fn follow(run: &Run<'_>, path: &str) -> Result<()> {
                 ));
                 machines.insert(name, machine);
             }
+            Deed::Off { name } => drop(machines.remove(name)),
         }
     }
     Ok(())
@@ -114,11 +115,15 @@ fn bash(command: &mut Command, deed: &Deed, work: &Path) -> Result<()> {
 fn desk(run: &Run<'_>) -> Result<PathBuf> {
     let work = run.dir.join("work");
     std::fs::create_dir_all(&work).with_context(|| format!("create {}", work.display()))?;
-    for part in ["deploy", "configs", "boot-assets"] {
-        let from = std::path::absolute(part).context("where are we?")?;
-        std::os::unix::fs::symlink(&from, work.join(part))
-            .with_context(|| format!("link {}", from.display()))?;
-    }
+    let link = |from: &str, to: &str| {
+        let from = std::path::absolute(from).context("where are we?")?;
+        std::os::unix::fs::symlink(&from, work.join(to))
+            .with_context(|| format!("link {}", from.display()))
+    };
+    link("configs", "configs")?;
+    // The one program of `deploy` that guides name; this one builds a system only once.
+    std::fs::create_dir_all(work.join("deploy")).context("create deploy")?;
+    link("deploy/lab/build-live.sh", "deploy/build-live.sh")?;
     Ok(work)
 }
 

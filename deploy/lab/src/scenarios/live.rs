@@ -41,12 +41,12 @@ pub(crate) fn boots(run: &Run<'_>) -> Result<()> {
         stand.server.apply(&profile(overlay))?;
         stand.server.apply(&assigned(run.name, &spec, NAME, None))?;
         let mut machine = Machine::power_on(&stand.lan, &run.dir, spec.clone())?;
-        let after = machine.expect("workstation login:", LONG)?;
+        let after = machine.expect(&prompt(run), LONG)?;
         run.say(format!(
             "what is written is {boot}: a login prompt after {:.0} s",
             after.as_secs_f32()
         ));
-        log_in(&mut machine)?;
+        log_in(run, &mut machine)?;
         // The shell puts the number together: what is typed must not look like the answer.
         machine.type_keys("echo boot >>/root/book; sync; echo BOOK=$(wc -l </root/book).\n")?;
         let expected = if boot.ends_with("again") {
@@ -115,8 +115,8 @@ fn by_nfs(run: &Run<'_>, stand: &Stand, spec: &Spec, images: &str) -> Result<()>
     );
     stand.server.apply(&profile)?;
     let mut machine = Machine::power_on(&stand.lan, &run.dir, spec.clone())?;
-    let after = machine.expect("workstation login:", LONG)?;
-    log_in(&mut machine)?;
+    let after = machine.expect(&prompt(run), LONG)?;
+    log_in(run, &mut machine)?;
     run.say(format!(
         "by NFS: a login prompt after {:.0} s",
         after.as_secs_f32()
@@ -124,13 +124,18 @@ fn by_nfs(run: &Run<'_>, stand: &Stand, spec: &Spec, images: &str) -> Result<()>
     Ok(())
 }
 
+/// One image, and each machine called by its own name.
+fn prompt(run: &Run<'_>) -> String {
+    format!("{} login:", run.name)
+}
+
 /// With the password that the image was made with.
-fn log_in(machine: &mut Machine) -> Result<()> {
+fn log_in(run: &Run<'_>, machine: &mut Machine) -> Result<()> {
     machine.type_keys("root\n")?;
     machine.expect("Password:", PATIENCE)?;
     machine.type_keys(&format!("{PASSWORD}\n"))?;
     // What is typed before the shell listens is lost.
-    machine.expect("root@workstation:~#", PATIENCE)?;
+    machine.expect(&format!("root@{}:~#", run.name), PATIENCE)?;
     Ok(())
 }
 
