@@ -231,6 +231,7 @@ pub(crate) async fn build(
     let state = state
         .with_images(Arc::new(move |path| images.has_image(path)))
         .with_image_store(image_store.clone())
+        .with_kept(Arc::new(diskless::OverlayFiles::of(&config)))
         .with_transfers(transfers.clone())
         .with_drop_boxes(drop_boxes)
         .with_cache(files.cache().clone());
@@ -291,7 +292,7 @@ pub(crate) async fn build(
             ui,
             control,
         },
-        diskless: diskless::Keeper::new(&config, &store, &nbd),
+        diskless: diskless::Keeper::new(&config, &store, &image_store, &nbd),
         store,
         journal,
         responder,

@@ -9,6 +9,7 @@ pub mod gpg;
 pub mod hex;
 pub mod image;
 pub mod lan;
+pub mod nbd;
 pub mod packet;
 pub mod pcap;
 pub mod site;

@@ -6,6 +6,7 @@ use axum::body::Body;
 use bootfiles::images::{ImageError, ImageInfo, ImageStore, Staging};
 use bootplan::{Catalog, Profile, ProfileName};
 use http_body_util::BodyExt;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Refused, Step};
@@ -20,13 +21,16 @@ pub(crate) enum ImagesError {
     #[error(transparent)]
     Image(#[from] ImageError),
     /// Machines would boot into nothing.
-    #[error("{by} boots from {name}; delete or change what uses it first")]
+    #[error("{name} is used by {by}; delete or change what uses it first")]
     Used {
         /// The image.
         name: String,
-        /// The profiles, listed.
+        /// The first of those that use it, listed.
         by: String,
     },
+    /// Machines would lose their disk.
+    #[error("machines read {0} by NBD now; switch them off first")]
+    Read(String),
     /// Not offered.
     #[error("{name} offers {wanted}")]
     NotOffered {
@@ -65,10 +69,33 @@ pub(crate) async fn get(state: &PeopleState, name: &str) -> Result<Arc<ImageInfo
     found.ok_or_else(|| ImageError::NotFound(name.chars().take(80).collect()).into())
 }
 
-/// The profiles that boot from an image.
+/// The profiles that boot from an image, or name a file of it in their texts.
 pub(crate) fn used_by(catalog: &Catalog, image: &ImageInfo) -> Vec<Arc<Profile>> {
-    let using = |profile: &&Arc<Profile>| image.is_used_by(profile);
+    let using = |profile: &&Arc<Profile>| {
+        image.is_used_by(profile) || image.is_named_by(&profile.variables)
+    };
     catalog.profiles().filter(using).cloned().collect()
+}
+
+/// What else names files of an image, for people: templates, snippets, and variables that hold the name of a file.
+pub(crate) fn named_by(catalog: &Catalog, image: &ImageInfo) -> Vec<String> {
+    let objects = catalog.objects();
+    let texts = |kind: &'static str, texts: &BTreeMap<String, String>| {
+        let naming = texts.iter().filter(|(_, text)| image.is_named_in(text));
+        let named = naming.map(|(name, _)| format!("{kind} {name}"));
+        named.collect::<Vec<_>>()
+    };
+    let mut all = texts("template", &objects.templates);
+    all.extend(texts("snippet", &objects.snippets));
+    let groups = objects.groups.iter();
+    let groups = groups.filter(|group| image.is_named_by(&group.variables));
+    all.extend(groups.map(|group| format!("group {}", group.name)));
+    let site = image.is_named_by(&catalog.site.variables);
+    all.extend(site.then(|| "site".to_owned()));
+    let machines = catalog.machines();
+    let machines = machines.filter(|machine| image.is_named_by(&machine.variables));
+    all.extend(machines.map(|machine| format!("machine {}", machine.name)));
+    all
 }
 
 /// Makes profiles that an image offers, all or none: the named ones; if none is named, those that there are no profiles
@@ -113,18 +140,32 @@ pub(crate) async fn make_profiles(
     Ok(profiles)
 }
 
-/// Deletes an image that no profile boots from.
-pub(crate) async fn delete(state: &PeopleState, name: &str) -> Result<(), ImagesError> {
+/// Deletes an image that no profile boots from, and, unless `force`, that no machine reads by NBD at this moment.
+pub(crate) async fn delete(
+    state: &PeopleState,
+    name: &str,
+    force: bool,
+) -> Result<(), ImagesError> {
     let image = get(state, name).await?;
-    let users = used_by(&state.store.catalog(), &image);
+    let catalog = state.store.catalog();
+    let users = used_by(&catalog, &image);
+    let mut users: Vec<String> = users
+        .iter()
+        .map(|p| format!("profile {}", p.name))
+        .collect();
+    users.extend(named_by(&catalog, &image));
     if !users.is_empty() {
-        let names: Vec<&str> = users.iter().map(|profile| profile.name.as_str()).collect();
+        users.truncate(SHOWN);
         return Err(ImagesError::Used {
             name: image.name.clone(),
-            by: format!("profile {}", names.join(", ")),
+            by: users.join(", "),
         });
     }
-    blocking(state, move |store| Ok(store.delete(&image.name)?)).await
+    blocking(state, move |store| match store.is_read(&image.name) {
+        true if !force => Err(ImagesError::Read(image.name.clone())),
+        _ => Ok(store.delete(&image.name)?),
+    })
+    .await
 }
 
 /// Adds what comes to an upload, from `offset` on; how many bytes there are then. What came before a failure stays.
@@ -187,6 +228,8 @@ pub(crate) async fn long<T: Send + 'static>(
     }
 }
 
+/// Users of an image that a refusal names.
+const SHOWN: usize = 5;
 /// Less than the listener's patience with an answer (`Budget::people`).
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Written at once.

@@ -5,6 +5,7 @@ pub mod api;
 pub mod boot;
 pub mod documents;
 mod images;
+mod kept;
 pub mod listen;
 mod metrics;
 mod orders;

@@ -2,7 +2,8 @@
 
 use super::disk::{self, RECORDS, write_whole};
 use super::look::Stamp;
-use bootplan::{BootMethod, FileRef, Profile};
+use bootplan::menu::files_named;
+use bootplan::{BootMethod, FileRef, Profile, Variables};
 use media::Recognised;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -18,8 +19,10 @@ pub struct ImageInfo {
     pub kind: ImageKind,
     /// Whether it can be used.
     pub state: ImageState,
-    /// Bytes of the file; 0 for a directory.
+    /// Bytes of the file, or of the files of the directory.
     pub len: u64,
+    /// There are more files than are counted in `len`.
+    pub larger: bool,
     /// The label that it has for itself; may be empty, and strangers wrote it.
     pub label: String,
     /// What it holds, the likeliest first; nothing: nobody knows.
@@ -74,42 +77,70 @@ impl ImageInfo {
         self.recognised.iter().flat_map(|found| &found.profiles)
     }
 
-    /// Whether a profile boots from it.
+    /// Whether a profile boots from it, or one of its own texts names a file of it.
     pub fn is_used_by(&self, profile: &Profile) -> bool {
         uses(profile, self.prefix()) || uses(profile, &self.name)
     }
+
+    /// Whether a text, which may be a template, names a file of it.
+    pub fn is_named_in(&self, text: &str) -> bool {
+        names(text, self.prefix()) || names(text, &self.name)
+    }
+
+    /// Whether a variable's value is the name of a file of it: what `file(VARIABLE)` makes an
+    /// address of.
+    pub fn is_named_by(&self, variables: &Variables) -> bool {
+        let mut texts = variables.iter().filter_map(|(_, value)| value.as_str());
+        texts.any(|text| text.contains('/') && self.holds(text))
+    }
+
+    fn holds(&self, path: &str) -> bool {
+        inside(path, self.prefix()) || inside(path, &self.name)
+    }
+}
+
+/// Whether a path leads to `images/PREFIX` or into it.
+fn inside(path: &str, prefix: &str) -> bool {
+    let rest = path.strip_prefix(prefix);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// By `file('...')`, or by its address.
+fn names(text: &str, prefix: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+~/@=%".contains(c);
+    let addresses = text.split("images/").skip(1);
+    let mut addresses = addresses.filter_map(|rest| rest.split(|c| !plain(c)).next());
+    files_named(text).any(|path| inside(path, prefix)) || addresses.any(|path| inside(path, prefix))
 }
 
 /// Whether a profile names a file of `images/PREFIX`, or that itself.
 pub fn uses(profile: &Profile, prefix: &str) -> bool {
-    let inside = |path: &str| {
-        let rest = path.strip_prefix(prefix);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    let names = |file: &FileRef| match file {
-        FileRef::Image(path) => inside(path.as_str()),
+    let file = |file: &FileRef| match file {
+        FileRef::Image(path) => inside(path.as_str(), prefix),
         FileRef::Url(_) => false,
     };
-    match &profile.boot {
+    let boots = match &profile.boot {
         BootMethod::Linux {
             kernel,
             initrds,
             args,
             ..
-        } => {
-            names(kernel)
-                || initrds.iter().any(names)
-                || bootplan::menu::files_in_args(args).any(inside)
-        }
+        } => file(kernel) || initrds.iter().any(file) || names(args, prefix),
         BootMethod::Diskless(diskless) => {
-            names(&diskless.kernel)
-                || diskless.initrds.iter().any(names)
-                || inside(&diskless.root)
-                || bootplan::menu::files_in_args(&diskless.args).any(inside)
+            file(&diskless.kernel)
+                || diskless.initrds.iter().any(file)
+                || inside(&diskless.root, prefix)
+                || names(&diskless.args, prefix)
         }
-        BootMethod::Program { files } => files.values().any(names),
-        BootMethod::Chain { .. } | BootMethod::LocalDisk {} => false,
-    }
+        BootMethod::Program { files } => files.values().any(file),
+        BootMethod::Chain { url } => file(url),
+        BootMethod::LocalDisk {} => false,
+    };
+    let extras = profile.extras.all();
+    let answers = profile.answers.iter().filter_map(|a| a.text.as_deref());
+    boots
+        || extras.iter().any(|(_, _, text)| names(text, prefix))
+        || answers.into_iter().any(|text| names(text, prefix))
 }
 
 /// What lies beside an image: what cannot be read off it quickly.

@@ -138,7 +138,8 @@ impl ImageStore {
             name: name.to_owned(),
             kind,
             state: ImageState::Ready,
-            len: if metadata.is_dir() { 0 } else { metadata.len() },
+            len: metadata.len(),
+            larger: false,
             label: String::new(),
             recognised: Vec::new(),
             sha256: record.sha256_of(stamp),
@@ -153,7 +154,10 @@ impl ImageStore {
         };
         let path = root.join(name);
         match kind {
-            ImageKind::Directory => info.recognised = in_directory(&path, &prefix, recipes),
+            ImageKind::Directory => {
+                info.recognised = in_directory(&path, &prefix, recipes);
+                (info.len, info.larger) = size_of(&path);
+            }
             // Ours came whole, by renaming.
             ImageKind::Iso if info.sha256.is_none() && !stamp.is_settled(since) => {
                 info.state = ImageState::Arriving("being copied in".to_owned());
@@ -236,6 +240,28 @@ fn in_directory(path: &Path, prefix: &RelPath, recipes: &Recipes) -> Vec<Recogni
     Vec::new()
 }
 
+/// Bytes of the files of a directory, and whether there are more than are worth counting. A file
+/// with two names counts twice.
+fn size_of(directory: &Path) -> (u64, bool) {
+    let (mut bytes, mut files) = (0, 0);
+    let mut left = vec![directory.to_owned()];
+    while let Some(directory) = left.pop() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            files += 1;
+            if files > MOST_COUNTED {
+                return (bytes, true);
+            }
+            // Links are not followed: what they lead to may be counted already, or be elsewhere.
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() => left.push(entry.path()),
+                Ok(metadata) if metadata.is_file() => bytes += metadata.len(),
+                _ => {}
+            }
+        }
+    }
+    (bytes, false)
+}
+
 fn below((path, prefix): &(std::path::PathBuf, RelPath)) -> Vec<(std::path::PathBuf, RelPath)> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     // Not through links: they may lead anywhere, and in circles.
@@ -277,6 +303,8 @@ impl Stamp {
 
 /// Names looked at.
 const MOST: usize = 10_000;
+/// Files whose sizes are added up: a system unpacked for NFS has more, and nobody waits for it.
+const MOST_COUNTED: usize = 20_000;
 /// Directories looked at below one image's.
 const MOST_BELOW: usize = 64;
 const LEVELS: usize = 3;

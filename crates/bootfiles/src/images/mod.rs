@@ -27,11 +27,12 @@ pub use look::Look;
 pub use name::check_name;
 pub use staging::{Origin, Staging, Wanted};
 
+use bootplan::RelPath;
 use disk::{RECORDS, STAGING, sync_dir};
 use info::Record;
 use look::Seen;
 use media::Recipes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,8 @@ struct Inner {
     looking: Mutex<()>,
     /// Uploads under way, by their identity.
     staged: Mutex<BTreeMap<String, Staging>>,
+    /// What machines read by NBD.
+    read_now: Mutex<BTreeSet<RelPath>>,
     stopping: AtomicBool,
 }
 
@@ -71,6 +74,7 @@ impl ImageStore {
             seen: Mutex::default(),
             looking: Mutex::default(),
             staged: Mutex::default(),
+            read_now: Mutex::default(),
             stopping: AtomicBool::new(false),
         }));
         staging::take_up(&store)?;
@@ -106,6 +110,22 @@ impl ImageStore {
                 seen.serve(at_ms);
             }
         }
+    }
+
+    /// Machines read these files below the images directory by another way than ours (NBD) at
+    /// this moment, and no others.
+    pub fn exported(&self, files: BTreeSet<RelPath>, at_ms: i64) {
+        for file in &files {
+            self.served(file.as_str(), at_ms);
+        }
+        *self.read_now() = files;
+    }
+
+    /// Whether machines read something of this image by NBD, as of the last
+    /// [`ImageStore::exported`].
+    pub fn is_read(&self, name: &str) -> bool {
+        let first = |file: &RelPath| file.as_str().split('/').next() == Some(name);
+        self.read_now().iter().any(first)
     }
 
     /// Takes an image out of the directory, all at once: it is renamed away before anything of
@@ -152,6 +172,13 @@ impl ImageStore {
 
     fn seen(&self) -> MutexGuard<'_, BTreeMap<String, Seen>> {
         self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_now(&self) -> MutexGuard<'_, BTreeSet<RelPath>> {
+        self.0
+            .read_now
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::BootFiles;
-use bootplan::RelPath;
+use bootplan::{Profile, RelPath};
 use data_encoding::HEXLOWER;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::os::unix::fs::symlink;
@@ -272,6 +273,7 @@ fn pairs_come_into_directories_and_never_outside() {
     let info = bench.settled("rescue");
     assert_eq!(info.kind, ImageKind::Directory);
     assert_eq!(info.offers().count(), 1, "{info:?}");
+    assert_eq!((info.len, info.larger), (12_000, false));
     let outside = tempfile::tempdir().expect("a directory");
     symlink(outside.path(), bench.path("link")).expect("a link");
     let refused = bench.upload("link/evil", b"x");
@@ -286,6 +288,49 @@ fn pairs_come_into_directories_and_never_outside() {
         );
         assert!(bench.store.delete(evil).is_err(), "{evil}");
     }
+}
+
+#[test]
+fn every_text_that_names_a_file_of_an_image_uses_it() {
+    let bench = Bench::new();
+    bench.upload("nos/a.bin", &pattern(5000, 3)).expect("taken");
+    let info = bench.settled("nos");
+    for (text, named) in [
+        ("wget {{ file('nos/a.bin')|sh }}", true),
+        ("devicetree /images/nos/a.dtb", true),
+        ("{{ server.http }}/images/nos/a.bin", true),
+        ("{{ file('nos2/a.bin') }} /images/nos2/a", false),
+        ("nos/a.bin", false),
+    ] {
+        assert_eq!(info.is_named_in(text), named, "{text}");
+        let profile = |field: serde_json::Value| -> Profile {
+            let mut profile = json!({"name": "x", "title": "X", "boot": {"kind": "local-disk"}});
+            let fields = profile.as_object_mut().expect("fields");
+            fields.extend(field.as_object().expect("fields").clone());
+            serde_json::from_value(profile).expect("a profile")
+        };
+        let by_answer = json!({"answers": [{"name": "a", "text": text}]});
+        let by_extra = json!({"extras": {"grub": text}});
+        let by_args =
+            json!({"boot": {"kind": "diskless", "kernel": "k", "root": "r", "args": text}});
+        for field in [by_answer, by_extra, by_args] {
+            assert_eq!(info.is_used_by(&profile(field.clone())), named, "{field}");
+        }
+    }
+    for (value, named) in [("nos/a.bin", true), ("nos", false), ("nos2/a", false)] {
+        let variables = serde_json::from_value(json!({"nos_image": value})).expect("variables");
+        assert_eq!(info.is_named_by(&variables), named, "{value}");
+    }
+
+    assert!(!bench.store.is_read("nos"));
+    bench
+        .store
+        .exported(["nos/a.bin".parse().expect("a path")].into(), 77);
+    assert!(bench.store.is_read("nos") && !bench.store.is_read("no"));
+    assert_eq!(bench.store.get("nos").expect("there").last_served, Some(77));
+    bench.store.exported(Default::default(), 99);
+    assert!(!bench.store.is_read("nos"));
+    assert_eq!(bench.store.get("nos").expect("there").last_served, Some(77));
 }
 
 #[test]

@@ -18,7 +18,7 @@ mod pxelinux;
 mod text;
 
 pub(crate) use ipxe::encoded;
-pub use place::files_in_args;
+pub use place::files_named;
 
 use crate::{
     BootClient, BootMethod, BootPlan, Decision, Diskless, Endpoint, FileRef, Intent, LoaderKind,

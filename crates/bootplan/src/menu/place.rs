@@ -18,12 +18,13 @@ pub(super) fn with_urls(args: &str, server: &Endpoint) -> String {
     done + rest
 }
 
-/// The files below the images directory that kernel arguments name like this.
-pub fn files_in_args(args: &str) -> impl Iterator<Item = &str> {
-    let mut rest = args;
-    std::iter::from_fn(move || {
-        let (_, path, after) = next(rest)?;
-        rest = after;
+/// The files below the images directory that a text names like this, also in the middle of an
+/// expression. What a template puts together itself cannot be told beforehand.
+pub fn files_named(text: &str) -> impl Iterator<Item = &str> {
+    text.split("file(").skip(1).filter_map(|rest| {
+        let rest = rest.trim_start();
+        let quote = rest.chars().next().filter(|c| "'\"".contains(*c))?;
+        let (path, _) = rest[1..].split_once(quote)?;
         Some(path)
     })
 }
@@ -88,7 +89,11 @@ mod tests {
     #[test]
     fn the_files_are_told() {
         let args = "a={{ file('d/x') }} {{ other }} {{ file('e.iso') }}";
-        assert_eq!(files_in_args(args).collect::<Vec<_>>(), ["d/x", "e.iso"]);
-        assert_eq!(files_in_args("quiet").count(), 0);
+        assert_eq!(files_named(args).collect::<Vec<_>>(), ["d/x", "e.iso"]);
+        let answer = "wget {{ file( \"nos/\" ~ model)|sh }}\n{% set f = file('d/y') %}";
+        assert_eq!(files_named(answer).collect::<Vec<_>>(), ["nos/", "d/y"]);
+        for nothing in ["quiet", "file(", "file(nos)", "file('d"] {
+            assert_eq!(files_named(nothing).count(), 0, "{nothing}");
+        }
     }
 }

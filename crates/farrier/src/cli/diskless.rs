@@ -23,6 +23,9 @@ pub(crate) enum Command {
         /// Its name or a MAC address of it, asked of the running server; or its number, as
         /// 'farrier diskless list' shows it
         machine: String,
+        /// Also while the machine is on: what it writes from then on is lost
+        #[arg(long)]
+        force: bool,
     },
     /// Print what an NFS server needs to serve the images directory: Farrier has none of its own
     Nfs {
@@ -45,11 +48,17 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             let names = names(global.client().ok().as_ref(), &files).await;
             outln!("{}", listed(&files, &names, global.json));
         }
-        Command::Reset { machine } => {
+        Command::Reset { machine, force } => {
             let id = match kept_by_number(&files.list(), &machine) {
                 Some(id) => id,
                 None => MachineId(find_id(&global.client()?, &machine).await?),
             };
+            if !force && files.is_in_use(id) {
+                bail!(
+                    "{machine} is on and writes there; switch it off and wait half a minute, or say \
+                     --force, and what it writes from now on is lost"
+                );
+            }
             let freed = files
                 .remove(id)
                 .with_context(|| format!("cannot remove it from {}", files.dir().display()))?;

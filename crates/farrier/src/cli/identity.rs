@@ -90,10 +90,18 @@ pub(super) async fn run(client: &Client, command: Command, json: bool) -> anyhow
         }
         Command::Merge { machine, other } => {
             let into = find_id(client, &machine).await?;
-            let body = json!({"from": find_id(client, &other).await?});
+            let from = find_id(client, &other).await?;
+            let body = json!({ "from": from });
             let path = format!("/machines/{into}/merge");
             let merged = client.send(Method::POST, &path, Some(&body)).await?;
             outln!("{}: {}", text(&merged, "name"), text(&merged, "macs"));
+            match merged["kept"].as_str() {
+                Some("moved") => outln!("what {other} kept on the server is its own now"),
+                Some("left") => outln!(
+                    "both keep something on the server: 'farrier diskless reset {from}' throws away what {other} kept"
+                ),
+                _ => {}
+            }
             Ok(())
         }
         Command::Split { machine, macs } => {

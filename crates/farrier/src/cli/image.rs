@@ -53,10 +53,13 @@ pub(crate) enum Command {
         /// As the list of fetches calls it
         id: String,
     },
-    /// Delete an image that no profile boots from
+    /// Delete an image that no profile boots from and no machine reads
     Remove {
         /// As the list calls it
         image: String,
+        /// Also while machines read it by NBD; they go on until they lose the connection
+        #[arg(long)]
+        force: bool,
     },
     /// Show the profiles that an image offers, or make them
     Offer {
@@ -118,8 +121,8 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
             outln!("cancelled {id}");
             Ok(())
         }
-        Command::Remove { image } => {
-            let path = format!("/images/{}", escape(&image));
+        Command::Remove { image, force } => {
+            let path = format!("/images/{}?force={force}", escape(&image));
             client.send(Method::DELETE, &path, None).await?;
             outln!("removed {image}");
             Ok(())

@@ -59,6 +59,9 @@ pub(crate) enum Many {
         /// Where a rule would install some of them anew at their next boot, that is meant
         #[arg(long)]
         anew: bool,
+        /// Throw away what machines without a disk keep on the server; else that stays there
+        #[arg(long)]
+        discard_kept: bool,
     },
     /// Bring machines to what a CSV table says, all of them or none
     Import {
@@ -120,14 +123,24 @@ pub(crate) async fn run(global: &Global, command: Many) -> anyhow::Result<()> {
                 outln!("{name}: rule {rule} installs it with {profile}, once, at the next boot");
             }
         }
-        Many::Forget { chosen, anew } => {
+        Many::Forget {
+            chosen,
+            anew,
+            discard_kept,
+        } => {
             let Some(machines) = chosen.machines(&client, "forget").await? else {
                 return Ok(());
             };
-            let body = json!({ "ids": ids(&machines), "anew": anew });
+            let body = json!({ "ids": ids(&machines), "anew": anew, "discard_kept": discard_kept });
             let path = "/machines/forget";
-            client.send(Method::POST, path, Some(&body)).await?;
+            let told = client.send(Method::POST, path, Some(&body)).await?;
             outln!("forgotten: {}", machines.len());
+            if let Some(keeping) = told["keeping"].as_u64().filter(|n| *n > 0) {
+                outln!(
+                    "keeping something on the server still: {keeping} ('farrier diskless list'; \
+                     'farrier diskless reset NUMBER' throws it away)"
+                );
+            }
         }
         Many::Import { file, dry_run } => import(global, &client, &file, dry_run).await?,
         Many::Export { file, filter } => {

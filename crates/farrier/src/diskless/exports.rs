@@ -13,12 +13,24 @@ pub(super) struct Exported {
     pub(super) any: bool,
     /// Images that cannot be exported, with the reason.
     pub(super) faults: Vec<String>,
+    /// Images that machines read at this moment, also those that no profile names any more.
+    pub(super) read: Vec<RelPath>,
 }
 
-/// Makes `dir` hold a link for each of `images`, and nothing else.
-pub(super) fn link(dir: &Path, root: &Path, images: &[RelPath]) -> Exported {
-    let mut exported = Exported::default();
-    let mut names = BTreeSet::new();
+/// Makes `dir` hold a link for each of `images`, and nothing else but what is being `read`: a
+/// machine that loses its connection for a moment asks for the same name again.
+pub(super) fn link(
+    dir: &Path,
+    root: &Path,
+    images: &[RelPath],
+    read: &BTreeSet<PathBuf>,
+) -> Exported {
+    let mut exported = Exported {
+        read: images_among(root, read),
+        ..Exported::default()
+    };
+    let mut names: BTreeSet<String> = exported.read.iter().map(export_name).collect();
+    let mut wanted = 0;
     if let Err(error) = std::fs::create_dir_all(dir) {
         let fault = format!("{}: {error}", dir.display());
         exported.faults.push(fault);
@@ -29,11 +41,12 @@ pub(super) fn link(dir: &Path, root: &Path, images: &[RelPath]) -> Exported {
         match target(root, image).and_then(|file| refresh(&dir.join(&name), &file)) {
             Ok(()) => {
                 names.insert(name);
+                wanted += 1;
             }
             Err(error) => exported.faults.push(format!("{image}: {error}")),
         }
     }
-    exported.any = !names.is_empty();
+    exported.any = wanted > 0;
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let stays = entry
             .file_name()
@@ -45,6 +58,19 @@ pub(super) fn link(dir: &Path, root: &Path, images: &[RelPath]) -> Exported {
         }
     }
     exported
+}
+
+/// Those of these files that lie below the images directory, as profiles name them.
+fn images_among(root: &Path, files: &BTreeSet<PathBuf>) -> Vec<RelPath> {
+    let Ok(root) = root.canonicalize() else {
+        return Vec::new();
+    };
+    let below = files
+        .iter()
+        .filter_map(|file| file.strip_prefix(&root).ok());
+    below
+        .filter_map(|path| path.to_str()?.parse().ok())
+        .collect()
 }
 
 /// The plain file behind a name; links may not lead out of the images directory.

@@ -3,20 +3,23 @@
 
 mod exports;
 mod nbdkit;
+mod open;
 mod overlays;
 
 pub(crate) use overlays::{OverlayFile, OverlayFiles};
 
 use crate::config::Config;
+use bootfiles::images::ImageStore;
 use bootplan::diskless::{IMAGES_PORT, OVERLAYS_PORT, Overlay};
 use bootplan::{
     BootClient, BootMethod, Catalog, Diskless, Intent, MachineId, Outcome, Stage, decide,
 };
 use nbdkit::Nbdkit;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use store::Store;
 use tokio::sync::watch;
 use web::people::PortStatus;
@@ -24,7 +27,7 @@ use web::people::PortStatus;
 /// Everything that machines without a disk need of this host.
 pub(crate) struct Keeper {
     store: Store,
-    images: PathBuf,
+    images: ImageStore,
     exports: PathBuf,
     files: OverlayFiles,
     program: String,
@@ -45,10 +48,10 @@ struct Wanted {
 
 impl Keeper {
     /// For this configuration; makes nothing yet.
-    pub(crate) fn new(config: &Config, store: &Store, ports: &Ports) -> Self {
+    pub(crate) fn new(config: &Config, store: &Store, images: &ImageStore, ports: &Ports) -> Self {
         Keeper {
             store: store.clone(),
-            images: config.data_dir.join("images"),
+            images: images.clone(),
             exports: config.data_dir.join("run").join("exports"),
             files: OverlayFiles::of(config),
             program: config.diskless.nbdkit.clone(),
@@ -60,28 +63,27 @@ impl Keeper {
     pub(crate) async fn run(self) {
         let mut catalog = self.store.watch();
         let (needed, needs) = watch::channel((false, false));
+        let readers = Arc::new(AtomicU32::new(0));
         let serve = |port, dir: &PathBuf, writable| Nbdkit {
             program: self.program.clone(),
             port,
             dir: dir.clone(),
             writable,
             ports: Arc::clone(&self.ports),
+            process: match writable {
+                true => Arc::default(),
+                false => Arc::clone(&readers),
+            },
         };
         let images = serve(IMAGES_PORT, &self.exports, false);
         let overlays = serve(OVERLAYS_PORT, self.files.dir(), true);
         let keep = async {
-            let mut first = true;
             loop {
                 let now = Arc::clone(&catalog.borrow_and_update());
-                let wanted = wanted(&now);
-                if first || wanted != Wanted::default() {
-                    let (images, overlays) = self.provide(wanted).await;
-                    needed.send_replace((images, overlays));
-                } else {
-                    needed.send_replace((false, false));
-                }
-                first = false;
-                // A file that somebody took away (`farrier diskless reset`) is made anew.
+                let provided = self.provide(wanted(&now), readers.load(Relaxed)).await;
+                needed.send_replace(provided);
+                // A file that somebody took away (`farrier diskless reset`) is made anew, and who
+                // reads what is looked up.
                 let changed = tokio::time::timeout(LOOK_EVERY, catalog.changed());
                 if let Ok(Err(_)) = changed.await {
                     return;
@@ -101,11 +103,18 @@ impl Keeper {
     }
 
     /// Makes what is missing; says whether there is anything to serve, read-only and writable.
-    async fn provide(&self, wanted: Wanted) -> (bool, bool) {
+    /// What `readers`, the process that serves images, has open stays exported.
+    async fn provide(&self, wanted: Wanted, readers: u32) -> (bool, bool) {
         let (files, images) = (self.files.clone(), self.images.clone());
         let exports = self.exports.clone();
+        let keep_any = !wanted.overlays.is_empty();
         let made = tokio::task::spawn_blocking(move || {
-            let exported = exports::link(&exports, &images, &wanted.images);
+            let read = match readers {
+                0 => BTreeSet::new(),
+                readers => open::of_process(readers).unwrap_or_default(),
+            };
+            let exported = exports::link(&exports, images.directory(), &wanted.images, &read);
+            images.exported(exported.read.iter().cloned().collect(), now_ms());
             (exported, files.provide(&wanted.overlays))
         });
         let Ok((exported, overlays)) = made.await else {
@@ -114,7 +123,7 @@ impl Keeper {
         for fault in &exported.faults {
             tracing::warn!("not exported for diskless machines: {fault}");
         }
-        let any = !overlays.is_empty();
+        let any = keep_any && !overlays.is_empty();
         if let Some(fault) = overlays
             .fault
             .as_ref()
@@ -125,6 +134,13 @@ impl Keeper {
         self.store.set_overlays(overlays);
         (exported.any, any)
     }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
 }
 
 /// Asks for each machine what it would get: the same question that its menu asks.

@@ -1,6 +1,7 @@
 //! The files that machines without a disk write into. The directory is the truth: a file's name
 //! holds its machine and 128 random bits, and is the name of its export.
 
+use super::open;
 use crate::config::Config;
 use bootplan::{MachineId, Overlays};
 use std::collections::BTreeMap;
@@ -9,6 +10,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
+use web::people::Kept;
 
 /// The directory of overlays.
 #[derive(Clone, Debug)]
@@ -118,6 +121,21 @@ impl OverlayFiles {
         Ok(freed)
     }
 
+    /// Whether a machine writes to its overlay, as far as this process may see (nbdkit's user and
+    /// root may). The file system is marked as in use every second, so one that lost its power is
+    /// known by its silence long before its connection ends.
+    pub(crate) fn is_in_use(&self, machine: MachineId) -> bool {
+        let files = self.list();
+        let mut own = files.iter().filter(|f| f.machine == machine);
+        own.any(|f| self.is_written(&f.name) && open::by_anybody(&f.name))
+    }
+
+    fn is_written(&self, name: &str) -> bool {
+        let modified = std::fs::metadata(self.dir.join(name)).and_then(|m| m.modified());
+        // A clock that was set back is no silence.
+        modified.is_ok_and(|at| at.elapsed().map_or(true, |age| age < SILENCE))
+    }
+
     fn make(
         &self,
         machine: MachineId,
@@ -197,6 +215,38 @@ impl OverlayFiles {
             .map_err(io)
     }
 }
+
+impl Kept for OverlayFiles {
+    fn bytes(&self, machine: MachineId) -> Option<u64> {
+        let files = self.list().into_iter();
+        let own = files.filter(|f| f.machine == machine);
+        own.map(|f| f.used).reduce(|a, b| a + b)
+    }
+
+    fn is_in_use(&self, machine: MachineId) -> bool {
+        OverlayFiles::is_in_use(self, machine)
+    }
+
+    fn throw_away(&self, machine: MachineId) -> io::Result<()> {
+        self.remove(machine).map(drop)
+    }
+
+    fn hand_over(&self, from: MachineId, to: MachineId) -> io::Result<bool> {
+        let files = self.list();
+        if files.iter().any(|f| f.machine == to) {
+            return Ok(false);
+        }
+        for file in files.iter().filter(|f| f.machine == from) {
+            let (_, random) = file.name.split_once('-').unwrap_or_default();
+            let name = format!("m{}-{random}", to.0);
+            std::fs::rename(self.dir.join(&file.name), self.dir.join(name))?;
+        }
+        Ok(true)
+    }
+}
+
+/// After so long without a word a machine is off.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// Whose overlay a file is, by its name.
 fn machine_of(name: &str) -> Option<MachineId> {

@@ -3,6 +3,7 @@ use bootplan::Profile;
 use serde_json::{Value, json};
 use std::os::unix::fs::MetadataExt;
 use testkit::site::one_machine;
+use web::people::Kept;
 
 fn files(dir: &std::path::Path, quota: &str) -> OverlayFiles {
     let text = format!(
@@ -69,6 +70,15 @@ fn an_overlay_is_sparse_protected_and_made_once() {
     let told = third.of(Some(MachineId(9))).expect_err("no room");
     assert!(told.contains("quota of 5 GiB"), "{told}");
 
+    let connected = std::fs::OpenOptions::new().write(true).open(&path);
+    let connected = connected.expect("there");
+    assert!(files.is_in_use(MachineId(7)) && !files.is_in_use(MachineId(8)));
+    let long_ago = SystemTime::now() - Duration::from_secs(40);
+    connected.set_modified(long_ago).expect("ours");
+    assert!(!files.is_in_use(MachineId(7)), "its plug was pulled");
+    connected.set_modified(SystemTime::now()).expect("ours");
+    drop(connected);
+    assert!(!files.is_in_use(MachineId(7)));
     assert!(files.remove(MachineId(7)).expect("removable").is_some());
     assert_eq!(files.remove(MachineId(7)).expect("nothing to do"), None);
     let again = files.provide(&wanted).of(Some(MachineId(7))).expect("anew");
@@ -78,6 +88,20 @@ fn an_overlay_is_sparse_protected_and_made_once() {
     );
     let left: Vec<_> = files.list().iter().map(|f| f.machine.0).collect();
     assert_eq!(left, [7, 8]);
+
+    // Two turn out to be one.
+    assert!(!files.hand_over(MachineId(7), MachineId(8)).expect("asked"));
+    assert_eq!(files.bytes(MachineId(9)), None);
+    assert!(
+        files
+            .hand_over(MachineId(7), MachineId(9))
+            .expect("renamed")
+    );
+    assert_eq!(files.bytes(MachineId(7)), None);
+    let moved = files.provide(&BTreeMap::new()).of(Some(MachineId(9)));
+    let moved = moved.expect("there");
+    assert_eq!(again[3..], moved[3..], "the same file");
+    assert!(files.bytes(MachineId(9)).is_some_and(|bytes| bytes > 0));
 }
 
 #[test]
@@ -96,8 +120,9 @@ fn only_plain_files_below_the_images_directory_are_exported() {
         path("live"),
         path("gone"),
     ];
-    let exported = exports::link(&exports, &root, &wanted);
-    assert!(exported.any);
+    let nobody = BTreeSet::new();
+    let exported = exports::link(&exports, &root, &wanted, &nobody);
+    assert!(exported.any && exported.read.is_empty());
     assert_eq!(exported.faults.len(), 3, "{:?}", exported.faults);
     let names = |dir: &std::path::Path| -> Vec<String> {
         let entries = std::fs::read_dir(dir).expect("there").flatten();
@@ -108,6 +133,15 @@ fn only_plain_files_below_the_images_directory_are_exported() {
     assert_eq!(names(&exports), ["live%2Fa.squashfs"]);
     let text = std::fs::read_to_string(exports.join("live%2Fa.squashfs"));
     assert_eq!(text.expect("readable"), "a");
-    assert!(!exports::link(&exports, &root, &[]).any);
+
+    // Who reads it keeps it, though nobody else may begin.
+    let file = root.join("live/a.squashfs");
+    let elsewhere = dir.path().join("secret");
+    let read: BTreeSet<_> = [file.canonicalize().expect("there"), elsewhere].into();
+    let exported = exports::link(&exports, &root, &[], &read);
+    assert_eq!(exported.read, [path("live/a.squashfs")]);
+    assert!(!exported.any);
+    assert_eq!(names(&exports), ["live%2Fa.squashfs"]);
+    assert!(!exports::link(&exports, &root, &[], &nobody).any);
     assert!(names(&exports).is_empty());
 }

@@ -8,6 +8,7 @@ mod canary;
 mod cli;
 mod common;
 mod dhcp;
+mod diskless;
 mod files;
 mod http_told;
 mod identity;

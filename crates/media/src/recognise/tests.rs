@@ -250,7 +250,7 @@ fn what_a_system_fetches_later_is_named_by_the_image() {
     let BootMethod::Linux { args, .. } = &found[0].profiles[0].boot else {
         panic!("{found:?}");
     };
-    let files: Vec<_> = bootplan::menu::files_in_args(args).collect();
+    let files: Vec<_> = bootplan::menu::files_named(args).collect();
     assert_eq!(files, ["image-1.iso"], "{args}");
 }
 

@@ -2,6 +2,7 @@
 
 use super::machines::views::MachineView;
 use super::problem::{Answer, Json, Path, Problem};
+use crate::kept::{self, Moved};
 use crate::people::{Actor, PeopleState};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -103,6 +104,16 @@ pub(super) struct SharedBody {
 pub(super) struct MergeBody {
     /// It is gone afterwards; its cards and its history are the other's.
     from: i64,
+}
+
+/// Two machines that are one now.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Merged {
+    #[serde(flatten)]
+    machine: MachineView,
+    /// What the other kept on the server: `nothing`; it is `moved` to this one; or it is `left`, because both keep
+    /// something.
+    kept: &'static str,
 }
 
 /// Which cards turned out to be another machine's.
@@ -208,16 +219,23 @@ pub(super) async fn delete_shared(
 /// Two machines are one: this one gets the cards and the history of the other, which is gone.
 #[utoipa::path(post, path = "/machines/{id}/merge", tag = "identity",
     params(("id" = i64, Path, description = "the machine that stays")), request_body = MergeBody,
-    responses((status = OK, body = MachineView), (status = "4XX", body = Problem)))]
+    responses((status = OK, body = Merged), (status = "4XX", body = Problem)))]
 pub(super) async fn merge_machines(
     actor: Actor,
     State(state): State<PeopleState>,
     Path(id): Path<i64>,
     Json(body): Json<MergeBody>,
-) -> Answer<Json<MachineView>> {
+) -> Answer<Json<Merged>> {
     let (into, from) = (MachineId(id), MachineId(body.from));
-    let merged = state.store.merge(into, from, &actor.name).await?;
-    Ok(Json(MachineView::of(merged, &state.store.catalog())))
+    let (merged, moved) = kept::merge(&state, into, from, &actor.name).await?;
+    Ok(Json(Merged {
+        machine: MachineView::of(merged, &state.store.catalog()),
+        kept: match moved {
+            Moved::Nothing => "nothing",
+            Moved::Moved => "moved",
+            Moved::Left => "left",
+        },
+    }))
 }
 
 /// One machine is two: these cards make a machine of their own.

@@ -33,7 +33,7 @@ pub(super) struct ImageView {
     /// Why it is not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    /// Length of the file; 0 for a directory.
+    /// Length of the file, or of the files of the directory; of a directory with very many files only the first are counted.
     bytes: u64,
     /// The label that it has for itself.
     label: String,
@@ -53,8 +53,10 @@ pub(super) struct ImageView {
     last_served: Option<i64>,
     /// What it holds, the likeliest first.
     recognised: Vec<RecognisedView>,
-    /// Profiles that boot from it.
+    /// Profiles that boot from it, or name a file of it in their texts.
     used_by: Vec<String>,
+    /// What else names a file of it: `template NAME`, `snippet NAME`; `group NAME`, `machine NAME` or `site` by a variable.
+    named_by: Vec<String>,
 }
 
 /// A distribution that was recognised in an image.
@@ -145,6 +147,15 @@ pub(super) struct OffsetQuery {
     offset: u64,
 }
 
+/// How an image is deleted.
+#[derive(Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct DeleteQuery {
+    /// Also while machines read it by NBD: those that are connected go on until they lose the connection.
+    force: bool,
+}
+
 /// Lists images.
 #[utoipa::path(get, path = "/images", tag = "images",
     responses((status = OK, body = ImageList), (status = "4XX", body = Problem)))]
@@ -180,16 +191,17 @@ pub(super) async fn get_image(
     Ok(Json(ImageView::of(&image, &state.store.catalog())))
 }
 
-/// Deletes an image that no profile boots from.
+/// Deletes an image that no profile boots from and no machine reads.
 #[utoipa::path(delete, path = "/images/{name}", tag = "images",
-    params(("name" = String, Path, description = "the image")),
+    params(("name" = String, Path, description = "the image"), DeleteQuery),
     responses((status = NO_CONTENT), (status = "4XX", body = Problem)))]
 pub(super) async fn delete_image(
     _: Actor,
     State(state): State<PeopleState>,
     Path(name): Path<String>,
+    Query(query): Query<DeleteQuery>,
 ) -> Answer<StatusCode> {
-    images::delete(&state, &name).await?;
+    images::delete(&state, &name, query.force).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -379,6 +391,7 @@ impl ImageView {
                 .iter()
                 .map(|profile| profile.name.to_string())
                 .collect(),
+            named_by: images::named_by(catalog, image),
         }
     }
 }
@@ -390,7 +403,9 @@ impl From<ImagesError> for Problem {
                 return Problem::new(StatusCode::CONFLICT, refused.to_string());
             }
             ImagesError::Off | ImagesError::NotOffered { .. } => StatusCode::NOT_FOUND,
-            ImagesError::Used { .. } | ImagesError::Taken(_) => StatusCode::CONFLICT,
+            ImagesError::Used { .. } | ImagesError::Read(_) | ImagesError::Taken(_) => {
+                StatusCode::CONFLICT
+            }
             ImagesError::CutOff(_) => StatusCode::BAD_REQUEST,
             ImagesError::Unfinished => StatusCode::SERVICE_UNAVAILABLE,
             ImagesError::Image(error) => of_image(error),

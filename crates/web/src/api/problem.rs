@@ -2,6 +2,7 @@
 //! extractors that speak them.
 
 use crate::documents::Fault;
+use crate::kept::ForgetError;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts};
 use axum::response::{IntoResponse, Response};
@@ -64,6 +65,18 @@ impl IntoResponse for Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         response
+    }
+}
+
+impl From<ForgetError> for Problem {
+    fn from(error: ForgetError) -> Self {
+        match error {
+            ForgetError::Store(error) => error.into(),
+            ForgetError::InUse(_) => Problem::new(StatusCode::CONFLICT, error.to_string()),
+            ForgetError::Left(_) | ForgetError::Unfinished => {
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+            }
+        }
     }
 }
 

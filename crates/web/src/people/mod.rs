@@ -11,6 +11,7 @@ pub(crate) mod power;
 mod state;
 pub mod ui;
 
+pub use crate::kept::Kept;
 pub use auth::{Actor, Via};
 pub use power::Passwords;
 pub use state::{

@@ -3,6 +3,7 @@
 use super::auth::Auth;
 use super::batches::Batches;
 use super::power::{Passwords, PowerRoom};
+use crate::kept::Kept;
 use crate::transfers::Transfers;
 use bootfiles::FileCache;
 use bootfiles::dropbox::DropBoxes;
@@ -43,6 +44,7 @@ pub struct PeopleState {
     pub(crate) cache: Option<FileCache>,
     pub(crate) power: Option<PowerRoom>,
     pub(crate) batches: Batches,
+    pub(crate) kept: Option<Arc<dyn Kept>>,
 }
 
 /// Whether a file of this name can be served from below the images directory.
@@ -96,6 +98,7 @@ impl PeopleState {
             cache: None,
             power: None,
             batches: Batches::default(),
+            kept: None,
         }
     }
 
@@ -105,6 +108,12 @@ impl PeopleState {
             images: Some(has),
             ..self
         }
+    }
+
+    /// With what machines without a disk keep.
+    pub fn with_kept(self, kept: Arc<dyn Kept>) -> Self {
+        let kept = Some(kept);
+        PeopleState { kept, ..self }
     }
 
     /// With the images directory, which the pages show and change.

@@ -2,6 +2,7 @@
 
 use super::views::Filter;
 use crate::api::problem::{Answer, Json, Problem};
+use crate::kept;
 use crate::orders::{AtEveryBoot, ByRules};
 use crate::people::{Actor, PeopleState};
 use axum::extract::State;
@@ -193,6 +194,18 @@ pub(in crate::api) struct ForgetBody {
     /// Says that it is meant where a rule would install some of them anew at their next boot.
     #[serde(default)]
     anew: bool,
+    /// Throw away what they keep on the server; else that stays, as nobody's.
+    #[serde(default)]
+    discard_kept: bool,
+}
+
+/// What was forgotten.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct Forgotten {
+    /// The machines.
+    ids: Vec<i64>,
+    /// How many of them keep something on the server still.
+    keeping: usize,
 }
 
 /// Sets labels of machines and takes labels away: of all of them or, on an error, of none.
@@ -217,12 +230,12 @@ pub(in crate::api) async fn label_machines(
 
 /// Forgets machines: all of them or, on an error, none. One that asks again is discovered anew.
 #[utoipa::path(post, path = "/machines/forget", tag = "machines", request_body = ForgetBody,
-    responses((status = OK, body = Changed), (status = "4XX", body = Problem)))]
+    responses((status = OK, body = Forgotten), (status = "4XX", body = Problem)))]
 pub(in crate::api) async fn forget_machines(
     actor: Actor,
     State(state): State<PeopleState>,
     Json(body): Json<ForgetBody>,
-) -> Answer<Json<Changed>> {
+) -> Answer<Json<Forgotten>> {
     let ids = meant_exactly(&state, body.ids, body.filter, body.expect)?;
     let rules = ByRules::forgetting(&state.store.catalog(), &ids);
     if !rules.is_empty() && !body.anew {
@@ -231,8 +244,11 @@ pub(in crate::api) async fn forget_machines(
             "{lines} Nothing was changed: say 'anew' if that is meant"
         )));
     }
-    state.store.delete_machines(&ids, &actor.name).await?;
-    Ok(Json(changed(&ids)))
+    let keeping = kept::forget(&state, &ids, body.discard_kept, &actor.name).await?;
+    Ok(Json(Forgotten {
+        ids: ids.iter().map(|id| id.0).collect(),
+        keeping,
+    }))
 }
 
 /// The machines that a body names by identity or by filter.

@@ -7,6 +7,7 @@ pub(super) mod table;
 pub(super) mod views;
 
 use super::problem::{Answer, Json, Path, Problem, Query};
+use crate::kept;
 use crate::orders::AtEveryBoot;
 use crate::people::{Actor, PeopleState};
 use axum::extract::State;
@@ -161,19 +162,26 @@ pub(super) async fn patch_machine(
     Ok(Json(MachineView::of(changed, &state.store.catalog())))
 }
 
+/// How a machine is forgotten.
+#[derive(Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ForgetQuery {
+    /// Throw away what it keeps on the server; else that stays, as nobody's.
+    discard_kept: bool,
+}
+
 /// Forgets a machine; if it asks again it is discovered anew.
 #[utoipa::path(delete, path = "/machines/{id}", tag = "machines",
-    params(("id" = i64, Path, description = "the machine")),
+    params(("id" = i64, Path, description = "the machine"), ForgetQuery),
     responses((status = NO_CONTENT), (status = "4XX", body = Problem)))]
 pub(super) async fn delete_machine(
     actor: Actor,
     State(state): State<PeopleState>,
     Path(id): Path<i64>,
+    Query(query): Query<ForgetQuery>,
 ) -> Answer<StatusCode> {
-    state
-        .store
-        .delete_machine(MachineId(id), &actor.name)
-        .await?;
+    kept::forget(&state, &[MachineId(id)], query.discard_kept, &actor.name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

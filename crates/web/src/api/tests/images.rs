@@ -130,6 +130,38 @@ async fn an_image_is_brought_in_offers_profiles_and_is_kept_while_one_uses_it() 
 }
 
 #[tokio::test]
+async fn an_image_that_machines_read_or_a_template_names_is_kept() {
+    let api = Api::open().await;
+    std::fs::create_dir(api.image("live")).expect("made");
+    std::fs::write(api.image("live/root.squashfs"), [7; 900]).expect("written");
+    let refused = async |words: &str| {
+        let (status, problem) = api.ask("DELETE", "/images/live", None).await;
+        assert_eq!(status, StatusCode::CONFLICT);
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains(words), "{problem}");
+    };
+    let seed = json!({"kind": "template", "name": "seed", "text": "wget {{ file('live/root.squashfs') }}"});
+    let (status, problem) = api.ask("PUT", "/objects/template/seed", Some(seed)).await;
+    assert!(status.is_success(), "{problem}");
+    let seen = api.get("/images/live").await;
+    assert_eq!(
+        (&seen["bytes"], &seen["named_by"], &seen["last_served"]),
+        (&json!(900), &json!(["template seed"]), &Value::Null)
+    );
+    refused("live is used by template seed").await;
+    api.ask("DELETE", "/objects/template/seed", None).await;
+
+    let images = api.state.image_store.clone().expect("there");
+    let read = "live/root.squashfs".parse().expect("a path");
+    images.exported([read].into(), 5000);
+    assert_eq!(api.get("/images/live").await["last_served"], 5000);
+    refused("machines read live by NBD now").await;
+    let forced = api.ask("DELETE", "/images/live?force=true", None).await;
+    assert_eq!(forced.0, StatusCode::NO_CONTENT);
+    assert!(!api.image("live").exists());
+}
+
+#[tokio::test]
 async fn what_cannot_become_an_image_is_refused_with_the_reason() {
     let api = Api::open().await;
     for name in [

@@ -4,6 +4,7 @@ use super::error::{PageError, PageResult, page};
 use super::form::{Fields, Path};
 use super::frame::{Frame, Stamp, Visit, done, failed, now};
 use super::story::printable;
+use crate::kept::{self, Moved};
 use crate::people::PeopleState;
 use askama::Template;
 use axum::extract::State;
@@ -234,9 +235,23 @@ pub(crate) async fn merge(
         return Ok(failed(&back, text));
     };
     let other = other.machine.id;
-    let merged = state.store.merge(MachineId(id), other, &visit.actor.name);
+    let merged = kept::merge(&state, MachineId(id), other, &visit.actor.name);
     match merged.await {
-        Ok(_) => Ok(done(&back, "Merged: the other entry is gone.")),
+        Ok((_, moved)) => {
+            let more = match moved {
+                Moved::Nothing => String::new(),
+                Moved::Moved => " What it kept on the server is this machine's now.".to_owned(),
+                Moved::Left => format!(
+                    " Both kept something on the server: what the other kept stays there; \
+                     'farrier diskless reset {}' throws it away.",
+                    other.0
+                ),
+            };
+            Ok(done(
+                &back,
+                format!("Merged: the other entry is gone.{more}"),
+            ))
+        }
         Err(error) => refused(error, &back),
     }
 }

@@ -39,6 +39,8 @@ struct Row {
     verified: String,
     served: Option<Stamp>,
     users: Vec<User>,
+    /// What else names a file of it.
+    named: Vec<String>,
     offers: Vec<Offer>,
     withheld: Vec<String>,
 }
@@ -124,7 +126,7 @@ pub(crate) async fn delete(
     _: Visit,
     Path(name): Path<String>,
 ) -> PageResult {
-    match images::delete(&state, &name).await {
+    match images::delete(&state, &name, false).await {
         Ok(()) => Ok(done("/images", format!("Deleted {}.", printable(&name)))),
         Err(error) => told(error),
     }
@@ -153,7 +155,9 @@ pub(crate) async fn cancel(
 /// What people can mend is said where they are; the rest has a page of its own.
 fn told(error: ImagesError) -> PageResult {
     match error {
-        ImagesError::Used { .. } | ImagesError::Taken(_) => Ok(failed("/images", error)),
+        ImagesError::Used { .. } | ImagesError::Read(_) | ImagesError::Taken(_) => {
+            Ok(failed("/images", error))
+        }
         error => Err(error.into()),
     }
 }
@@ -198,7 +202,8 @@ impl Row {
             detail: printable(&detail),
             size: match image.kind {
                 ImageKind::Iso => size(image.len),
-                ImageKind::Directory => "directory".to_owned(),
+                ImageKind::Directory if image.larger => format!("over {}", size(image.len)),
+                ImageKind::Directory => size(image.len),
             },
             sha256: image.sha256.clone().unwrap_or_default(),
             added: Stamp::ago(Timestamp(image.added), now()),
@@ -207,6 +212,7 @@ impl Row {
             verified: printable(image.verified.as_deref().unwrap_or_default()),
             served: image.last_served.map(|at| Stamp::ago(Timestamp(at), now())),
             users: users.iter().map(|profile| User::of(profile)).collect(),
+            named: images::named_by(catalog, image),
             offers: image
                 .offers()
                 .map(|profile| Offer::of(profile, catalog))

@@ -12,8 +12,9 @@ use super::preview::{Answer, Menu, answers, menus};
 use super::profile_form::{label_lines, labels_of};
 use super::rules::{StandLine, stands};
 use super::settings::LOADERS;
-use super::story::{Attempt, printable};
+use super::story::{Attempt, printable, size};
 use super::transfers::Moving;
+use crate::kept::{self, ForgetError};
 use crate::people::PeopleState;
 use askama::Template;
 use axum::extract::State;
@@ -47,6 +48,8 @@ struct MachinePage {
     adopts: Option<String>,
     /// The rule that would install it anew if it were forgotten.
     returns: Option<String>,
+    /// How much it keeps on the server.
+    kept: Option<String>,
     profile: Option<String>,
     install: Install,
     problem: Option<&'static str>,
@@ -203,14 +206,22 @@ pub(crate) async fn delete(
     State(state): State<PeopleState>,
     visit: Visit,
     Path(id): Path<i64>,
+    fields: Fields,
 ) -> Result<Response, PageError> {
     let name = printable(&find(&state, id)?.machine.name);
-    let deleted = state
-        .store
-        .delete_machine(MachineId(id), &visit.actor.name)
-        .await;
-    let text = format!("{name} is forgotten; it shows up again when it next asks the network.");
-    answered(deleted, "/machines", text)
+    let discard = fields.get("discard_kept") == "yes";
+    let back = format!("/machines/{id}");
+    let more = match kept::forget(&state, &[MachineId(id)], discard, &visit.actor.name).await {
+        Ok(0) => String::new(),
+        Ok(_) => format!(
+            " What it kept on the server stays; 'farrier diskless reset {id}' throws it away."
+        ),
+        Err(ForgetError::Store(error)) => return answered(Err(error), &back, String::new()),
+        Err(error) => return Ok(failed(&back, error)),
+    };
+    let text =
+        format!("{name} is forgotten; it shows up again when it next asks the network.{more}");
+    Ok(done("/machines", text))
 }
 
 fn find(state: &PeopleState, id: i64) -> Result<MachineRecord, PageError> {
@@ -289,6 +300,7 @@ async fn machine_page(
         discovered: machine.state == MachineState::Discovered,
         adopts: effect::adopted(machine, &catalog).map(|rule| rule.name.to_string()),
         returns: effect::forgotten(machine, &catalog).map(|rule| rule.name.to_string()),
+        kept: kept::bytes(state, machine.id).await.map(size),
         profile: machine.profile.as_ref().map(ToString::to_string),
         install: install::of(machine, &catalog),
         problem: assignment_problem(&catalog, machine),

@@ -7,6 +7,7 @@ use super::form::{Fields, Query};
 use super::frame::{Frame, Stamp, Visit, done, failed, local, now};
 use super::install;
 use super::story::{line, printable};
+use crate::kept::{self, ForgetError};
 use crate::orders::counted;
 use crate::people::PeopleState;
 use crate::people::auth::form_encode;
@@ -229,10 +230,18 @@ pub(crate) async fn bulk(
             let done = state.store.label_machines(&ids, set, remove, by);
             (done.await, text)
         }
-        "forget" => (
-            state.store.delete_machines(&ids, by).await,
-            format!("Forgot {many}."),
-        ),
+        "forget" => match kept::forget(&state, &ids, false, by).await {
+            Ok(0) => (Ok(()), format!("Forgot {many}.")),
+            Ok(keeping) => {
+                let those = counted(keeping);
+                let text = format!(
+                    "Forgot {many}. What {those} kept on the server stays; 'farrier diskless list' shows it."
+                );
+                (Ok(()), text)
+            }
+            Err(ForgetError::Store(error)) => (Err(error), String::new()),
+            Err(error) => return Ok(failed(back, error)),
+        },
         _ => return Ok(failed(back, "choose what to do first")),
     };
     Ok(match result {
