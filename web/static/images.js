@@ -111,22 +111,30 @@ class Line {
   }
 }
 
+// What menus and addresses can name: the server takes nothing else.
+function plain(name) {
+  const [, stem, end] = /^(.*?)(\.iso)?$/i.exec(name);
+  const words = stem.split(/[^A-Za-z0-9._+-]+/).filter(Boolean).join("-");
+  return `${words.replace(/^[.-]+|[.-]+$/g, "").slice(0, 100) || "file"}${end ? ".iso" : ""}`;
+}
+
 let queue = Promise.resolve();
 function bring(files) {
   for (const file of files) {
     const line = new Line(file);
     const dir = document.getElementById("bring-dir").value.trim();
-    const iso = file.name.endsWith(".iso");
+    const iso = /\.iso$/i.test(file.name);
     if (!iso && !dir) {
       line.end("Name a directory for it: only ISO files stand alone.", true);
       continue;
     }
-    const name = iso ? file.name : `${dir}/${file.name}`;
-    line.say("waiting");
+    const called = plain(file.name);
+    const name = iso ? called : `${dir}/${called}`;
+    line.say(called === file.name ? "waiting" : `waiting, to be called ${called}`);
     // One after the other: two at once take twice as long each.
     queue = queue.then(() =>
       send(file, name, line).then(
-        () => line.end("is an image now"),
+        () => line.end(called === file.name ? "is an image now" : `is the image ${name} now`),
         (error) => line.end(error.message, true),
       ),
     ).then(look);
@@ -148,7 +156,17 @@ for (const name of ["dragleave", "drop"]) {
 }
 zone.addEventListener("drop", (event) => {
   event.preventDefault();
-  bring([...event.dataTransfer.files]);
+  // Asked before anything else: afterwards the browser has forgotten what was dropped.
+  const entries = [...event.dataTransfer.items]
+    .filter((item) => item.kind === "file")
+    .map((item) => item.webkitGetAsEntry?.());
+  const files = [...event.dataTransfer.files];
+  for (const [n, file] of files.entries()) {
+    if (!entries[n]?.isDirectory) continue;
+    const line = new Line(file);
+    line.end(`A directory cannot be dropped: choose the files in it, or copy it into ${zone.dataset.directory} on the server.`, true);
+  }
+  bring(files.filter((_, n) => !entries[n]?.isDirectory));
 });
 addEventListener("beforeunload", (event) => {
   if ([...mine.children].some((row) => row.querySelector("button"))) event.preventDefault();

@@ -172,14 +172,23 @@ impl BootFiles {
         patience: Patience,
     ) -> Result<SharedFile, Refused> {
         match self.open_beneath(&self.images, path, patience) {
-            Err(Refused::Absent) => self.open_inside(path, patience),
+            Err(Refused::Absent) => match inside::other_spelling(path) {
+                Some(other) => self.open_beneath(&self.images, &other, patience),
+                None => self.open_inside(path, patience),
+            },
             other => other,
         }
     }
 
     fn open_inside(&self, path: &RelPath, patience: Patience) -> Result<SharedFile, Refused> {
-        let (image, below) = inside::image_of(path).ok_or(Refused::Absent)?;
-        let identity = opener::look(&self.images, &image, patience)?;
+        let ([usual, other], below) = inside::images_of(path).ok_or(Refused::Absent)?;
+        let (image, identity) = match opener::look(&self.images, &usual, patience) {
+            Err(Refused::Absent) => {
+                let identity = opener::look(&self.images, &other, patience)?;
+                (other, identity)
+            }
+            found => (usual, found?),
+        };
         if let Some(tree) = self.trees.known(&identity) {
             let entry = inside::file_of(&tree, below).ok_or(Refused::Absent)?;
             let open = self.cache.find(&identity.inside(&entry));

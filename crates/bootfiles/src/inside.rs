@@ -5,6 +5,7 @@
 //! file: every lookup asks the file system which version stands there now, so a replaced image is
 //! another one, and nothing has to be invalidated.
 
+use crate::iso_name::{EXTENSIONS, iso_stem};
 use crate::opener::{Identity, OpenFile};
 use bootplan::RelPath;
 use media::{Entry, Kind, Listing, MediaError};
@@ -30,12 +31,23 @@ struct Known {
 /// What is known of one version of an image; `None`: it is none, or cannot be read as one.
 type Tree = Option<Arc<Listing>>;
 
-/// The image that a name may be inside of, and the path in it: `debian/x/y` is `x/y` in
-/// `debian.iso`.
-pub(crate) fn image_of(name: &RelPath) -> Option<(RelPath, &str)> {
+/// The images that a name may be inside of, and the path in them: `debian/x/y` is `x/y` in
+/// `debian.iso`, or if there is none in `debian.ISO`.
+pub(crate) fn images_of(name: &RelPath) -> Option<([RelPath; 2], &str)> {
     let (image, below) = name.as_str().split_once('/')?;
-    let image = format!("{image}{EXTENSION}").parse().ok()?;
-    Some((image, below))
+    Some((spelled(image)?, below))
+}
+
+/// An image that is asked for by the usual spelling of its name, by its other one.
+pub(crate) fn other_spelling(name: &RelPath) -> Option<RelPath> {
+    let stem = iso_stem(name.as_str()).filter(|stem| !stem.contains('/'))?;
+    let mut all = spelled(stem)?.into_iter();
+    all.find(|other| other != name)
+}
+
+fn spelled(stem: &str) -> Option<[RelPath; 2]> {
+    let [usual, other] = EXTENSIONS.map(|extension| format!("{stem}{extension}").parse().ok());
+    Some([usual?, other?])
 }
 
 /// The regular file that a path means in a tree.
@@ -110,8 +122,6 @@ impl Trees {
     }
 }
 
-/// What images are called on the disk.
-const EXTENSION: &str = ".iso";
 /// Trees kept; those of images that nobody boots any more go by and by.
 const MOST_TREES: usize = 64;
 /// Octets of all of them. A live system's tree takes 0.2 MiB, a DVD's of packages 2 MiB.
@@ -135,9 +145,12 @@ mod tests {
     fn a_name_is_inside_the_image_of_its_first_part() {
         let named = |name: &str| {
             let name = rel(name);
-            image_of(&name).map(|(image, below)| format!("{image} {below}"))
+            images_of(&name).map(|([image, other], below)| format!("{image} {other} {below}"))
         };
-        assert_eq!(named("debian/a/b").as_deref(), Some("debian.iso a/b"));
+        assert_eq!(
+            named("debian/a/b").as_deref(),
+            Some("debian.iso debian.ISO a/b")
+        );
         assert_eq!(named("debian.iso"), None);
         assert_eq!(named("debian"), None);
         assert_eq!(

@@ -7,7 +7,7 @@
 //! that does not exist.
 //!
 //! A file below `images/NAME/` that is in no directory of that name is looked for inside
-//! `images/NAME.iso` and served from there, by its place in it: nothing is copied or mounted.
+//! `images/NAME.iso` (or `NAME.ISO`) and served from there, by its place in it: nothing is copied or mounted.
 //!
 //! [`assets`] installs loaders and sample images from Debian's packages; no binary is committed.
 
@@ -17,6 +17,7 @@ pub mod dropbox;
 mod files;
 pub mod images;
 mod inside;
+mod iso_name;
 mod layout;
 mod loaders;
 mod lookup;
@@ -26,6 +27,7 @@ mod published;
 
 pub use cache::{CacheStats, DEFAULT_BUDGET, FileCache, PIECE, SharedFile, TIDY_EVERY};
 pub use files::{BootFiles, OpenError};
+pub use iso_name::{is_like_iso, iso_stem};
 pub use loaders::{LoaderSet, LoaderStatus};
 pub use lookup::{Asker, Found, Rendered};
 pub use networks::{Network, Networks, NotANetwork};

@@ -32,7 +32,7 @@ pub use image::Image;
 pub use iso::claimed_len;
 pub use listing::Listing;
 pub use recipes::{RecipeError, Recipes};
-pub use recognise::{Recognised, recognise};
+pub use recognise::{Outside, Recognised, recognise};
 pub use tree::{Entry, Extent, Kind, Tree};
 
 /// Reads what is inside an image: UDF where there is one, else ISO 9660 with the best names it has

@@ -1,7 +1,7 @@
 //! One recipe: how a distribution is recognised and what may be booted from it. The words of the
 //! files in `boot-assets/distributions`.
 
-use bootplan::Platform;
+use bootplan::{LoaderKind, Platform};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -79,10 +79,31 @@ pub(crate) struct Offer {
     pub(crate) description: String,
     #[serde(default)]
     pub(crate) platforms: Vec<Platform>,
+    /// The only loader that can; left out: any.
+    #[serde(default)]
+    pub(crate) loader: Option<LoaderKind>,
+    /// Why it is not offered as long as a file outside is not there: what that is.
+    #[serde(default)]
+    pub(crate) needs: String,
+    /// It could be started and would fail: what to take instead.
+    #[serde(default)]
+    pub(crate) instead: Option<Instead>,
     pub(crate) boot: Boot,
 }
 
-/// What is booted; files are paths inside the tree, with `*` in the last part.
+/// Files of a mirror instead of those of the disk.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Instead {
+    /// The name of a recipe of `boot-assets/mirrors`.
+    pub(crate) mirror: String,
+    /// For people: why the disk's own files will not do.
+    pub(crate) because: String,
+}
+
+/// What is booted; files are paths inside the tree, with `*` in the last part. A kernel `/NAME` is
+/// a file of that name in the tree, else outside of it: in the images directory or in a directory
+/// there.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Boot {

@@ -1,7 +1,7 @@
 //! Which distribution a tree holds, and the profiles that can be made of it.
 
 use crate::Recipes;
-use crate::recipe::{Boot, Holds, Offer, Place, Recipe, When};
+use crate::recipe::{Boot, Holds, Instead, Offer, Place, Recipe, When};
 use crate::tree::{Kind, Tree};
 use bootplan::{BootMethod, EfiStyle, FileRef, Profile, ProfileName, RelPath};
 use std::collections::BTreeMap;
@@ -17,15 +17,46 @@ pub struct Recognised {
     pub profiles: Vec<Profile>,
     /// Offers that could not be made, and why; for people.
     pub withheld: Vec<String>,
+    /// Files outside that offers wait for.
+    pub lacks: Vec<String>,
+    /// The recipe of a mirror whose files are to be taken instead.
+    pub mirror: Option<String>,
+}
+
+/// Where a file of this name is, that belongs to no image: below the images directory.
+pub type Outside<'a> = dyn Fn(&str) -> Option<RelPath> + 'a;
+
+/// Why an offer is not made.
+enum Withheld {
+    Because(String),
+    Lacks {
+        name: String,
+        what: String,
+    },
+    Instead {
+        mirror: Option<String>,
+        what: String,
+    },
+}
+
+impl From<String> for Withheld {
+    fn from(why: String) -> Self {
+        Withheld::Because(why)
+    }
 }
 
 /// Finds out what a tree holds. `image` is the name that it is served by: the files of the offered
-/// profiles are below it.
+/// profiles are below it; `outside` finds those that are on no disk.
 ///
 /// All recipes that match are returned, in the recipes' order; the fallbacks among them only when
 /// no other matched. Nothing at all means that nobody knows it. Reads a few small files: blocks as
 /// reading does.
-pub fn recognise(tree: &dyn Tree, recipes: &Recipes, image: &RelPath) -> Vec<Recognised> {
+pub fn recognise(
+    tree: &dyn Tree,
+    recipes: &Recipes,
+    image: &RelPath,
+    outside: &Outside<'_>,
+) -> Vec<Recognised> {
     let all = |fallback: bool| {
         let asked = recipes
             .all
@@ -33,7 +64,7 @@ pub fn recognise(tree: &dyn Tree, recipes: &Recipes, image: &RelPath) -> Vec<Rec
             .filter(move |recipe| recipe.fallback == fallback);
         let found = asked.filter(|recipe| holds(tree, &recipe.when));
         found
-            .map(|recipe| offered(tree, recipe, image))
+            .map(|recipe| offered(tree, recipe, image, outside))
             .collect::<Vec<_>>()
     };
     let found = all(false);
@@ -50,7 +81,7 @@ fn holds(tree: &dyn Tree, when: &When) -> bool {
         })
 }
 
-fn offered(tree: &dyn Tree, recipe: &Recipe, image: &RelPath) -> Recognised {
+fn offered(tree: &dyn Tree, recipe: &Recipe, image: &RelPath, outside: &Outside<'_>) -> Recognised {
     let found = recipe.find.iter().map(|(name, places)| {
         let value = places.iter().find_map(|place| value(tree, place));
         (name.as_str(), value.unwrap_or_default())
@@ -62,15 +93,27 @@ fn offered(tree: &dyn Tree, recipe: &Recipe, image: &RelPath) -> Recognised {
         title: filled(&recipe.title, &values),
         profiles: Vec::new(),
         withheld: Vec::new(),
+        lacks: Vec::new(),
+        mirror: None,
     };
     for offer in &recipe.offers {
-        match profile(tree, offer, image, &values) {
-            Ok(profile) => recognised.profiles.push(profile),
-            Err(why) => {
-                let title = filled(&offer.title, &values);
-                recognised.withheld.push(format!("{title}: {why}"));
+        let why = match profile(tree, offer, image, &values, outside) {
+            Ok(profile) => {
+                recognised.profiles.push(profile);
+                continue;
             }
-        }
+            Err(Withheld::Because(why)) => why,
+            Err(Withheld::Lacks { name, what }) => {
+                recognised.lacks.push(name);
+                what
+            }
+            Err(Withheld::Instead { mirror, what }) => {
+                recognised.mirror = recognised.mirror.or(mirror);
+                what
+            }
+        };
+        let title = filled(&offer.title, &values);
+        recognised.withheld.push(format!("{title}: {why}"));
     }
     recognised
 }
@@ -80,7 +123,8 @@ fn profile(
     offer: &Offer,
     image: &RelPath,
     values: &BTreeMap<&str, String>,
-) -> Result<Profile, String> {
+    outside: &Outside<'_>,
+) -> Result<Profile, Withheld> {
     let reference = |pattern: &String| -> Result<FileRef, String> {
         let pattern = filled(pattern, values);
         let path = file(tree, &pattern).ok_or_else(|| format!("{pattern} is not in it"))?;
@@ -93,7 +137,10 @@ fn profile(
             initrds,
             args,
         } => BootMethod::Linux {
-            kernel: reference(kernel)?,
+            kernel: match kernel.strip_prefix('/') {
+                None => reference(kernel)?,
+                Some(name) => started_by(name, reference, offer, outside)?,
+            },
             initrds: initrds.iter().map(reference).collect::<Result<_, _>>()?,
             args: filled(args, values),
             console: None,
@@ -107,6 +154,9 @@ fn profile(
             }
         }
     };
+    if let Some(instead) = &offer.instead {
+        return Err(elsewhere(instead, values));
+    }
     let name = slug(image, &offer.suffix).parse::<ProfileName>();
     let profile = Profile {
         name: name.map_err(|error| error.to_string())?,
@@ -116,7 +166,7 @@ fn profile(
         enabled: true,
         in_menu: false,
         platforms: offer.platforms.clone(),
-        loader: None,
+        loader: offer.loader,
         efi_style: EfiStyle::default(),
         boot,
         extras: Default::default(),
@@ -126,6 +176,40 @@ fn profile(
     };
     profile.validate().map_err(|error| error.to_string())?;
     Ok(profile)
+}
+
+/// A kernel that lies in the tree, or outside.
+fn started_by(
+    name: &str,
+    reference: impl Fn(&String) -> Result<FileRef, String>,
+    offer: &Offer,
+    outside: &Outside<'_>,
+) -> Result<FileRef, Withheld> {
+    let own = reference(&name.to_owned()).ok();
+    let found = own.or_else(|| Some(FileRef::Image(outside(name)?)));
+    found.ok_or_else(|| Withheld::Lacks {
+        name: name.to_owned(),
+        what: format!("needs {}", offer.needs),
+    })
+}
+
+fn elsewhere(instead: &Instead, values: &BTreeMap<&str, String>) -> Withheld {
+    let unknown = |(name, value): (&&str, &String)| {
+        value.is_empty() && instead.mirror.contains(&format!("@{name}@"))
+    };
+    let mirror = filled(&instead.mirror, values);
+    let mirror = Some(mirror).filter(|_| !values.iter().any(unknown));
+    let how = mirror
+        .as_ref()
+        .map(|name| format!(" (farrier image add --mirror {name})"));
+    Withheld::Instead {
+        what: format!(
+            "needs netboot files from a mirror{}: {}",
+            how.unwrap_or_default(),
+            instead.because
+        ),
+        mirror,
+    }
 }
 
 /// The path in the tree of a file, or of the first one that a `*` in the last part stands for.

@@ -7,6 +7,7 @@ use super::disk::{self, STAGING, free, now_ms, rename_new, sync_dir};
 use super::info::Record;
 use super::staging::Origin;
 use super::{ImageError, ImageStore, check_name};
+use crate::is_like_iso;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -29,7 +30,7 @@ impl ImageStore {
     /// # Errors
     /// A name that is not possible or taken.
     pub fn bundle(&self, name: &str, job: &str) -> Result<Bundle, ImageError> {
-        if flat(name)?.ends_with(".iso") {
+        if is_like_iso(flat(name)?) {
             return Err(ImageError::Name(name.to_owned()));
         }
         flat(job)?;

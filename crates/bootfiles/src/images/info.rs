@@ -2,6 +2,7 @@
 
 use super::disk::{self, RECORDS, write_whole};
 use super::look::Stamp;
+use crate::iso_stem;
 use bootplan::menu::files_named;
 use bootplan::{BootMethod, FileRef, Profile, Variables};
 use media::Recognised;
@@ -67,7 +68,7 @@ impl ImageInfo {
     /// The first part of the names of its files: `debian` for `debian.iso`.
     pub fn prefix(&self) -> &str {
         match self.kind {
-            ImageKind::Iso => self.name.strip_suffix(".iso").unwrap_or(&self.name),
+            ImageKind::Iso => iso_stem(&self.name).unwrap_or(&self.name),
             ImageKind::Directory => &self.name,
         }
     }
@@ -79,7 +80,10 @@ impl ImageInfo {
 
     /// Whether a profile boots from it, or one of its own texts names a file of it.
     pub fn is_used_by(&self, profile: &Profile) -> bool {
-        uses(profile, self.prefix()) || uses(profile, &self.name)
+        // Arguments name the whole image by its usual spelling, whichever it has.
+        let usual = format!("{}.iso", self.prefix());
+        let whole = self.kind == ImageKind::Iso && uses(profile, &usual);
+        whole || uses(profile, self.prefix()) || uses(profile, &self.name)
     }
 
     /// Whether a text, which may be a template, names a file of it.

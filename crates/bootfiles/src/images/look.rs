@@ -2,7 +2,10 @@
 
 use super::disk::now_ms;
 use super::info::{ImageInfo, ImageKind, ImageState, Record};
+use super::outside::Outside;
+use super::unusable::{self, Unusable};
 use super::{ImageStore, check_name};
+use crate::iso_stem;
 use bootplan::RelPath;
 use media::{Directory, Image, Recipes, Recognised, Tree, recognise};
 use std::collections::BTreeMap;
@@ -42,6 +45,9 @@ pub struct Look {
     pub unsettled: bool,
 }
 
+/// How distributions are recognised, and where files are that no disk has.
+type Knowledge<'a> = (&'a Recipes, &'a Outside);
+
 impl Seen {
     pub(super) fn serve(&mut self, at: i64) {
         if self.info.last_served.is_none_or(|before| before < at) {
@@ -59,32 +65,52 @@ impl ImageStore {
     /// When the directory cannot be read; what was known stays.
     pub fn look(&self) -> io::Result<Look> {
         let _turn = self.turn();
-        let mut found = BTreeMap::new();
+        let (mut found, mut unusable) = (BTreeMap::new(), Vec::new());
         let entries = fs::read_dir(&self.0.root)?;
         for entry in entries.take(MOST) {
-            let Ok(name) = entry?.file_name().into_string() else {
-                continue;
+            let name = match entry?.file_name().into_string() {
+                Ok(name) => name,
+                Err(name) => {
+                    unusable.push(Unusable::unspoken(&name.to_string_lossy()));
+                    continue;
+                }
             };
-            // What menus could not name is none: the page would offer what cannot boot.
             let Ok(metadata) = fs::metadata(self.0.root.join(&name)) else {
                 continue;
             };
-            let iso = metadata.is_file() && name.ends_with(".iso");
-            if check_name(&name).is_ok() && (iso || metadata.is_dir()) {
-                found.insert(name, metadata);
+            if name.starts_with('.') {
+                continue; // ours, or hidden on purpose
+            }
+            // What menus could not name is none: the page would offer what cannot boot.
+            match Unusable::of(&name, &metadata) {
+                Some(one) => unusable.push(one),
+                None if metadata.is_dir() || iso_stem(&name).is_some() => {
+                    found.insert(name, metadata);
+                }
+                None => {}
             }
         }
+        unusable::keep_one_spelling(&mut found, &mut unusable);
+        self.tell_unusable(unusable);
+        let outside = Outside::new(&self.0.root, &found);
         let recipes = self.recipes();
         let mut look = Look::default();
         self.seen().retain(|name, _| found.contains_key(name));
         for (name, metadata) in found {
-            self.look_at(&name, &metadata, &recipes, &mut look);
+            self.look_at(&name, &metadata, &recipes, &outside, &mut look);
         }
         self.save_served();
         Ok(look)
     }
 
-    fn look_at(&self, name: &str, metadata: &Metadata, recipes: &Recipes, look: &mut Look) {
+    fn look_at(
+        &self,
+        name: &str,
+        metadata: &Metadata,
+        recipes: &Recipes,
+        outside: &Outside,
+        look: &mut Look,
+    ) {
         let stamp = Stamp::of(metadata);
         let (mut since, mut known) = (Instant::now(), None);
         if let Some(seen) = self.seen().get(name).filter(|seen| seen.stamp == stamp) {
@@ -92,13 +118,20 @@ impl ImageStore {
             known = Some(Arc::clone(&seen.info));
         }
         // What is in a directory changes without it.
-        let fresh_enough = metadata.is_file() || since.elapsed() < DIRECTORY_AGE;
+        let came = |info: &ImageInfo| {
+            let mut lacks = info.recognised.iter().flat_map(|found| &found.lacks);
+            lacks.any(|name| outside.find(name).is_some())
+        };
+        let fresh_enough = match metadata.is_file() {
+            true => !known.as_deref().is_some_and(came),
+            false => since.elapsed() < DIRECTORY_AGE,
+        };
         let arriving = |info: &ImageInfo| matches!(info.state, ImageState::Arriving(_));
         if known.as_deref().is_some_and(|info| !arriving(info)) && fresh_enough {
             return;
         }
         let was_known = known.as_deref().is_some_and(|info| !arriving(info));
-        let mut info = self.read(name, metadata, &stamp, since, recipes);
+        let mut info = self.read(name, metadata, &stamp, since, (recipes, outside));
         if let Some(known) = known {
             info.last_served = info.last_served.max(known.last_served);
         }
@@ -123,7 +156,7 @@ impl ImageStore {
         metadata: &Metadata,
         stamp: &Stamp,
         since: Instant,
-        recipes: &Recipes,
+        knowledge: Knowledge<'_>,
     ) -> ImageInfo {
         let root = &self.0.root;
         let kind = match metadata.is_dir() {
@@ -155,14 +188,14 @@ impl ImageStore {
         let path = root.join(name);
         match kind {
             ImageKind::Directory => {
-                info.recognised = in_directory(&path, &prefix, recipes);
+                info.recognised = in_directory(&path, &prefix, knowledge);
                 (info.len, info.larger) = size_of(&path);
             }
             // Ours came whole, by renaming.
             ImageKind::Iso if info.sha256.is_none() && !stamp.is_settled(since) => {
                 info.state = ImageState::Arriving("being copied in".to_owned());
             }
-            ImageKind::Iso => match in_image(&path, &prefix, recipes) {
+            ImageKind::Iso => match in_image(&path, &prefix, knowledge) {
                 Ok((label, recognised)) => (info.label, info.recognised) = (label, recognised),
                 Err(state) => info.state = state,
             },
@@ -206,7 +239,7 @@ impl ImageStore {
 fn in_image(
     path: &Path,
     prefix: &RelPath,
-    recipes: &Recipes,
+    (recipes, outside): Knowledge<'_>,
 ) -> Result<(String, Vec<Recognised>), ImageState> {
     let unreadable = |error: String| ImageState::Unreadable(error);
     let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
@@ -219,17 +252,24 @@ fn in_image(
         )));
     }
     let image = Image::open(file).map_err(|error| unreadable(error.to_string()))?;
-    Ok((image.label().to_owned(), recognise(&image, recipes, prefix)))
+    let recognised = recognise(&image, recipes, prefix, &|name| outside.find(name));
+    Ok((image.label().to_owned(), recognised))
 }
 
 /// What a directory holds; if nobody knows it, what the directories in it hold, two levels deep.
-fn in_directory(path: &Path, prefix: &RelPath, recipes: &Recipes) -> Vec<Recognised> {
+fn in_directory(
+    path: &Path,
+    prefix: &RelPath,
+    (recipes, outside): Knowledge<'_>,
+) -> Vec<Recognised> {
     let mut level = vec![(path.to_owned(), prefix.clone())];
     for _ in 0..LEVELS {
         let mut found = Vec::new();
         for (path, prefix) in &level {
             if let Ok(tree) = Directory::open(path) {
-                found.extend(recognise(&tree, recipes, prefix));
+                found.extend(recognise(&tree, recipes, prefix, &|name| {
+                    outside.find(name)
+                }));
             }
         }
         if !found.is_empty() {

@@ -15,9 +15,11 @@ mod hash;
 mod info;
 mod look;
 mod name;
+mod outside;
 mod staging;
 #[cfg(test)]
 mod tests;
+mod unusable;
 
 pub use bundle::Bundle;
 pub use error::ImageError;
@@ -26,7 +28,9 @@ pub use info::{ImageInfo, ImageKind, ImageState, uses};
 pub use look::Look;
 pub use name::check_name;
 pub use staging::{Origin, Staging, Wanted};
+pub use unusable::Unusable;
 
+use crate::iso_name::{EXTENSIONS, iso_stem};
 use bootplan::RelPath;
 use disk::{RECORDS, STAGING, sync_dir};
 use info::Record;
@@ -49,6 +53,7 @@ struct Inner {
     /// The operator's own recipes; read at each look, so that a new one needs no restart.
     recipes: PathBuf,
     seen: Mutex<BTreeMap<String, Seen>>,
+    unusable: Mutex<Vec<Unusable>>,
     /// Held while somebody looks: two at once would read every new image twice.
     looking: Mutex<()>,
     /// Uploads under way, by their identity.
@@ -72,6 +77,7 @@ impl ImageStore {
             root: images.to_owned(),
             recipes: recipes.to_owned(),
             seen: Mutex::default(),
+            unusable: Mutex::default(),
             looking: Mutex::default(),
             staged: Mutex::default(),
             read_now: Mutex::default(),
@@ -94,6 +100,15 @@ impl ImageStore {
             .collect()
     }
 
+    /// What lies in the directory and cannot be used as it is called, as of the last look.
+    pub fn unusable(&self) -> Vec<Unusable> {
+        let unusable = &self.0.unusable;
+        unusable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// One of them.
     pub fn get(&self, name: &str) -> Option<Arc<ImageInfo>> {
         self.seen().get(name).map(|seen| Arc::clone(&seen.info))
@@ -103,9 +118,10 @@ impl ImageStore {
     /// directory. Kept in memory until the next look.
     pub fn served(&self, path: &str, at_ms: i64) {
         let first = path.split('/').next().unwrap_or(path);
-        let iso = format!("{first}.iso");
+        let stem = iso_stem(first).unwrap_or(first);
+        let isos = EXTENSIONS.map(|extension| format!("{stem}{extension}"));
         let mut seen = self.seen();
-        for name in [first, &iso] {
+        for name in [first, &isos[0], &isos[1]] {
             if let Some(seen) = seen.get_mut(name) {
                 seen.serve(at_ms);
             }

@@ -10,6 +10,7 @@ use super::disk::{self, STAGING, free, now_ms, rename_new, sync_dir, unique, wri
 use super::info::Record;
 use super::look::Stamp;
 use super::{ImageError, ImageStore, check_name};
+use crate::iso_name::{EXTENSIONS, iso_stem};
 use media::Image;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -87,7 +88,7 @@ impl ImageStore {
     /// A name that is not possible, is taken, or that another file is brought in under; no room.
     pub fn begin(&self, wanted: Wanted) -> Result<Staging, ImageError> {
         check_name(&wanted.name)?;
-        if !wanted.name.contains('/') && !wanted.name.ends_with(".iso") {
+        if !wanted.name.contains('/') && iso_stem(&wanted.name).is_none() {
             return Err(ImageError::Alone(wanted.name));
         }
         if let Some(sum) = &wanted.sha256
@@ -107,8 +108,8 @@ impl ImageStore {
                 false => Err(ImageError::UnderWay(wanted.name)),
             };
         }
-        if fs::symlink_metadata(self.0.root.join(&wanted.name)).is_ok() {
-            return Err(ImageError::Exists(wanted.name));
+        if let Some(taken) = self.taken(&wanted.name) {
+            return Err(ImageError::Exists(taken));
         }
         if staged.len() >= MOST {
             return Err(ImageError::TooMany(staged.len()));
@@ -131,6 +132,13 @@ impl ImageStore {
                 Err(error)
             }
         }
+    }
+
+    /// What stands where an image of this name would: both spellings are below one name.
+    fn taken(&self, name: &str) -> Option<String> {
+        let others = iso_stem(name).map(|stem| EXTENSIONS.map(|e| format!("{stem}{e}")));
+        let mut all = others.into_iter().flatten().chain([name.to_owned()]);
+        all.find(|name| fs::symlink_metadata(self.0.root.join(name)).is_ok())
     }
 
     /// One that somebody uploads.
@@ -191,7 +199,7 @@ impl ImageStore {
                 return Err(ImageError::Checksum { expected, found });
             }
         }
-        if wanted.name.ends_with(".iso")
+        if iso_stem(&wanted.name).is_some()
             && let Err(error) = Image::open(File::open(&part)?)
         {
             self.discard(staging, &mut progress);

@@ -506,3 +506,85 @@ fn deleting_leaves_nothing_and_what_was_served_is_remembered() {
     assert!(bench.hidden().is_empty());
     assert!(!bench.serves("debian/vmlinuz"));
 }
+
+#[test]
+fn capital_letters_keep_nobody_from_serving_an_image() {
+    let bench = Bench::new();
+    let bytes = bench.iso();
+    fs::write(bench.path("WIN11.ISO"), &bytes).expect("copied");
+    let info = bench.settled("WIN11.ISO");
+    assert_eq!((info.prefix(), &info.state), ("WIN11", &ImageState::Ready));
+    assert!(bench.serves("WIN11/vmlinuz") && bench.serves("WIN11.ISO"));
+    // Arguments of offers name the whole disk by the usual spelling.
+    assert!(bench.serves("WIN11.iso") && !bench.serves("win11/vmlinuz"));
+    bench.store.served("WIN11/vmlinuz", 7);
+    bench.store.served("WIN11.iso", 8);
+    assert_eq!(bench.settled("WIN11.ISO").last_served, Some(8));
+    let refused = bench.upload("WIN11.iso", &bytes);
+    assert!(matches!(refused, Err(ImageError::Exists(name)) if name == "WIN11.ISO"));
+    bench.upload("SECOND.ISO", &bytes).expect("room");
+    assert!(bench.serves("SECOND/initrd.gz"));
+}
+
+#[test]
+fn what_nobody_could_boot_by_its_name_is_listed() {
+    let bench = Bench::new();
+    let bytes = bench.iso();
+    for name in ["Win11 (1).iso", "x.Iso", "a.iso", "a.ISO"] {
+        fs::write(bench.path(name), &bytes).expect("copied");
+    }
+    fs::create_dir(bench.path("my files")).expect("made");
+    // Files that profiles may name, or that nobody meant to boot.
+    for name in ["memtest.bin", "notes on paper.txt", ".hidden.iso"] {
+        fs::write(bench.path(name), "x").expect("written");
+    }
+    bench.settled("a.iso");
+    let unusable = bench.store.unusable();
+    let named: Vec<_> = unusable
+        .iter()
+        .map(|one| (one.name.as_str(), one.better.as_str()))
+        .collect();
+    let expected = [
+        ("Win11 (1).iso", "Win11-1.iso"),
+        ("a.ISO", "a-2.iso"),
+        ("my files", "my-files"),
+        ("x.Iso", "x.iso"),
+    ];
+    assert_eq!(named, expected);
+    assert!(bench.store.get("a.ISO").is_none());
+    fs::rename(bench.path("x.Iso"), bench.path("x.iso")).expect("renamed");
+    bench.settled("x.iso");
+    assert_eq!(bench.store.unusable().len(), 3);
+}
+
+#[test]
+fn windows_is_offered_as_soon_as_wimboot_is_there() {
+    let bench = Bench::new();
+    let (tree, iso) = (bench.dir.path().join("windows"), bench.path("win11.iso"));
+    for name in ["sources/boot.wim", "boot/bcd", "boot/boot.sdi", "bootmgr"] {
+        let path = tree.join(name);
+        fs::create_dir_all(path.parent().expect("below the tree")).expect("made");
+        fs::write(path, name).expect("written");
+    }
+    image::make(Flavour::RockRidge, &tree, &iso);
+    let info = bench.settled("win11.iso");
+    assert_eq!(info.offers().count(), 0);
+    assert!(
+        info.recognised[0].withheld[0].contains("needs wimboot"),
+        "{info:?}"
+    );
+    fs::create_dir(bench.path("tools")).expect("made");
+    fs::write(bench.path("tools/wimboot"), "wimboot").expect("written");
+    let info = bench.settled("win11.iso");
+    let offer = info.offers().next().expect("an offer");
+    let bootplan::BootMethod::Linux {
+        kernel, initrds, ..
+    } = &offer.boot
+    else {
+        panic!("{offer:?}");
+    };
+    assert_eq!(kernel.to_string(), "tools/wimboot");
+    for file in initrds.iter().chain([kernel]) {
+        assert!(bench.serves(&file.to_string()), "{file}");
+    }
+}

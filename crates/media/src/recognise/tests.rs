@@ -1,6 +1,5 @@
 use super::*;
 use crate::tree::Entry;
-use bootplan::Platform;
 use std::io;
 use std::sync::Arc;
 
@@ -70,7 +69,7 @@ fn known(label: &'static str, files: &[(&'static str, &'static str)]) -> Vec<Rec
         files: files.to_vec(),
     };
     let image = "image-1".parse().expect("a name");
-    recognise(&tree, &Recipes::builtin(), &image)
+    recognise(&tree, &Recipes::builtin(), &image, &|_| None)
 }
 
 /// The distributions that are recognised, and the names of the offered profiles.
@@ -88,7 +87,7 @@ const NETINST: &str =
     "Debian GNU/Linux 12.8.0 \"Bookworm\" - Official amd64 NETINST with firmware 20241109-11:03";
 
 #[test]
-fn debians_installer_is_offered_as_it_is_on_the_disk() {
+fn debians_installer_of_a_disk_leads_to_the_netboot_files() {
     let found = known(
         "Debian 12.8.0 amd64 n",
         &[
@@ -98,31 +97,73 @@ fn debians_installer_is_offered_as_it_is_on_the_disk() {
             ("install.amd/gtk/initrd.gz", ""),
         ],
     );
-    assert_eq!(
-        names(&found),
-        [("debian-installer", vec!["image-1", "image-1-graphical"])]
-    );
+    assert_eq!(names(&found), [("debian-installer", vec![])]);
     assert_eq!(found[0].title, "Debian 12.8.0 installer (amd64)");
-    let profile = &found[0].profiles[0];
-    assert_eq!(profile.title, "Debian 12.8.0 installer");
-    assert_eq!(profile.platforms, [Platform::Bios, Platform::EfiX64]);
-    let BootMethod::Linux {
-        kernel,
-        initrds,
-        args,
-        ..
-    } = &profile.boot
-    else {
-        panic!("{profile:?}");
+    assert_eq!(found[0].mirror.as_deref(), Some("debian-12-netboot"));
+    let [here, arm] = found[0].withheld.as_slice() else {
+        panic!("{found:?}");
     };
-    assert_eq!(kernel.to_string(), "image-1/install.amd/vmlinuz");
-    assert_eq!(initrds[0].to_string(), "image-1/install.amd/initrd.gz");
-    assert_eq!(args, "--- quiet");
+    let says = "Debian 12.8.0 installer: needs netboot files from a mirror \
+                (farrier image add --mirror debian-12-netboot): ";
+    assert!(here.starts_with(says), "{here}");
     // What is not on this disk is said to be missing.
     assert_eq!(
-        found[0].withheld,
-        ["Debian 12.8.0 installer, ARM64: install.a64/vmlinuz is not in it"]
+        arm,
+        "Debian 12.8.0 installer, ARM64: install.a64/vmlinuz is not in it"
     );
+    // A disk that does not say which release it is of.
+    let files = [
+        (".disk/info", "Debian GNU/Linux"),
+        ("install.amd/vmlinuz", ""),
+        ("install.amd/initrd.gz", ""),
+    ];
+    let found = known("", &files);
+    assert_eq!(
+        (found[0].mirror.clone(), found[0].profiles.len()),
+        (None, 0)
+    );
+}
+
+#[test]
+fn windows_is_offered_with_wimboot_alone() {
+    let files = [
+        ("sources/boot.wim", ""),
+        ("boot/bcd", ""),
+        ("boot/boot.sdi", ""),
+        ("bootmgr", ""),
+    ];
+    let found = known("CCCOMA_X64", &files);
+    assert_eq!(names(&found), [("windows", vec![])]);
+    assert_eq!(found[0].lacks, ["wimboot"]);
+    assert!(found[0].withheld[0].contains("needs wimboot"), "{found:?}");
+
+    let tree = |files: &[(&'static str, &'static str)]| Files {
+        label: "",
+        files: files.to_vec(),
+    };
+    let image = "win11".parse().expect("a name");
+    let outside = |name: &str| format!("tools/{name}").parse().ok();
+    let kernel = |found: &[Recognised]| match &found[0].profiles[0].boot {
+        BootMethod::Linux {
+            kernel, initrds, ..
+        } => {
+            assert_eq!(initrds.len(), 4);
+            assert_eq!(initrds[3].to_string(), "win11/sources/boot.wim");
+            kernel.to_string()
+        }
+        other => panic!("{other:?}"),
+    };
+    let found = recognise(&tree(&files), &Recipes::builtin(), &image, &outside);
+    assert_eq!(kernel(&found), "tools/wimboot");
+    assert_eq!(
+        found[0].profiles[0].loader,
+        Some(bootplan::LoaderKind::Ipxe)
+    );
+    assert!(found[0].lacks.is_empty() && found[0].withheld.is_empty());
+    // Its own counts before another's.
+    let with = [&files[..], &[("wimboot", "")]].concat();
+    let found = recognise(&tree(&with), &Recipes::builtin(), &image, &outside);
+    assert_eq!(kernel(&found), "win11/wimboot");
 }
 
 /// Recipe, label, files with what they hold, title.

@@ -2,15 +2,16 @@
 
 use super::error::{PageError, PageResult, page};
 use super::fetches::{Choices, Job, choices, jobs};
-use super::form::{Fields, Path};
+use super::form::{Fields, Path, Query};
 use super::frame::{Frame, Stamp, Visit, done, failed, now};
 use super::story::{printable, size};
 use crate::images::{self, ImagesError};
 use crate::people::PeopleState;
 use askama::Template;
 use axum::extract::State;
-use bootfiles::images::{ImageError, ImageInfo, ImageKind, ImageState, Staging};
+use bootfiles::images::{ImageError, ImageInfo, ImageKind, ImageState, Staging, Unusable};
 use bootplan::{Catalog, Profile, ProfileName, Timestamp};
+use serde::Deserialize;
 
 #[derive(Template)]
 #[template(path = "images.html")]
@@ -18,6 +19,10 @@ struct ImagesPage {
     frame: Frame,
     directory: String,
     rows: Vec<Row>,
+    /// What lies there and cannot be used as it is called.
+    unusable: Vec<Unusable>,
+    /// The mirror's recipe that somebody was led to.
+    mirror: String,
     coming: Vec<Coming>,
     jobs: Vec<Job>,
     choices: Choices,
@@ -43,6 +48,8 @@ struct Row {
     named: Vec<String>,
     offers: Vec<Offer>,
     withheld: Vec<String>,
+    /// The mirror's recipe that is to be taken instead.
+    mirror: Option<String>,
 }
 
 struct User {
@@ -66,8 +73,19 @@ struct Coming {
     source: String,
 }
 
+/// Which files of a mirror are wanted.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Wanted {
+    mirror: String,
+}
+
 /// `GET /images`
-pub(crate) async fn list(State(state): State<PeopleState>, visit: Visit) -> PageResult {
+pub(crate) async fn list(
+    State(state): State<PeopleState>,
+    visit: Visit,
+    Query(wanted): Query<Wanted>,
+) -> PageResult {
     let (all, coming) = match images::list(&state).await {
         Ok(all) => {
             let coming = images::blocking(&state, |store| Ok(store.stagings())).await?;
@@ -81,6 +99,7 @@ pub(crate) async fn list(State(state): State<PeopleState>, visit: Visit) -> Page
         .image_store
         .as_ref()
         .map(|store| store.directory().display().to_string());
+    let unusable = state.image_store.as_ref().map(|store| store.unusable());
     let arriving = |image: &&std::sync::Arc<ImageInfo>| {
         let hashing = image.kind == ImageKind::Iso && image.state == ImageState::Ready;
         matches!(image.state, ImageState::Arriving(_)) || hashing && image.sha256.is_none()
@@ -94,6 +113,8 @@ pub(crate) async fn list(State(state): State<PeopleState>, visit: Visit) -> Page
         directory: directory.unwrap_or_default(),
         rows: all.iter().map(|image| Row::of(image, &catalog)).collect(),
         coming: coming.iter().map(Coming::of).collect(),
+        unusable: unusable.into_iter().flatten().map(printed).collect(),
+        mirror: wanted.mirror,
         jobs,
         choices: choices(&state),
     })
@@ -176,6 +197,13 @@ impl From<ImagesError> for PageError {
     }
 }
 
+fn printed(unusable: Unusable) -> Unusable {
+    Unusable {
+        name: printable(&unusable.name),
+        ..unusable
+    }
+}
+
 impl Row {
     fn of(image: &ImageInfo, catalog: &Catalog) -> Row {
         let first = image.recognised.first();
@@ -218,6 +246,10 @@ impl Row {
                 .map(|profile| Offer::of(profile, catalog))
                 .collect(),
             withheld: withheld.map(|why| printable(why)).collect(),
+            mirror: image
+                .recognised
+                .iter()
+                .find_map(|found| found.mirror.clone()),
         }
     }
 }
