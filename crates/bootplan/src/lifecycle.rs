@@ -76,14 +76,14 @@ impl Machine {
         }
     }
 
-    /// What there is to say beside the word: `queue 7 of 40`, `partitioning, 12 min`.
+    /// What there is to say beside the word: `place 7 of 40 in the queue`, `partitioning, 12 min`.
     pub fn progress(&self, catalog: &Catalog, now: Timestamp) -> Option<String> {
         let Some(run) = self.shown_run() else {
             return self.by_rule(catalog);
         };
         if let Turn::Queued { .. } = run.turn {
             let (place, of) = catalog.queue_place(self.id);
-            return Some(format!("queue {place} of {of}"));
+            return Some(format!("place {place} of {of} in the queue"));
         }
         match &run.state {
             RunState::Waiting => Some(format!("{}, waits for its time", run.profile)),
@@ -190,7 +190,7 @@ mod tests {
         let note = String::new();
         let cases: [(&[Happening], &str); 11] = [
             (&[], "armed: debian-12 at its next boot"),
-            (&[Asked], "armed: queue 1 of 1"),
+            (&[Asked], "armed: place 1 of 1 in the queue"),
             (&[Asked, Granted], "armed: debian-12, starting"),
             (
                 &[Asked, Granted, HandedOver],

@@ -385,6 +385,12 @@ impl Profile {
                 return Err(ProfileError::TwoAnswers { name });
             }
         }
+        if self.install.is_some_and(|limit| limit != limit.clamped()) {
+            return Err(ProfileError::Unfit {
+                field: "install",
+                rule: "tries go from 1 to 20, minutes from 5 to 10080 (a week)".to_owned(),
+            });
+        }
         self.extras.validate()?;
         self.boot.nothing_to_fill()?;
         match &self.boot {
@@ -462,6 +468,24 @@ mod tests {
         }
         for bad in ["", "-a", "Debian", "a b", "a\n", "../a", &"a".repeat(65)] {
             assert!(bad.parse::<ProfileName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_one_that_counts() {
+        let profile = |install: serde_json::Value| -> Profile {
+            let profile = serde_json::json!({"name": "x", "title": "X", "install": install,
+                "boot": {"kind": "local-disk"}});
+            serde_json::from_value(profile).expect("well-formed")
+        };
+        for (tries, minutes, good) in [
+            (1, 5, true),
+            (20, 10_080, true),
+            (0, 60, false),
+            (3, 4, false),
+        ] {
+            let limit = serde_json::json!({"tries": tries, "minutes": minutes});
+            assert_eq!(profile(limit).validate().is_ok(), good, "{tries} {minutes}");
         }
     }
 

@@ -224,3 +224,21 @@ async fn forgetting_says_what_comes_back() {
     site.post("/machines/bulk", &sure, &cookie).await;
     assert!(site.store.machine(MachineId(id)).is_none());
 }
+
+#[tokio::test]
+async fn a_rule_that_came_after_the_page_is_asked_about() {
+    let (site, cookie, id) = with_installer().await;
+    let (adopt, page) = (format!("/machines/{id}/adopt"), format!("/machines/{id}"));
+    // The page was opened before the rule was there, or when another one had the word.
+    for shown in ["x=", "rule=rack-2"] {
+        let answer = site.post(&adopt, shown, &cookie).await;
+        let page = asked(&site, &answer, &cookie).await;
+        assert!(page.contains("Adopt only"), "{page}");
+        assert_eq!(machine(&site, id).state, MachineState::Discovered);
+    }
+    let shown = site.get(&page, &cookie).await.body;
+    assert!(shown.contains("name=\"rule\" value=\"rack\""), "{shown}");
+    let answer = site.post(&adopt, "rule=rack", &cookie).await;
+    assert_eq!(answer.location(), page);
+    assert!(machine(&site, id).run.is_some());
+}

@@ -187,7 +187,10 @@ async fn many_are_ordered_shown_and_called_off() {
     }
     let list = site.get("/machines?state=armed", &cookie).await.body;
     assert_eq!(list.matches("data-testid=\"machine-row\"").count(), 3);
-    assert!(list.contains("queue 2 of 2") && list.contains("Armed <span class=\"muted\">3"));
+    assert!(
+        list.contains("place 2 of 2 in the queue")
+            && list.contains("Armed <span class=\"muted\">3")
+    );
     let boots = site.get("/boots", &cookie).await.body;
     assert!(boots.contains("1 of 1 slots, 2 wait"), "{boots}");
     let form = "action=cancel&scope=selected&id=5&id=6&id=7&id=8&back=/machines";
@@ -195,4 +198,35 @@ async fn many_are_ordered_shown_and_called_off() {
     assert_eq!(machine(&site, 8).lifecycle(), Lifecycle::Ready);
     let boots = site.get("/boots", &cookie).await.body;
     assert!(boots.contains("0 of 1 slots, 0 wait"));
+}
+
+#[tokio::test]
+async fn a_person_says_why() {
+    let (site, cookie) = Site::full().await;
+    let form = "order=install-once&profile=debian-12";
+    order(&site, 7, form, &cookie).await;
+    order(&site, 7, "order=hold&note=PSU+2+is+dead", &cookie).await;
+    let page = site.get("/machines/7", &cookie).await.body;
+    assert!(
+        page.contains("somebody stopped it: PSU 2 is dead"),
+        "{page}"
+    );
+    assert!(
+        !page.contains("data-testid=\"hold\"") && page.contains("data-testid=\"fail\""),
+        "{page}"
+    );
+    order(&site, 7, "order=fail&note=no+disk", &cookie).await;
+    assert_eq!(machine(&site, 7).lifecycle(), Lifecycle::Failed);
+    let page = site.get("/machines/7", &cookie).await.body;
+    assert!(page.contains("data-testid=\"progress\">no disk<"), "{page}");
+    // Without a word it is still said who.
+    order(&site, 7, form, &cookie).await;
+    happen(&site, 7, Happening::Asked).await;
+    order(&site, 7, "order=fail&note=", &cookie).await;
+    let page = site.get("/machines/7", &cookie).await.body;
+    assert!(
+        page.contains("data-testid=\"progress\">morgan says so<"),
+        "{page}"
+    );
+    assert!(failed(&order(&site, 7, "order=fail", &cookie).await));
 }

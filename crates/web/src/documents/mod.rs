@@ -12,6 +12,7 @@ mod kinds;
 mod machine;
 mod object;
 mod own;
+mod parts;
 mod place;
 mod plan;
 mod profile;
@@ -25,6 +26,7 @@ mod tests;
 pub use diff::{Change, FieldChange};
 pub(crate) use object::{group, readable};
 pub use own::{NoLabel, Own};
+pub(crate) use parts::{Rest, refused, rest, variable_lines, variables};
 pub use place::Fault;
 
 use bootplan::Machine;

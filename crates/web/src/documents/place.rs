@@ -38,6 +38,13 @@ struct Key {
     column: usize,
 }
 
+impl Key {
+    fn is(&self, name: &str, value: &str) -> bool {
+        let quotes = ['"', '\''];
+        self.name == name && self.value.trim_matches(quotes) == value
+    }
+}
+
 impl Place {
     /// A row of a table, and the names of its columns.
     pub(super) fn row(index: usize, line: usize, columns: &[String]) -> Place {
@@ -59,6 +66,27 @@ impl Place {
         let last = field.rsplit('.').next().unwrap_or(field);
         let last = last.split('[').next().unwrap_or(last);
         let found = self.keys.iter().find(|key| key.name == last);
+        self.fault_here(found, field, problem)
+    }
+
+    /// Something is wrong with that one of several things whose field has this value.
+    pub(super) fn fault_at(&self, field: &str, value: &str, problem: impl Into<String>) -> Fault {
+        let found = self.keys.iter().find(|key| key.is(field, value));
+        self.fault_here(found, field, problem)
+    }
+
+    /// As [`Place::fault_at`], with the last of them.
+    pub(super) fn fault_at_last(
+        &self,
+        field: &str,
+        value: &str,
+        problem: impl Into<String>,
+    ) -> Fault {
+        let found = self.keys.iter().rfind(|key| key.is(field, value));
+        self.fault_here(found, field, problem)
+    }
+
+    fn fault_here(&self, found: Option<&Key>, field: &str, problem: impl Into<String>) -> Fault {
         let (line, column) = found.map_or((self.line, 1), |key| (key.line, key.column));
         Fault {
             document: self.index,

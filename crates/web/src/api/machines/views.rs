@@ -53,7 +53,7 @@ pub(in crate::api) struct MachineView {
     /// `discovered`, `ready`, `armed`, `installing`, `installed`, `failed`, `held`.
     #[schema(value_type = String)]
     pub(super) lifecycle: Lifecycle,
-    /// What there is to say beside that: `queue 7 of 40`.
+    /// What there is to say beside that: `place 7 of 40 in the queue`.
     pub(super) progress: Option<String>,
     /// The order in progress, else the last one that ended.
     pub(super) run: Option<RunView>,

@@ -147,7 +147,10 @@ async fn many_at_once_and_their_queue() {
         told,
         ["node-1 [1,2]", "node-2 [2,2]", "node-4 null", "node-3 null"]
     );
-    assert_eq!(api.get("/machines/2").await["progress"], "queue 2 of 2");
+    assert_eq!(
+        api.get("/machines/2").await["progress"],
+        "place 2 of 2 in the queue"
+    );
     let all = json!({"filter": {}});
     let (status, _) = api.ask("POST", "/machines/cancel", Some(all)).await;
     assert_eq!(status, StatusCode::OK);

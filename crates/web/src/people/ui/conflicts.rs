@@ -279,7 +279,7 @@ pub(crate) async fn split(
 }
 
 /// The machine that a person means by its name, one of its MACs, or its number.
-fn meant(state: &PeopleState, key: &str) -> Option<MachineRecord> {
+pub(super) fn meant(state: &PeopleState, key: &str) -> Option<MachineRecord> {
     let named = state.store.machine_named(key);
     let by_mac = || {
         let mac = key.parse().ok()?;

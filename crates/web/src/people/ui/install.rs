@@ -33,6 +33,8 @@ pub(crate) struct Install {
     pub(crate) target: Option<String>,
     /// Whether some profile installs, and so one boot of it writes the disk.
     pub(crate) installers: bool,
+    /// Whether installing is what people come for: something is ordered, or its profile installs.
+    pub(crate) first: bool,
     pub(crate) can_order: bool,
     pub(crate) can_retry: bool,
     pub(crate) can_release: bool,
@@ -63,6 +65,12 @@ impl Install {
                 .ok()
                 .map(|p| p.to_string()),
             installers: catalog.profiles().any(|p| p.enabled && p.installs()),
+            first: open.is_some()
+                || word == Lifecycle::Failed
+                || orders::target(catalog, machine, None)
+                    .ok()
+                    .and_then(|name| catalog.profile(&name))
+                    .is_some_and(|profile| profile.installs()),
             can_order: open.is_none(),
             can_retry: word == Lifecycle::Failed,
             can_release: held,
@@ -152,13 +160,20 @@ pub(crate) async fn order(
         "cancel" => Order::Cancel,
         "finish" => Order::Finish,
         "release" => Order::Release,
+        "fail" => Order::Fail {
+            why: match fields.get("note") {
+                "" => format!("{by} says so"),
+                why => why.to_owned(),
+            },
+        },
         "hold" => Order::Hold {
             note: fields.get("note").to_owned(),
         },
         _ => return Ok(failed(&back, "choose what to do first")),
     };
     let text = match &order {
-        Order::Cancel => "Called off.",
+        Order::Cancel => "Cancelled.",
+        Order::Fail { .. } => "Failed: it boots its local disk until it is ordered again.",
         Order::Finish => "Done: it boots its local disk from now on.",
         Order::Release => "It begins again at its next boot.",
         _ => "Held: it boots its local disk until it is released.",

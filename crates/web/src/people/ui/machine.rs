@@ -7,6 +7,7 @@ use super::form::{Fields, Path};
 use super::frame::{Frame, Stamp, Visit, done, failed, local, now};
 use super::install::{self, Install};
 use super::machine_list::{Choice, assignment_problem, choices};
+use super::machine_more::MoreForm;
 use super::power::PowerPanel;
 use super::preview::{Answer, Menu, answers, menus};
 use super::profile_form::{label_lines, labels_of};
@@ -29,7 +30,7 @@ use store::{EventQuery, MachineChange, MachineRecord, StoreError};
 
 #[derive(Template)]
 #[template(path = "machine.html")]
-struct MachinePage {
+pub(super) struct MachinePage {
     frame: Frame,
     id: i64,
     name: String,
@@ -66,6 +67,7 @@ struct MachinePage {
     moving: Moving,
     attempts: Vec<Attempt>,
     form: EditForm,
+    more: MoreForm,
     power: PowerPanel,
     identity: IdentityPanel,
 }
@@ -101,8 +103,7 @@ pub(crate) async fn show(
     Path(id): Path<i64>,
 ) -> PageResult {
     let record = find(&state, id)?;
-    let form = EditForm::of(&record.machine);
-    page(&machine_page(&state, &visit, record, form).await?)
+    page(&machine_page(&state, &visit, record, None, None).await?)
 }
 
 /// `GET /m/{mac}`: the address that a waiting machine shows on its screen.
@@ -143,7 +144,7 @@ pub(crate) async fn edit(
             Err(error) => form.blame(error)?,
         }
     }
-    let body = page(&machine_page(&state, &visit, record, form).await?)?;
+    let body = page(&machine_page(&state, &visit, record, Some(form), None).await?)?;
     Ok((StatusCode::UNPROCESSABLE_ENTITY, body).into_response())
 }
 
@@ -189,7 +190,17 @@ pub(crate) async fn adopt(
 ) -> Result<Response, PageError> {
     let back = back_to(&fields, id);
     let machine = find(&state, id)?.machine;
-    let ordered = effect::adopted(&machine, &state.store.catalog()).is_some();
+    let catalog = state.store.catalog();
+    let rule = effect::adopted(&machine, &catalog).map(|rule| rule.name.to_string());
+    // The page may be older than the rule: what its button did not say is asked about.
+    if rule
+        .as_deref()
+        .is_some_and(|rule| rule != fields.get("rule"))
+        && let Some(question) = confirm::asks_about(&state, MachineId(id), "adopt", "", &back)
+    {
+        return Ok(question);
+    }
+    let ordered = rule.is_some();
     let name = printable(&machine.name);
     if let Err(error) = state.adopt(&[MachineId(id)], &visit.actor.name).await {
         return install::not_ordered(&back, error);
@@ -224,7 +235,7 @@ pub(crate) async fn delete(
     Ok(done("/machines", text))
 }
 
-fn find(state: &PeopleState, id: i64) -> Result<MachineRecord, PageError> {
+pub(super) fn find(state: &PeopleState, id: i64) -> Result<MachineRecord, PageError> {
     let gone = || PageError::NotFound("this machine does not exist or was forgotten".to_owned());
     state.store.machine(MachineId(id)).ok_or_else(gone)
 }
@@ -249,11 +260,13 @@ fn answered(
     }
 }
 
-async fn machine_page(
+/// The page; its forms as they were typed, or as the machine is stored.
+pub(super) async fn machine_page(
     state: &PeopleState,
     visit: &Visit,
     record: MachineRecord,
-    form: EditForm,
+    form: Option<EditForm>,
+    more: Option<MoreForm>,
 ) -> Result<MachinePage, PageError> {
     let machine = &record.machine;
     let catalog = state.store.catalog();
@@ -320,7 +333,8 @@ async fn machine_page(
         rules: stands(machine, &catalog),
         moving: Moving::of(state, machine),
         attempts: boots.iter().rev().map(|a| Attempt::new(a, at)).collect(),
-        form,
+        form: form.unwrap_or_else(|| EditForm::of(machine)),
+        more: more.unwrap_or_else(|| MoreForm::of(machine)),
         power,
         identity: IdentityPanel::of(state, machine),
     })

@@ -218,7 +218,7 @@ pub(crate) async fn bulk(
             let cancel = Happening::Ordered(Order::Cancel);
             let called_off = state.store.happen(&ids, cancel, by).await;
             let count = called_off.as_ref().map_or(0, |count| *count);
-            let text = format!("Called off what was ordered of {}.", counted(count));
+            let text = format!("Cancelled what was ordered of {}.", counted(count));
             (called_off.map(drop), text)
         }
         action @ ("label" | "unlabel") => {

@@ -18,10 +18,12 @@ mod live;
 mod login;
 mod machine;
 mod machine_list;
+mod machine_more;
 mod machine_new;
 mod power;
 mod preview;
 mod profile_form;
+mod profile_sample;
 mod profiles;
 mod review;
 mod rule_form;
@@ -29,11 +31,13 @@ mod rules;
 mod secrets;
 mod settings;
 mod setup;
+mod site_variables;
 mod status;
 mod story;
 mod templates;
 mod transfers;
 mod uploads;
+mod yaml_area;
 
 pub use error::PageError;
 pub(crate) use story::printable;
@@ -88,6 +92,7 @@ pub fn table() -> Vec<(
             get(machine::show).post(machine::edit),
         ),
         ("/machines/{id}/review", &["GET"], get(review::show)),
+        ("/machines/{id}/more", &["POST"], post(machine_more::save)),
         ("/machines/{id}/assign", &["POST"], post(machine::assign)),
         ("/machines/{id}/adopt", &["POST"], post(machine::adopt)),
         ("/machines/{id}/order", &["POST"], post(install::order)),
@@ -108,12 +113,16 @@ pub fn table() -> Vec<(
         (
             "/profiles/new",
             &["GET", "POST"],
-            get(profiles::new).post(profiles::create),
+            get(profiles::new)
+                .post(profiles::create)
+                .layer(DefaultBodyLimit::max(templates::FORM_LIMIT)),
         ),
         (
             "/profiles/{name}",
             &["GET", "POST"],
-            get(profiles::edit).post(profiles::save),
+            get(profiles::edit)
+                .post(profiles::save)
+                .layer(DefaultBodyLimit::max(templates::FORM_LIMIT)),
         ),
         ("/profiles/{name}/delete", &["POST"], post(profiles::delete)),
         ("/rules", &["GET"], get(rules::list)),
@@ -190,6 +199,7 @@ pub fn table() -> Vec<(
             &["POST"],
             post(settings::installing),
         ),
+        ("/settings/variables", &["POST"], post(site_variables::save)),
         (
             "/settings/default",
             &["POST"],

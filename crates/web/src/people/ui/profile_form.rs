@@ -3,6 +3,8 @@
 use super::error::sentence;
 use super::form::Fields;
 use super::story::printable;
+use super::yaml_area::YamlArea;
+use crate::documents;
 use bootplan::{
     BootMethod, Diskless, EfiStyle, Extras, FileRef, LoaderKind, Platform, Profile, ProfileError,
     ProfileName,
@@ -36,6 +38,8 @@ pub(crate) struct ProfileForm {
     pub(crate) overlay_gib: String,
     /// Lines of the loaders' own languages, as typed.
     pub(crate) extras: Extras,
+    /// Answers, variables and the limit, as documents write them.
+    pub(crate) more: YamlArea,
     /// Field name to what is wrong with it.
     pub(crate) errors: BTreeMap<String, String>,
 }
@@ -78,6 +82,7 @@ impl ProfileForm {
             description: profile.description.clone(),
             labels: label_lines(&profile.labels),
             extras: profile.extras.clone(),
+            more: YamlArea::of(documents::Rest::of(profile).written()),
             enabled: profile.enabled,
             in_menu: profile.in_menu,
             platforms: profile.platforms.clone(),
@@ -155,6 +160,7 @@ impl ProfileForm {
                 pxelinux: typed_lines(fields, "extras.pxelinux"),
                 grub: typed_lines(fields, "extras.grub"),
             },
+            more: YamlArea::typed(fields, "more"),
             enabled: fields.has("enabled"),
             in_menu: fields.has("in_menu"),
             platforms: fields
@@ -208,7 +214,11 @@ impl ProfileForm {
     pub(crate) fn profile(&mut self) -> Option<Profile> {
         let name = self.keep("name", self.name.parse::<ProfileName>());
         let boot = self.boot();
-        let (Some(name), Some(boot)) = (name, boot) else {
+        let rest = documents::rest(&self.more.text);
+        if let Err(fault) = &rest {
+            self.blame_more(fault);
+        }
+        let (Some(name), Some(boot), Ok(rest)) = (name, boot, rest) else {
             return None;
         };
         let profile = Profile {
@@ -226,10 +236,9 @@ impl ProfileForm {
             },
             boot,
             extras: self.extras.clone(),
-            // These are not in the form: what is stored stays.
-            answers: Vec::new(),
-            variables: Default::default(),
-            install: None,
+            answers: rest.answers,
+            variables: rest.variables,
+            install: rest.install,
         };
         if let Err(error) = profile.validate() {
             self.blame(&error);
@@ -248,17 +257,32 @@ impl ProfileForm {
             ),
             ProfileError::Command { field, .. } => (*field, error.to_string()),
             ProfileError::TooLong {
+                field: "answers", ..
+            } => {
+                let fault = documents::refused(&self.more.text, error);
+                return self.blame_more(&fault);
+            }
+            ProfileError::TooLong {
                 field,
                 length,
                 limit,
             } => (*field, format!("{length} bytes; at most {limit} fit")),
             ProfileError::Empty { field } => (*field, "this is needed".to_owned()),
-            ProfileError::Unfit { field, rule } => (*field, rule.clone()),
-            ProfileError::Answer { .. } | ProfileError::TwoAnswers { .. } => {
-                ("answers", error.to_string())
+            ProfileError::Unfit { field, rule } if *field != "install" => (*field, rule.clone()),
+            ProfileError::Answer { .. }
+            | ProfileError::TwoAnswers { .. }
+            | ProfileError::Unfit { .. } => {
+                let fault = documents::refused(&self.more.text, error);
+                return self.blame_more(&fault);
             }
         };
         self.errors.insert(field.to_owned(), sentence(&text));
+    }
+
+    fn blame_more(&mut self, fault: &documents::Fault) {
+        self.more.blame(fault);
+        let problem = self.more.problem.clone();
+        self.errors.insert("more".to_owned(), problem);
     }
 
     fn boot(&mut self) -> Option<BootMethod> {
@@ -374,6 +398,8 @@ mod tests {
             "name": "x", "title": "X", "platforms": ["bios"], "loader": "grub",
             "efi_style": "direct", "in_menu": true, "boot": boot,
             "extras": {"ipxe": "set a b", "grub": "if true; then\n  insmod tpm\nfi"},
+            "answers": [{"name": "preseed.cfg", "kind": "preseed", "text": "a {{ b }}\n\n"}],
+            "variables": {"b": "1", "keys": ["x", "#y: z"]}, "install": {"tries": 2, "minutes": 90},
         }))
         .expect("well-formed")
     }
@@ -399,7 +425,7 @@ mod tests {
 
     #[test]
     fn errors_stand_beside_their_fields() {
-        let cases: [(&[(&str, &str)], &str); 9] = [
+        let cases: [(&[(&str, &str)], &str); 11] = [
             (&[("kind", "diskless"), ("root", "../x")], "root"),
             (
                 &[("kind", "diskless"), ("root", "a"), ("overlay_gib", "many")],
@@ -412,6 +438,8 @@ mod tests {
             (&[("kind", "chain"), ("url", "just/a/path")], "url"),
             (&[("kind", "program"), ("file_bios", "../x")], "file_bios"),
             (&[("extras.pxelinux", "LABEL x")], "extras.pxelinux"),
+            (&[("more", "answers: 7")], "more"),
+            (&[("more", "install: {tries: 0, minutes: 60}")], "more"),
         ];
         for (changes, field) in cases {
             let mut typed = vec![

@@ -1,10 +1,11 @@
 //! `/profiles`: what can be booted.
 
 use super::error::{PageError, PageResult, page, sentence};
-use super::form::{Fields, Path};
+use super::form::{Fields, Path, Query};
 use super::frame::{Frame, Visit, done};
 use super::preview::{Menu, profile_menus};
 use super::profile_form::{CONSOLES, ProfileForm};
+use super::profile_sample::{Sample, Wanted};
 use super::settings::LOADERS;
 use super::story::printable;
 use crate::people::PeopleState;
@@ -42,6 +43,8 @@ struct EditPage {
     form: ProfileForm,
     menus: Vec<Menu>,
     preview: bool,
+    /// What one machine would fetch.
+    sample: Sample,
     /// Files that are not there.
     missing: String,
     users: Vec<(i64, String)>,
@@ -71,11 +74,13 @@ pub(crate) async fn edit(
     State(state): State<PeopleState>,
     visit: Visit,
     Path(name): Path<String>,
+    Query(wanted): Query<Wanted>,
 ) -> PageResult {
     let profile = find(&state.store.catalog(), &name)?;
     let mut shown = edit_page(&state, &visit, Some(name), ProfileForm::of(&profile));
     shown.menus = profile_menus(&state.store.catalog(), &profile, &state.endpoint());
     shown.missing = state.missing(&profile).join(", ");
+    shown.sample = Sample::of(&state, &profile, &wanted.machine).await;
     page(&shown)
 }
 
@@ -142,7 +147,8 @@ async fn put(
         let body = page(&edit_page(state, visit, saved, form))?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, body).into_response());
     };
-    if let Some(stored) = catalog.profile(&profile.name) {
+    let stored = catalog.profile(&profile.name);
+    if let Some(stored) = stored.filter(|_| !form.more.is_changed()) {
         profile.answers = stored.answers.clone();
         profile.variables = stored.variables.clone();
         profile.install = stored.install;
@@ -151,6 +157,7 @@ async fn put(
         let mut shown = edit_page(state, visit, saved, form);
         shown.menus = profile_menus(&catalog, &profile, &state.endpoint());
         shown.missing = state.missing(&profile).join(", ");
+        shown.sample = Sample::of(state, &profile, fields.get("machine")).await;
         shown.preview = true;
         return page(&shown);
     }
@@ -195,6 +202,7 @@ fn edit_page(
         form,
         menus: Vec::new(),
         preview: false,
+        sample: Sample::default(),
         missing: String::new(),
         refused: None,
         consoles: CONSOLES,

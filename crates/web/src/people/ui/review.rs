@@ -22,10 +22,18 @@ struct ReviewPage {
     review: Option<Review>,
 }
 
-impl ReviewPage {
-    fn faults(&self) -> usize {
-        let documents = self.review.iter().flat_map(|review| &review.documents);
-        documents.map(|document| document.faults.len()).sum()
+impl Review {
+    /// How much is wrong: "1 fault, 2 files missing".
+    pub(crate) fn wrong(&self) -> String {
+        let faults = self.documents.iter().map(|document| document.faults.len());
+        let counted = [
+            (faults.sum(), "fault", "faults"),
+            (self.missing.len(), "file missing", "files missing"),
+        ];
+        let counted = counted.into_iter().filter(|(n, ..)| *n > 0);
+        let counted =
+            counted.map(|(n, one, many)| format!("{n} {}", if n == 1 { one } else { many }));
+        counted.collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -3,7 +3,9 @@
 use super::error::{PageError, PageResult, page, sentence};
 use super::form::{Fields, Path};
 use super::frame::{Frame, Stamp, Visit, done, failed, from_address, local, now};
+use super::site_variables;
 use super::story::printable;
+use super::yaml_area::YamlArea;
 use crate::people::auth::password;
 use crate::people::{PeopleState, Via};
 use askama::Template;
@@ -30,6 +32,7 @@ struct SettingsPage {
     /// The secret of the token just made, shown this once.
     secret: Option<(String, String)>,
     session: bool,
+    variables: YamlArea,
     password_error: Option<String>,
 }
 
@@ -229,6 +232,15 @@ pub(crate) async fn change_password(
     Ok(response)
 }
 
+/// The page with the site's variables as they were typed, because something is wrong with them.
+pub(super) async fn refused(state: &PeopleState, visit: &Visit, variables: YamlArea) -> PageResult {
+    let shown = SettingsPage {
+        variables,
+        ..settings(state, visit).await?
+    };
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&shown)?).into_response())
+}
+
 async fn settings(state: &PeopleState, visit: &Visit) -> Result<SettingsPage, PageError> {
     let at = now();
     let line = |t: ApiToken| TokenLine {
@@ -248,6 +260,7 @@ async fn settings(state: &PeopleState, visit: &Visit) -> Result<SettingsPage, Pa
         disks: LocalBoot::ALL.map(|way| (way, way.told())).to_vec(),
         tokens: state.store.tokens().await?.into_iter().map(line).collect(),
         secret: None,
+        variables: site_variables::of(&state.store.site()),
         session: visit.actor.via == Via::Session,
         password_error: None,
     })
