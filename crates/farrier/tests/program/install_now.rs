@@ -90,7 +90,7 @@ fn site(farrier: &Farrier<'_>) {
         "kind: machine\nname: node-1\nmacs: ['52:54:00:12:34:56']\npower: {power}\n---\n\
          kind: machine\nname: node-2\nmacs: ['52:54:00:12:34:57']\npower: {{wake: true}}\n---\n\
          kind: machine\nname: node-3\nmacs: ['52:54:00:12:34:58']\n---\n\
-         kind: profile\nname: good\ntitle: Good\n{boot}\n\
+         kind: profile\nname: good\ntitle: Good\n{boot}\ninstall: {{tries: 2, minutes: 60}}\n\
          answers: [{{name: preseed.cfg, kind: preseed, text: 'd-i debian-installer/locale string C'}}]\n---\n\
          kind: profile\nname: bad\ntitle: Bad\n{boot}\n\
          answers: [{{name: preseed.cfg, kind: preseed, text: 'd-i {{{{ nobody_says }}}}'}}]\n"
@@ -178,4 +178,20 @@ fn a_filter_is_shown_before_switches_are_touched() {
     let ran = farrier.cli(&["machine", "power", "wake", "--filter", "node-2", "--yes"]);
     assert_eq!(ran.stdout, "node-2: wake asked by wake-on-lan\n");
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+
+    // One boot of what is made to install is warned of, and ordered all the same.
+    let ran = farrier.cli(&[
+        "machine",
+        "install",
+        "node-3",
+        "--profile",
+        "good",
+        "--next-boot",
+    ]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("writes the disk, too"),
+        "{}",
+        ran.stderr
+    );
 }

@@ -90,3 +90,37 @@ fn a_machine_of_a_subnet_gets_what_the_subnet_s_rule_says() {
     let told = farrier.ok(&["explain", "--mac", "02:00:00:00:07:02"]);
     assert!(told.contains("rules      far-side: decides"), "{told}");
 }
+
+#[test]
+fn adopting_by_command_says_what_a_rule_installs() {
+    let lan = Lan::new();
+    lan.client.ip("addr add 10.44.0.1/24 dev eth0");
+    lan.server.ip("route add 10.44.0.0/24 via 10.77.0.50");
+    let farrier = Farrier::started(&lan.server);
+    farrier.apply(PROFILE);
+    let once = "kind: rule\nname: lab\nselector: {mac: ['02:00:00']}\nprofile: test\n\
+                mode: install-once\n";
+    farrier.apply(once);
+    for last in [1, 2] {
+        assert_eq!(asks(&lan, last, RELAY, SILENCE), None);
+        listed(&farrier, last, "discovered");
+    }
+    let adopt = |more: &[&str]| farrier.cli(&[&["machine", "adopt"], more].concat());
+    let refused = adopt(&["--filter", "state:discovered", "--yes"]);
+    assert_ne!(refused.code, Some(0), "{}", refused.stdout);
+    let said = "Rule lab installs 2 machines with test, once, at the next boot. Nothing was \
+                changed: say 'install' if that is meant";
+    assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    listed(&farrier, 1, "discovered");
+    let only = adopt(&["02:00:00:00:07:01", "--only"]);
+    assert_eq!(only.stdout, "adopted: 1\n", "{}", only.stderr);
+    let meant = adopt(&["--filter", "state:discovered", "--yes", "--install"]);
+    assert_eq!(
+        meant.stdout,
+        "adopted: 1\n02-00-00-00-07-02: rule lab installs it with test, once, at the next boot\n",
+        "{}",
+        meant.stderr
+    );
+    let armed = farrier.json(&["machine", "list", "state:armed"]);
+    assert_eq!(armed["total"], 1, "{armed}");
+}
