@@ -2,29 +2,38 @@
 
 use bootplan::Secret;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
-/// Secrets by name, without those of power switches and web hooks. A rendering gets those of them
-/// that its template writes out by name, whatever machine it is for. Made for one rendering
-/// and dropped after it. Its `Debug` text shows names only.
-#[derive(Debug, Default)]
-pub struct SecretBook(BTreeMap<String, Secret>);
+/// Secrets by name, but for those of power switches and web hooks. A rendering gets those of them
+/// that its template writes out by name, whatever machine it is for, and copies no other. Its
+/// `Debug` text shows names only.
+#[derive(Clone, Default)]
+pub struct SecretBook(Arc<BTreeMap<String, Secret>>);
 
 impl SecretBook {
     /// The secret by this name.
     pub fn get(&self, name: &str) -> Option<&Secret> {
-        self.0.get(name)
+        self.0.get(name).filter(|_| Secret::is_for_answers(name))
+    }
+}
+
+impl From<Arc<BTreeMap<String, Secret>>> for SecretBook {
+    fn from(secrets: Arc<BTreeMap<String, Secret>>) -> Self {
+        SecretBook(secrets)
     }
 }
 
 impl FromIterator<(String, Secret)> for SecretBook {
     fn from_iter<I: IntoIterator<Item = (String, Secret)>>(secrets: I) -> Self {
-        let secrets = secrets.into_iter();
-        SecretBook(
-            secrets
-                .filter(|(name, _)| Secret::is_for_answers(name))
-                .collect(),
-        )
+        SecretBook(Arc::new(secrets.into_iter().collect()))
+    }
+}
+
+impl fmt::Debug for SecretBook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.0.keys().filter(|name| Secret::is_for_answers(name));
+        f.debug_set().entries(names).finish()
     }
 }
 
@@ -82,5 +91,6 @@ mod tests {
         let book = SecretBook::from_iter(["root", "power.bmc", "hook.chat"].map(entry));
         let has = ["root", "power.bmc", "hook.chat"].map(|name| book.get(name).is_some());
         assert_eq!(has, [true, false, false]);
+        assert_eq!(format!("{book:?}"), "{\"root\"}");
     }
 }

@@ -72,11 +72,7 @@ pub(crate) fn look(
     machine: &Machine,
     profile: &Profile,
 ) -> Review {
-    let secrets = state.store.secrets();
-    let book: SecretBook = secrets
-        .iter()
-        .map(|(n, s)| (n.clone(), s.clone()))
-        .collect();
+    let book = SecretBook::from(state.store.secrets());
     let secrets = Secrets::Plain(Arc::new(book));
     let missing = state.missing(profile);
     reviewed(

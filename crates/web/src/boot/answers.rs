@@ -270,7 +270,7 @@ impl Exchange {
             let links = key
                 .as_ref()
                 .map_or(Links::Hidden, |k| Links::Minted(k, now));
-            let secrets = Secrets::Plain(book(&machines));
+            let secrets = Secrets::Plain(Arc::new(SecretBook::from(machines.secrets())));
             let case = Case::new(&catalog, &machine, &profile, &server, links);
             let made = case.answer(&answer, &secrets);
             made.map(|made| made.text).map_err(|f| f.to_string())
@@ -319,13 +319,6 @@ fn is_another(card: MacAddr, machine: &Machine, catalog: &Catalog) -> bool {
             && (doubtful || identity::same_uuid(owner.uuid, machine));
         owner.id != machine.id && !second
     })
-}
-
-/// Every secret that answers may name, for one rendering.
-fn book(machines: &store::MachineSide) -> Arc<SecretBook> {
-    let secrets = machines.secrets();
-    let copied = secrets.iter().map(|(n, s)| (n.clone(), s.clone()));
-    Arc::new(copied.collect())
 }
 
 /// Whose answers a link opens: the run's profile, else what the machine boots each time.
