@@ -141,12 +141,52 @@ async fn what_is_not_fetched_says_why_and_can_be_tried_again() {
     assert!(!page.contains("gone.iso"), "{page}");
     let gone = site.post(&cancel, "x=", &cookie).await;
     assert_eq!(gone.status, StatusCode::NOT_FOUND);
-    let bad = site
-        .post("/images/fetches", "url=ftp://x/y.iso", &cookie)
-        .await;
+}
+
+#[tokio::test]
+async fn what_is_refused_stays_as_it_was_typed() {
+    let (site, cookie) = Site::full().await;
+    let form = "url=ftp%3A%2F%2Fx%2Fy.iso&name=%22mine%22.iso&sha256=12&sums=https%3A%2F%2Fx%2FSUMS\
+                &signature=https%3A%2F%2Fx%2FSIG&keyring=-----BEGIN%20x%0A%3Cb%3E&keyring_file=";
+    let answer = site.post("/images/fetches", form, &cookie).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    for text in [
+        "data-testid=\"fetch-refused\"",
+        "only http",
+        "<details class=\"more\" open><summary data-testid=\"fetch-open\">",
+        "value=\"ftp://x/y.iso\"",
+        "value=\"&#34;mine&#34;.iso\"",
+        "value=\"12\"",
+        "value=\"https://x/SUMS\"",
+        "value=\"https://x/SIG\"",
+        "-----BEGIN x\n&#60;b&#62;</textarea>",
+    ] {
+        assert!(answer.body.contains(text), "{text}: {}", answer.body);
+    }
     assert!(
-        bad.header("set-cookie").contains("only%20http"),
-        "{:?}",
-        bad.headers
+        !answer
+            .body
+            .contains("open><summary data-testid=\"mirror-open\"")
+    );
+    // The other form, and a name that the API has other plans for.
+    let form = "mirror=nobody&url=http%3A%2F%2Fx%2Fdebian&name=";
+    let answer = site.post("/images/fetches", form, &cookie).await;
+    let page = &answer.body;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(
+        page.contains("open><summary data-testid=\"mirror-open\""),
+        "{page}"
+    );
+    assert!(page.contains("value=\"http://x/debian\""), "{page}");
+    let form = "url=http%3A%2F%2Fx%2Fy&name=uploads%2Fvmlinuz";
+    let answer = site.post("/images/fetches", form, &cookie).await;
+    assert!(answer.body.contains("cannot be called"), "{}", answer.body);
+    assert_eq!(
+        site.get("/images", &cookie)
+            .await
+            .body
+            .matches("fetch-refused")
+            .count(),
+        0
     );
 }

@@ -12,6 +12,9 @@ pub enum ImageError {
          a file in it), not beginning with a dot"
     )]
     Name(String),
+    /// A word of the API's own addresses below `/images`.
+    #[error("an image cannot be called '{0}', as that is an address of the API; call it otherwise")]
+    Reserved(String),
     /// A file that would be no image by itself.
     #[error(
         "only ISO files stand alone; put {0} into a directory with what belongs to it, like \

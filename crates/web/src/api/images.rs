@@ -426,6 +426,7 @@ pub(super) fn of_image(error: &ImageError) -> StatusCode {
     match error {
         ImageError::NotFound(_) => StatusCode::NOT_FOUND,
         ImageError::Name(_)
+        | ImageError::Reserved(_)
         | ImageError::Alone(_)
         | ImageError::Checksum { .. }
         | ImageError::NotAnImage(_) => StatusCode::UNPROCESSABLE_ENTITY,

@@ -1,12 +1,15 @@
 //! The part of `/images` where the server fetches images itself.
 
-use super::error::{PageError, PageResult};
+use super::error::{PageError, PageResult, page, sentence};
 use super::form::{Fields, Path};
 use super::frame::{Visit, done, failed};
+use super::images::images_page;
 use super::story::{printable, size};
 use crate::people::PeopleState;
 use axum::extract::State;
+use axum::response::IntoResponse;
 use fetch::{FetchError, Fetcher, Given, JobView, Octets, Order, Proof, Stage};
+use http::StatusCode;
 
 /// A file that is being fetched, or has failed.
 pub(super) struct Job {
@@ -62,6 +65,51 @@ pub(super) fn choices(state: &PeopleState) -> Choices {
     }
 }
 
+/// The forms as typed, and why what they ask for is not fetched.
+#[derive(Default)]
+pub(super) struct FetchForm {
+    pub(super) name: String,
+    pub(super) url: String,
+    /// Of the form for a mirror, which this then is.
+    pub(super) mirror: String,
+    pub(super) sha256: String,
+    pub(super) sums: String,
+    pub(super) signature: String,
+    pub(super) keyring: String,
+    pub(super) keyring_file: String,
+    pub(super) allow_older: bool,
+    /// Empty when nothing was asked.
+    pub(super) problem: String,
+}
+
+impl FetchForm {
+    fn typed(fields: &Fields) -> FetchForm {
+        let text = |name: &str| fields.get(name).to_owned();
+        FetchForm {
+            name: text("name"),
+            url: text("url"),
+            mirror: text("mirror"),
+            sha256: text("sha256"),
+            sums: text("sums"),
+            signature: text("signature"),
+            keyring: fields.raw("keyring").to_owned(),
+            keyring_file: text("keyring_file"),
+            allow_older: fields.has("allow_older"),
+            problem: String::new(),
+        }
+    }
+
+    /// What the form for a URL holds.
+    pub(super) fn of_url(&self) -> Option<&FetchForm> {
+        Some(self).filter(|form| !form.problem.is_empty() && form.mirror.is_empty())
+    }
+
+    /// What the form for a mirror holds.
+    pub(super) fn of_mirror(&self) -> Option<&FetchForm> {
+        Some(self).filter(|form| !form.mirror.is_empty())
+    }
+}
+
 /// Those that are no images yet.
 pub(super) fn jobs(state: &PeopleState) -> Vec<Job> {
     let fetcher = state.fetcher.iter();
@@ -75,39 +123,52 @@ pub(crate) async fn begin(
     visit: Visit,
     fields: Fields,
 ) -> PageResult {
-    let given = |name: &str| Some(fields.get(name).to_owned()).filter(|text| !text.is_empty());
-    let fetcher = fetcher(&state)?;
-    let keyring = match (given("keyring_file"), given("keyring")) {
-        (Some(name), _) => fetcher.keyring(&name).map(Some),
-        (None, Some(text)) => Octets::try_from(text)
-            .map(Some)
-            .map_err(|why| FetchError::Order(format!("the keyring is {why}"))),
-        (None, None) => Ok(None),
+    let form = FetchForm::typed(&fields);
+    let begun = match order(&state, &form, &visit.actor.name) {
+        Ok(order) => fetcher(&state)?.begin(order).await,
+        Err(error) => Err(error),
     };
-    let keyring = match keyring {
-        Ok(keyring) => keyring,
-        Err(error) => return told(error),
-    };
-    let order = Order {
-        name: fields.get("name").to_owned(),
-        url: fields.get("url").to_owned(),
-        mirror: given("mirror"),
-        allow_older: given("allow_older").is_some(),
-        proof: Proof {
-            sha256: given("sha256"),
-            sums: given("sums"),
-            signature: given("signature").map(Given::Url),
-            keyring,
-        },
-        by: visit.actor.name.clone(),
-    };
-    match fetcher.begin(order).await {
+    match begun {
         Ok(job) => {
             let told = format!("Fetching {}; it appears below when it is whole.", job.name);
             Ok(done("/images", told))
         }
-        Err(error) => told(error),
+        Err(FetchError::Io(error)) => told(FetchError::Io(error)),
+        Err(error) => {
+            let problem = sentence(&error.to_string());
+            let shown = images_page(&state, &visit, FetchForm { problem, ..form }).await?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, page(&shown)?).into_response())
+        }
     }
+}
+
+fn order(state: &PeopleState, form: &FetchForm, by: &str) -> Result<Order, FetchError> {
+    let given = |text: &String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    let keyring = match (given(&form.keyring_file), given(&form.keyring)) {
+        (Some(name), _) => {
+            let fetcher = state.fetcher.as_ref();
+            let none = || FetchError::Order("this server fetches no images".to_owned());
+            Some(fetcher.ok_or_else(none)?.keyring(&name)?)
+        }
+        (None, Some(text)) => {
+            let octets = Octets::try_from(text);
+            Some(octets.map_err(|why| FetchError::Order(format!("the keyring is {why}")))?)
+        }
+        (None, None) => None,
+    };
+    Ok(Order {
+        name: form.name.clone(),
+        url: form.url.clone(),
+        mirror: given(&form.mirror),
+        allow_older: form.allow_older,
+        proof: Proof {
+            sha256: given(&form.sha256),
+            sums: given(&form.sums),
+            signature: given(&form.signature).map(Given::Url),
+            keyring,
+        },
+        by: by.to_owned(),
+    })
 }
 
 /// `POST /images/fetches/{id}/cancel`

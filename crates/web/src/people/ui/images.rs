@@ -1,7 +1,7 @@
 //! `/images`: what there is to boot from, and bringing in more.
 
 use super::error::{PageError, PageResult, page};
-use super::fetches::{Choices, Job, choices, jobs};
+use super::fetches::{Choices, FetchForm, Job, choices, jobs};
 use super::form::{Fields, Path, Query};
 use super::frame::{Frame, Stamp, Visit, done, failed, now};
 use super::story::{printable, size};
@@ -15,17 +15,16 @@ use serde::Deserialize;
 
 #[derive(Template)]
 #[template(path = "images.html")]
-struct ImagesPage {
+pub(super) struct ImagesPage {
     frame: Frame,
     directory: String,
     rows: Vec<Row>,
     /// What lies there and cannot be used as it is called.
     unusable: Vec<Unusable>,
-    /// The mirror's recipe that somebody was led to.
-    mirror: String,
     coming: Vec<Coming>,
     jobs: Vec<Job>,
     choices: Choices,
+    form: FetchForm,
     /// Something moves: the page is worth looking at again.
     busy: bool,
 }
@@ -86,9 +85,22 @@ pub(crate) async fn list(
     visit: Visit,
     Query(wanted): Query<Wanted>,
 ) -> PageResult {
-    let (all, coming) = match images::list(&state).await {
+    let form = FetchForm {
+        mirror: wanted.mirror,
+        ..FetchForm::default()
+    };
+    page(&images_page(&state, &visit, form).await?)
+}
+
+/// The page with what was typed into its forms.
+pub(super) async fn images_page(
+    state: &PeopleState,
+    visit: &Visit,
+    form: FetchForm,
+) -> Result<ImagesPage, PageError> {
+    let (all, coming) = match images::list(state).await {
         Ok(all) => {
-            let coming = images::blocking(&state, |store| Ok(store.stagings())).await?;
+            let coming = images::blocking(state, |store| Ok(store.stagings())).await?;
             (all, coming)
         }
         Err(ImagesError::Off) => (Vec::new(), Vec::new()),
@@ -104,19 +116,19 @@ pub(crate) async fn list(
         let hashing = image.kind == ImageKind::Iso && image.state == ImageState::Ready;
         matches!(image.state, ImageState::Arriving(_)) || hashing && image.sha256.is_none()
     };
-    let jobs = jobs(&state);
-    page(&ImagesPage {
+    let jobs = jobs(state);
+    Ok(ImagesPage {
         busy: !coming.is_empty()
             || jobs.iter().any(|job| !job.failed)
             || all.iter().any(|image| arriving(&image)),
-        frame: visit.frame(&state, "images"),
+        frame: visit.frame(state, "images"),
         directory: directory.unwrap_or_default(),
         rows: all.iter().map(|image| Row::of(image, &catalog)).collect(),
         coming: coming.iter().map(Coming::of).collect(),
         unusable: unusable.into_iter().flatten().map(printed).collect(),
-        mirror: wanted.mirror,
         jobs,
-        choices: choices(&state),
+        form,
+        choices: choices(state),
     })
 }
 

@@ -273,9 +273,10 @@ fn written(object: &Object) -> String {
 
 fn about(object: &Object) -> String {
     match object {
-        Object::Template(text) | Object::Snippet(text) => {
-            format!("{} lines", text.text.lines().count())
-        }
+        Object::Template(text) | Object::Snippet(text) => match text.text.lines().count() {
+            1 => "1 line".to_owned(),
+            n => format!("{n} lines"),
+        },
         Object::Group(group) => printable(&group.selector.to_string()),
     }
 }
