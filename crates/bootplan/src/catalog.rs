@@ -118,6 +118,13 @@ impl Catalog {
         self
     }
 
+    /// With this profile in place of the one of its name, or beside the others.
+    pub fn with_profile(mut self, profile: Profile) -> Self {
+        self.profiles
+            .insert(profile.name.clone(), Arc::new(profile));
+        self
+    }
+
     /// With these addresses to be careful of.
     pub fn with_doubts(mut self, doubts: Arc<Doubts>) -> Self {
         self.doubts = doubts;

@@ -74,4 +74,4 @@ pub use site::{Endpoint, Site, UnassignedPolicy};
 pub use transfer::TransferStats;
 pub use uuid::{SystemUuid, UuidParseError};
 pub use variables::{Variables, VariablesError};
-pub use window::{Day, TimeError, TimeOfDay, Window};
+pub use window::{Day, TimeError, TimeOfDay, Window, WindowError};

@@ -128,6 +128,10 @@ pub struct Machine {
     pub notes: String,
     /// Discovered or registered.
     pub state: MachineState,
+    /// A person said who it is, when its evidence was in doubt: then it is more than what was
+    /// discovered, though nobody may have adopted it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
     /// Loader preference of this machine; wins over the profile's.
     pub loader: Option<LoaderKind>,
     /// How it starts its local disk; wins over the site's.
@@ -161,6 +165,7 @@ impl Machine {
             labels: BTreeMap::new(),
             notes: String::new(),
             state: MachineState::Registered,
+            settled: false,
             loader: None,
             local_boot: None,
             profile: None,

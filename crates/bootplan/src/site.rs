@@ -1,7 +1,11 @@
 //! Settings that hold for the whole site, and the address one request is answered from.
 
-use crate::{Limit, LoaderKind, LocalBoot, LocalBootModel, Machine, NewMachines, Variables};
+use crate::{
+    Limit, LoaderKind, LocalBoot, LocalBootModel, Machine, NewMachines, ObjectName, Variables,
+    Window,
+};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::net::Ipv4Addr;
 
@@ -76,6 +80,9 @@ pub struct Site {
     /// For every machine's arguments and answers; groups, profiles and machines cover them.
     #[serde(skip_serializing_if = "Variables::is_empty")]
     pub variables: Variables,
+    /// Maintenance windows that orders name. An order keeps the hours that the name meant then.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub windows: BTreeMap<ObjectName, Window>,
 }
 
 impl Default for Site {
@@ -95,6 +102,7 @@ impl Default for Site {
             local_boot: LocalBoot::Auto,
             local_boot_models: Vec::new(),
             variables: Variables::default(),
+            windows: BTreeMap::new(),
         }
     }
 }

@@ -36,6 +36,32 @@ pub enum Day {
     Sun,
 }
 
+impl Day {
+    /// All of them, Monday first.
+    pub const ALL: [Day; 7] = [
+        Day::Mon,
+        Day::Tue,
+        Day::Wed,
+        Day::Thu,
+        Day::Fri,
+        Day::Sat,
+        Day::Sun,
+    ];
+
+    /// The word used everywhere.
+    pub fn slug(self) -> &'static str {
+        match self {
+            Day::Mon => "mon",
+            Day::Tue => "tue",
+            Day::Wed => "wed",
+            Day::Thu => "thu",
+            Day::Fri => "fri",
+            Day::Sat => "sat",
+            Day::Sun => "sun",
+        }
+    }
+}
+
 /// Hours and minutes, `00:00` to `23:59`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -47,6 +73,48 @@ pub struct TimeOfDay {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a time of day (expected 00:00 to 23:59)")]
 pub struct TimeError(String);
+
+/// The text is no window.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WindowError {
+    /// It is written in another way.
+    #[error("'{0}' is no window: expected days and hours, such as mon,tue/22:00-05:00")]
+    Form(String),
+    /// One of its hours is none.
+    #[error(transparent)]
+    Time(#[from] TimeError),
+}
+
+impl FromStr for Window {
+    type Err = WindowError;
+
+    /// `mon,tue/22:00-05:00`
+    fn from_str(text: &str) -> Result<Self, WindowError> {
+        let form = || {
+            let short: String = text.chars().take(60).collect();
+            WindowError::Form(short.escape_debug().to_string())
+        };
+        let (days, hours) = text.split_once('/').ok_or_else(form)?;
+        let (from, to) = hours.split_once('-').ok_or_else(form)?;
+        let day = |word: &str| {
+            let word = word.trim();
+            Day::ALL.into_iter().find(|day| day.slug() == word)
+        };
+        let days: Option<Vec<Day>> = days.split(',').map(day).collect();
+        Ok(Window {
+            days: days.ok_or_else(form)?,
+            from: from.trim().parse()?,
+            to: to.trim().parse()?,
+        })
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days: Vec<&str> = self.days.iter().map(|day| day.slug()).collect();
+        write!(f, "{}/{}-{}", days.join(","), self.from, self.to)
+    }
+}
 
 impl Window {
     /// Whether it is open so many minutes after Monday 00:00.
@@ -153,5 +221,27 @@ mod tests {
         }
         let time: TimeOfDay = "07:05".parse().expect("a time");
         assert_eq!(time.to_string(), "07:05");
+    }
+
+    #[test]
+    fn a_window_is_written_as_it_is_read() {
+        for text in ["mon,tue/22:00-05:00", "sun/00:00-00:00"] {
+            let window: Window = text.parse().expect("a window");
+            assert_eq!(window.to_string(), text);
+        }
+        let loose: Window = " mon , tue/ 22:00 - 05:00".parse().expect("a window");
+        assert_eq!(loose.to_string(), "mon,tue/22:00-05:00");
+        for (wrong, says) in [
+            ("", "is no window"),
+            ("mon", "is no window"),
+            ("mon/22:00", "is no window"),
+            ("/22:00-05:00", "is no window"),
+            ("Monday/22:00-05:00", "is no window"),
+            ("mon/22-05:00", "'22' is not a time of day"),
+            ("mon/22:00-24:00", "'24:00' is not a time of day"),
+        ] {
+            let error = wrong.parse::<Window>().expect_err("refused").to_string();
+            assert!(error.contains(says), "{wrong}: {error}");
+        }
     }
 }

@@ -3,9 +3,10 @@
 use crate::change::{Change, to_the_end};
 use crate::{MachineChange, NewMachine, Store, StoreError};
 use bootplan::{
-    Arming, Hook, MachineId, Object, ObjectKind, ObjectName, Power, Profile, ProfileName, Rule,
-    RuleName, Secret, Site,
+    Arming, Hook, MacAddr, MachineId, Object, ObjectKind, ObjectName, Power, Profile, ProfileName,
+    Rule, RuleName, Secret, Site,
 };
+use std::collections::BTreeMap;
 
 /// One step of a batch; what it does, and what is refused, is told at the method of [`Store`]
 /// that does it alone.
@@ -28,6 +29,10 @@ pub enum Step {
     DeleteRule(RuleName),
     /// [`Store::set_power`], of the machine with this name.
     SetPower(String, Power),
+    /// [`Store::mark_shared`], with all its labels.
+    MarkShared(MacAddr, String, BTreeMap<String, String>),
+    /// [`Store::unmark_shared`].
+    UnmarkShared(MacAddr),
     /// [`Store::put_hook`].
     PutHook(Hook),
     /// [`Store::delete_hook`].
@@ -104,6 +109,10 @@ impl Change {
                 let id = known.ok_or(StoreError::NotFound { what })?;
                 self.set_power(id, &power, by).await
             }
+            Step::MarkShared(mac, why, labels) => {
+                self.mark_shared(mac, &why, Some(labels), by).await
+            }
+            Step::UnmarkShared(mac) => self.unmark_shared(mac, by).await,
             Step::PutHook(hook) => self.put_hook(hook, by).await,
             Step::DeleteHook(name) => self.delete_hook(&name, by).await,
             Step::PutSecret(name, Some(secret)) => self.put_secret(&name, &secret, by).await,

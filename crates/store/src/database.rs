@@ -34,6 +34,11 @@ pub(crate) fn migrator() -> Migrator {
             include_str!("../migrations/0007_identity.sql"),
         ),
         migration(8, "applied", include_str!("../migrations/0008_applied.sql")),
+        migration(
+            10,
+            "told apart",
+            include_str!("../migrations/0010_told_apart.sql"),
+        ),
     ])
 }
 

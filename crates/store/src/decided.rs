@@ -4,7 +4,7 @@
 use crate::power::load_powers;
 use crate::rows::{Tx, failed};
 use crate::vault::load_secrets;
-use crate::{Store, StoreError};
+use crate::{SharedMac, Store, StoreError};
 use bootplan::{Catalog, Hook, MachineId, Power, Secret, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub struct Decided {
     pub hooks: Vec<Arc<Hook>>,
     /// The switches of machines that have one.
     pub powers: BTreeMap<MachineId, Power>,
+    /// Adapters that several machines use.
+    pub shared: Vec<SharedMac>,
     /// Secrets by name.
     pub secrets: BTreeMap<String, Held>,
 }
@@ -64,6 +66,7 @@ impl Store {
             catalog: self.catalog(),
             hooks: self.hooks(),
             powers,
+            shared: self.shared_macs(),
             secrets: held.collect(),
         })
     }

@@ -35,6 +35,9 @@ pub struct SharedMac {
     pub mac: MacAddr,
     /// What somebody said of it.
     pub why: String,
+    /// Labels: files own it by one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Since when.
     pub since: Timestamp,
 }
@@ -111,7 +114,7 @@ impl Doubted {
         let text = "SELECT mac, suspects, claims, quiet, since FROM conflicts";
         let rows = sqlx::query(text).fetch_all(&mut **tx).await?;
         let conflicts: Result<_, sqlx::Error> = rows.iter().map(conflict).collect();
-        let rows = sqlx::query("SELECT mac, why, since FROM shared_macs")
+        let rows = sqlx::query("SELECT mac, why, labels, since FROM shared_macs")
             .fetch_all(&mut **tx)
             .await?;
         let shared: Result<_, sqlx::Error> = rows.iter().map(shared_mac).collect();
@@ -145,19 +148,7 @@ impl Store {
         let (store, by) = (self.clone(), by.to_owned());
         to_the_end(async move {
             let mut change = store.begin().await?;
-            if !store.model().doubts.shared.contains_key(&mac) {
-                let what = format!("shared adapter {mac}");
-                return Err(StoreError::NotFound { what });
-            }
-            sqlx::query("DELETE FROM shared_macs WHERE mac = $1")
-                .bind(mac.to_string())
-                .execute(&mut *change.tx)
-                .await
-                .map_err(failed("storing a shared adapter"))?;
-            change.overlay.touch_shared();
-            let what = format!("adapter {mac} no longer marked as shared");
-            let owner = store.model().with_mac(mac);
-            change.say(owner, EventKind::Changed { what, by });
+            change.unmark_shared(mac, &by).await?;
             change.finish().await
         })
         .await
@@ -165,6 +156,23 @@ impl Store {
 }
 
 impl Change {
+    pub(crate) async fn unmark_shared(&mut self, mac: MacAddr, by: &str) -> Result<(), StoreError> {
+        let gone = sqlx::query("DELETE FROM shared_macs WHERE mac = $1")
+            .bind(mac.to_string())
+            .execute(&mut *self.tx)
+            .await
+            .map_err(failed("storing a shared adapter"))?;
+        if gone.rows_affected() == 0 {
+            let what = format!("shared adapter {mac}");
+            return Err(StoreError::NotFound { what });
+        }
+        self.overlay.touch_shared();
+        let what = format!("adapter '{mac}' no longer marked as shared");
+        let by = by.to_owned();
+        self.say(None, EventKind::Changed { what, by });
+        Ok(())
+    }
+
     pub(crate) async fn put_conflict(&mut self, conflict: &Conflict) -> Result<(), sqlx::Error> {
         self.overlay.put_conflict(conflict.mac, true);
         sqlx::query(
@@ -225,11 +233,12 @@ impl Change {
     pub(crate) async fn put_shared(&mut self, shared: &SharedMac) -> Result<(), sqlx::Error> {
         self.overlay.touch_shared();
         sqlx::query(
-            "INSERT INTO shared_macs (mac, why, since) VALUES ($1, $2, $3) \
-             ON CONFLICT (mac) DO UPDATE SET why = excluded.why",
+            "INSERT INTO shared_macs (mac, why, labels, since) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (mac) DO UPDATE SET why = excluded.why, labels = excluded.labels",
         )
         .bind(shared.mac.to_string())
         .bind(shared.why.clone())
+        .bind(to_json(&shared.labels))
         .bind(shared.since.0)
         .execute(&mut *self.tx)
         .await
@@ -254,6 +263,7 @@ fn shared_mac(row: &AnyRow) -> Result<(MacAddr, SharedMac), sqlx::Error> {
     let shared = SharedMac {
         mac,
         why: row.try_get("why")?,
+        labels: json(row, "labels")?,
         since: Timestamp(row.try_get("since")?),
     };
     Ok((mac, shared))

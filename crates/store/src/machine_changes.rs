@@ -20,7 +20,14 @@ impl Change {
         }
         let first = new.macs.first().map(|mac| mac.dashed());
         let first = first.or_else(|| new.uuid.map(|uuid| uuid.to_string()));
+        // Whoever gives it something to boot adopts it.
+        let unadopted = new.unadopted && new.profile.is_none();
         let mut machine = Machine {
+            state: match unadopted {
+                true => MachineState::Discovered,
+                false => MachineState::Registered,
+            },
+            settled: unadopted,
             macs: new.macs,
             uuid: new.uuid,
             serial: new.serial,
@@ -64,7 +71,6 @@ impl Change {
     ) -> Result<(), StoreError> {
         let old = self.must_know(id)?;
         let mut new = Machine::clone(&old);
-        new.state = MachineState::Registered;
         set(&mut new.name, wanted.name);
         set(&mut new.macs, wanted.macs);
         if wanted.uuid.is_some() {
@@ -83,6 +89,10 @@ impl Change {
             new.mode = Mode::Always;
         }
         set(&mut new.profile, wanted.profile);
+        match wanted.unadopted && new.profile.is_none() {
+            true => new.settled |= new.state == MachineState::Discovered,
+            false => new.state = MachineState::Registered,
+        }
         set(&mut new.mode, wanted.mode.filter(|_| new.profile.is_some()));
         self.check(&new)?;
         if *old == new {
@@ -227,6 +237,7 @@ fn adoption(known: &Machine, new: NewMachine) -> MachineChange {
         local_boot: Some(new.local_boot),
         mode: Some(new.mode),
         profile: Some(new.profile),
+        unadopted: new.unadopted,
     }
 }
 
@@ -244,6 +255,7 @@ fn described(old: &Machine, new: &Machine) -> Option<String> {
         ("loader", old.loader != new.loader),
         ("local boot", old.local_boot != new.local_boot),
         ("state", old.state != new.state),
+        ("evidence", old.settled != new.settled),
     ];
     let changed: Vec<&str> = fields.iter().filter(|f| f.1).map(|f| f.0).collect();
     if changed.is_empty() {

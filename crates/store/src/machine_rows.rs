@@ -19,8 +19,9 @@ impl Change {
         self.overlay.put(Arc::new(machine.clone()));
         sqlx::query(
             "INSERT INTO machines (id, name, name_key, uuid, serial, labels, state, loader, \
-             facts, first_seen, last_seen, asset, notes, local_boot, variables) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             facts, first_seen, last_seen, asset, notes, local_boot, variables, \
+             settled) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         )
         .bind(machine.id.0)
         .bind(machine.name.clone())
@@ -37,6 +38,7 @@ impl Change {
         .bind(machine.notes.clone())
         .bind(machine.local_boot.map(LocalBoot::slug))
         .bind(rows::to_json(&machine.variables))
+        .bind(i64::from(machine.settled))
         .execute(&mut *self.tx)
         .await?;
         self.insert_macs(machine).await?;
@@ -56,7 +58,7 @@ impl Change {
         sqlx::query(
             "UPDATE machines SET name = $1, name_key = $2, uuid = $3, serial = $4, labels = $5, \
              state = $6, loader = $7, facts = $8, asset = $9, notes = $10, local_boot = $11, \
-             variables = $12 WHERE id = $13",
+             variables = $12, settled = $13 WHERE id = $14",
         )
         .bind(new.name.clone())
         .bind(crate::model::name_key(&new.name))
@@ -70,6 +72,7 @@ impl Change {
         .bind(new.notes.clone())
         .bind(new.local_boot.map(LocalBoot::slug))
         .bind(rows::to_json(&new.variables))
+        .bind(i64::from(new.settled))
         .bind(new.id.0)
         .execute(&mut *self.tx)
         .await?;

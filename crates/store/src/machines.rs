@@ -49,6 +49,8 @@ pub struct NewMachine {
     pub profile: Option<ProfileName>,
     /// How that is meant; nothing is ordered by it.
     pub mode: Mode,
+    /// Only said who it is, and not adopted: a new one is a discovered machine.
+    pub unadopted: bool,
 }
 
 /// What to change of a machine; `None` leaves a field as it is.
@@ -78,6 +80,8 @@ pub struct MachineChange {
     pub profile: Option<Option<ProfileName>>,
     /// How that is meant; left out with another profile: always.
     pub mode: Option<Mode>,
+    /// Only says who it is: one that nobody has adopted stays so.
+    pub unadopted: bool,
 }
 
 impl Store {

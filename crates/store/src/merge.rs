@@ -73,6 +73,7 @@ impl Change {
         self.must_be_idle(&source)?;
         let mut merged = Machine::clone(&target);
         complete(&mut merged, &source);
+        merged.settled = true;
         validate::machine(&merged)?;
         let cancel = Happening::Ordered(Order::Cancel);
         self.happen(from, &cancel, by).await?;

@@ -227,6 +227,7 @@ fn machine(row: &AnyRow, id: i64, macs: Vec<MacAddr>) -> Result<MachineRecord, s
             } else {
                 MachineState::Discovered
             },
+            settled: row.try_get::<i64, _>("settled")? != 0,
             // A loader that this program no longer knows is no preference.
             loader: optional("loader")?.and_then(|slug| LoaderKind::from_slug(&slug)),
             local_boot: optional("local_boot")?.and_then(|slug| LocalBoot::from_slug(&slug)),
@@ -243,8 +244,8 @@ fn machine(row: &AnyRow, id: i64, macs: Vec<MacAddr>) -> Result<MachineRecord, s
 macro_rules! machine_columns {
     () => {
         "SELECT m.id, m.name, m.uuid, m.serial, m.labels, m.state, m.loader, m.facts, \
-         m.first_seen, m.last_seen, m.asset, m.notes, m.variables, m.local_boot, a.profile, a.mode, \
-         r.spec AS run FROM machines m LEFT JOIN assignments a ON a.machine_id = m.id \
+         m.first_seen, m.last_seen, m.asset, m.notes, m.variables, m.local_boot, m.settled, a.profile, \
+         a.mode, r.spec AS run FROM machines m LEFT JOIN assignments a ON a.machine_id = m.id \
          LEFT JOIN runs r ON r.id = (SELECT MAX(n.id) FROM runs n WHERE n.machine_id = m.id)"
     };
 }

@@ -5,6 +5,7 @@ use crate::rows::{self, failed};
 use crate::{Conflict, SharedMac, Store, StoreError, validate};
 use bootplan::identity::Claim;
 use bootplan::{EventKind, MacAddr, Machine, MachineId, MachineState};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a person says of an address in conflict.
@@ -44,7 +45,7 @@ impl Store {
             match settlement {
                 Settlement::Is(id) => change.settle_as(&conflict, id, &by).await?,
                 Settlement::Another => change.settle_as_new(&conflict, &by).await?,
-                Settlement::Shared { why } => change.mark_shared(mac, &why, &by).await?,
+                Settlement::Shared { why } => change.mark_shared(mac, &why, None, &by).await?,
                 Settlement::Dismiss => {
                     let what = format!("what was said by {mac} dismissed; nothing changes");
                     let owner = change.owner(mac);
@@ -59,18 +60,23 @@ impl Store {
         .await
     }
 
-    /// Several machines use this adapter: its address tells nothing about any of them.
+    /// Several machines use this adapter: its address tells nothing about any of them. Its labels
+    /// stay when none are given.
     ///
     /// # Errors
-    /// Its machine would be left without anything to know it by; an illegal text; database
+    /// Its machine would be left without anything to know it by; an illegal text or label; database
     /// failure.
-    pub async fn mark_shared(&self, mac: MacAddr, why: &str, by: &str) -> Result<(), StoreError> {
+    pub async fn mark_shared(
+        &self,
+        mac: MacAddr,
+        why: &str,
+        labels: Option<BTreeMap<String, String>>,
+        by: &str,
+    ) -> Result<(), StoreError> {
         let (store, why, by) = (self.clone(), why.to_owned(), by.to_owned());
         to_the_end(async move {
             let mut change = store.begin().await?;
-            change.mark_shared(mac, &why, &by).await?;
-            let dropped = change.drop_conflicts(&[mac]).await;
-            dropped.map_err(failed("storing a shared adapter"))?;
+            change.mark_shared(mac, &why, labels, &by).await?;
             change.finish().await
         })
         .await
@@ -100,6 +106,7 @@ impl Change {
             machine.macs.push(mac);
         }
         believe(&mut machine, conflict.claims.last());
+        machine.settled = true;
         if machine == *known {
             return Ok(());
         }
@@ -133,6 +140,7 @@ impl Change {
         let known = self.must_know(id)?;
         let mut machine = Machine::clone(&known);
         believe(&mut machine, conflict.claims.last());
+        machine.settled = true;
         let stored = self.update_machine(&known, &machine).await;
         stored.map_err(failed("storing a machine"))?;
         let what = format!("{mac} is a machine of its own, '{}'", machine.name);
@@ -141,9 +149,27 @@ impl Change {
         Ok(())
     }
 
-    async fn mark_shared(&mut self, mac: MacAddr, why: &str, by: &str) -> Result<(), StoreError> {
+    pub(crate) async fn mark_shared(
+        &mut self,
+        mac: MacAddr,
+        why: &str,
+        labels: Option<BTreeMap<String, String>>,
+        by: &str,
+    ) -> Result<(), StoreError> {
         validate::mac("mac", mac)?;
         validate::name("why", why, validate::NAME_LIMIT)?;
+        let known = self.store.model().doubts.shared.get(&mac).cloned();
+        let had = known.as_ref().map(|known| known.labels.clone());
+        let shared = SharedMac {
+            mac,
+            why: why.to_owned(),
+            labels: labels.or(had).unwrap_or_default(),
+            since: known.as_ref().map_or_else(now, |known| known.since),
+        };
+        validate::labels(&shared.labels)?;
+        if known.as_ref() == Some(&shared) {
+            return Ok(());
+        }
         let owner = self.owner(mac);
         if let Some(owner) = &owner {
             let nothing_else = owner.macs.len() == 1 && owner.uuid.is_none();
@@ -153,14 +179,10 @@ impl Change {
                 self.take_card(owner, mac, by).await?;
             }
         }
-        let shared = SharedMac {
-            mac,
-            why: why.to_owned(),
-            since: now(),
-        };
-        let stored = self.put_shared(&shared).await;
-        stored.map_err(failed("storing a shared adapter"))?;
-        let what = format!("adapter {mac} marked as shared: {why}");
+        let doing = failed("storing a shared adapter");
+        self.put_shared(&shared).await.map_err(doing)?;
+        self.drop_conflicts(&[mac]).await.map_err(doing)?;
+        let what = format!("adapter '{mac}' marked as shared: {why}");
         let by = by.to_owned();
         self.say(owner.map(|m| m.id), EventKind::Changed { what, by });
         Ok(())

@@ -8,7 +8,7 @@ use bootplan::{
     Origin, Outcome, Rule, RunState, Site, Stage, SystemUuid, decide,
 };
 use common::{Place, at, install, mac, machine, on_both, run, with_profile};
-use store::{EventQuery, MachineChange, Settlement, Sighting, Store, StoreError};
+use store::{EventQuery, MachineChange, Settlement, Sighting, Store, StoreError, StoreOptions};
 
 on_both!(
     a_second_card_is_not_installed_by_a_rule,
@@ -17,6 +17,7 @@ on_both!(
     a_new_mainboard_is_believed_when_somebody_says_so,
     what_one_packet_said_keeps_no_machine_from_booting,
     an_adapter_that_goes_round_tells_nothing,
+    who_was_told_apart_gives_way_to_nobody,
     a_card_moves_to_the_machine_that_has_it_now,
     two_machines_become_one,
     nothing_is_merged_while_it_is_being_installed,
@@ -267,26 +268,51 @@ async fn an_adapter_that_goes_round_tells_nothing(place: Place) {
     assert_eq!(told[0].machine, Some(other));
 
     let by_card = machine(&store, "by card alone", &[2]).await;
-    let alone = store.mark_shared(mac(2), "dongle", "ann").await;
+    let alone = store.mark_shared(mac(2), "dongle", None, "ann").await;
     assert!(
         matches!(alone, Err(StoreError::Conflict { .. })),
         "{by_card:?}"
     );
     assert!(
         store
-            .mark_shared(mac(3), "two\nlines", "ann")
+            .mark_shared(mac(3), "two\nlines", None, "ann")
             .await
             .is_err()
     );
-    store
-        .mark_shared(mac(3), "dongle", "ann")
-        .await
-        .expect("marked");
+    let team = [("team".to_owned(), "web".to_owned())];
+    let labels = Some(team.clone().into());
+    let marked = store.mark_shared(mac(3), "dongle", labels, "ann").await;
+    marked.expect("marked");
+    let renamed = store.mark_shared(mac(3), "hub", None, "ann").await;
+    renamed.expect("marked");
+    let store = place.reopen(store).await;
+    let hub = store.shared_macs().pop().expect("the newest");
+    assert_eq!((hub.why.as_str(), hub.labels), ("hub", team.into()));
     for n in [1, 3] {
         store.unmark_shared(mac(n), "ann").await.expect("unmarked");
     }
     assert!(store.unmark_shared(mac(3), "ann").await.is_err());
     assert_eq!(**store.catalog().doubts(), bootplan::Doubts::default());
+    store.close().await;
+}
+
+async fn who_was_told_apart_gives_way_to_nobody(place: Place) {
+    let options = StoreOptions {
+        discovered_limit: 3,
+    };
+    let store = place.open_with(options).await;
+    known(&store, 1, 7).await;
+    seen(&store, says(2, 7)).await;
+    let own = settled(&store, 2, Settlement::Another).await;
+    let own = own.expect("a machine of its own");
+    for n in 10..30 {
+        seen(&store, Sighting::of(mac(n), at(i64::from(n)))).await;
+    }
+    let store = place.reopen(store).await;
+    let kept = store.machine(own).expect("somebody said who it is").machine;
+    assert!(kept.settled && kept.state == MachineState::Discovered);
+    assert_eq!(kept.uuid, Some(uuid(7)));
+    assert_eq!(store.machines().len(), 1 + 3);
     store.close().await;
 }
 

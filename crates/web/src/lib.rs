@@ -4,6 +4,7 @@
 pub mod api;
 pub mod boot;
 pub mod documents;
+mod every_boot;
 mod images;
 mod kept;
 pub mod listen;
@@ -15,5 +16,6 @@ mod rules;
 mod search;
 pub mod transfers;
 mod uploads;
+mod windows;
 
 pub use orders::NEXT_BOOT_WARNING;

@@ -1,5 +1,6 @@
 //! What a change of rules would change, for the API and the pages alike.
 
+use crate::every_boot::{self, Erased};
 use bootplan::effect::{self, Changed, Share};
 use bootplan::{Catalog, Machine, Rule, RuleName};
 use data_encoding::HEXLOWER;
@@ -23,6 +24,8 @@ pub(crate) struct Preview {
     pub(crate) matches: Vec<Arc<Machine>>,
     /// The machines that would get something else.
     pub(crate) changes: Vec<Changed>,
+    /// What would come to be installed at every boot.
+    pub(crate) erased: Vec<Erased>,
 }
 
 /// Looks at every machine twice. Not on a thread that answers: ten thousand machines and a hundred
@@ -40,6 +43,7 @@ pub(crate) async fn preview(catalog: Arc<Catalog>, edit: Edit) -> Preview {
         Preview {
             matches: matches.into_iter().cloned().collect(),
             changes: effect::changes(&catalog, &after),
+            erased: every_boot::between(&catalog, &after),
         }
     })
     .await
@@ -50,7 +54,8 @@ pub(crate) async fn shares(catalog: Arc<Catalog>) -> BTreeMap<RuleName, Share> {
     aside(move || effect::shares(&catalog)).await
 }
 
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+/// Where it holds nobody up.
+pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),

@@ -242,3 +242,97 @@ async fn a_rule_that_came_after_the_page_is_asked_about() {
     assert_eq!(answer.location(), page);
     assert!(machine(&site, id).run.is_some());
 }
+
+/// The value of the box that says that it is meant so.
+fn box_of(answer: &Answer) -> Option<String> {
+    let rest = answer.body.split("name=\"always\" value=\"").nth(1)?;
+    rest.split('"').next().map(str::to_owned)
+}
+
+fn seen(answer: &Answer) -> String {
+    let rest = answer.body.split("name=\"seen\" value=\"").nth(1);
+    let value = rest.and_then(|rest| rest.split('"').next());
+    value.expect("the form says what it shows").to_owned()
+}
+
+#[tokio::test]
+async fn a_rule_that_installs_at_every_boot_is_asked_about() {
+    let (site, cookie, _) = with_installer().await;
+    site.store
+        .assign(&[MachineId(1)], None, "test")
+        .await
+        .expect("unassigned");
+    let name = machine(&site, 1).name.clone();
+    let macs = &machine(&site, 1).macs;
+    let mac = macs[0].to_string().replace(':', "%3A");
+    let form = format!("name=a-wipe&profile=auto&mode=always&enabled=1&mac={mac}");
+    let saved = || {
+        site.store
+            .rules()
+            .iter()
+            .any(|r| r.name.as_str() == "a-wipe")
+    };
+
+    let preview = format!("{form}&action=preview");
+    let shown = site.post("/rules/new", &preview, &cookie).await;
+    let told = format!(
+        "1 machine would be erased at its next boot, and again at every one after it: {name}"
+    );
+    assert!(shown.body.contains(&told), "{}", shown.body);
+    let always = box_of(&shown).expect("there is a box");
+    // Neither what was seen nor another box is enough.
+    for more in ["", "&always=1"] {
+        let form = format!("{form}&action=save&seen={}{more}", seen(&shown));
+        let held = site.post("/rules/new", &form, &cookie).await;
+        assert_eq!((held.status, saved()), (StatusCode::OK, false));
+        assert!(
+            held.body.contains("data-testid=\"erases\""),
+            "{}",
+            held.body
+        );
+    }
+    let sure = format!("{form}&action=save&seen={}&always={always}", seen(&shown));
+    let done = site.post("/rules/new", &sure, &cookie).await;
+    assert_eq!((done.location(), saved()), ("/rules", true));
+    // As it stands it is not asked about again.
+    let form = format!("{form}&action=save");
+    let again = site.post("/rules/a-wipe", &form, &cookie).await;
+    assert_eq!(again.location(), "/rules", "{}", again.body);
+}
+
+#[tokio::test]
+async fn switching_an_installer_on_again_is_asked_about() {
+    let (site, cookie, _) = with_installer().await;
+    let ids = [MachineId(1), MachineId(2)];
+    let auto: bootplan::ProfileName = "auto".parse().expect("a name");
+    let given = site.store.assign(&ids, Some(auto.clone()), "test").await;
+    given.expect("assigned");
+    let form = "title=Debian&kind=linux&kernel=d%2Flinux&action=save";
+    let enabled = || {
+        site.store
+            .catalog()
+            .profile(&auto)
+            .is_some_and(|p| p.enabled)
+    };
+    let off = site.post("/profiles/auto", form, &cookie).await;
+    assert_eq!((off.location(), enabled()), ("/profiles/auto", false));
+    let on = format!("{form}&enabled=1");
+    let asked = site.post("/profiles/auto", &on, &cookie).await;
+    assert_eq!((asked.status, enabled()), (StatusCode::OK, false));
+    for name in ids.map(|id| machine(&site, id.0).name.clone()) {
+        assert!(asked.body.contains(&name), "{}", asked.body);
+    }
+    assert!(
+        asked.body.contains("2 machines would be erased"),
+        "{}",
+        asked.body
+    );
+    assert!(
+        asked.body.contains("value=\"Debian\""),
+        "what was typed stays"
+    );
+    let always = box_of(&asked).expect("there is a box");
+    let sure = format!("{on}&always={always}");
+    let done = site.post("/profiles/auto", &sure, &cookie).await;
+    assert_eq!((done.location(), enabled()), ("/profiles/auto", true));
+}

@@ -134,6 +134,49 @@ async fn an_order_for_the_night() {
 }
 
 #[tokio::test]
+async fn an_order_for_a_maintenance_window() {
+    let (site, cookie) = Site::full().await;
+    let page = site.get("/machines/7", &cookie).await.body;
+    assert!(!page.contains("data-testid=\"window\""), "none is named");
+    let form = "install_slots=10&tries=3&minutes=60&windows=nights+%3D+mon%2Ctue%2F22%3A00-05%3A00";
+    assert!(!failed(
+        &site.post("/settings/installing", form, &cookie).await
+    ));
+    let settings = site.get("/settings", &cookie).await.body;
+    assert!(
+        settings.contains("nights = mon,tue/22:00-05:00"),
+        "{settings}"
+    );
+    let page = site.get("/machines/7", &cookie).await.body;
+    assert!(
+        page.contains("<option value=\"nights\">nights (mon,tue/22:00-05:00)"),
+        "{page}"
+    );
+    let form = "order=install-once&profile=debian-12&from=&to=&window=";
+    assert!(failed(
+        &order(&site, 7, &format!("{form}days"), &cookie).await
+    ));
+    assert_eq!(machine(&site, 7).run, None);
+    assert!(!failed(
+        &order(&site, 7, &format!("{form}nights"), &cookie).await
+    ));
+    let run = machine(&site, 7).run.clone().expect("a run");
+    let window = run.window.as_ref().map(ToString::to_string);
+    assert_eq!(window.as_deref(), Some("mon,tue/22:00-05:00"));
+    // A form of before the field was there takes no window away; an emptied one does.
+    let form = "install_slots=10&tries=3&minutes=60";
+    site.post("/settings/installing", form, &cookie).await;
+    assert_eq!(site.store.site().windows.len(), 1);
+    let wrong = format!("{form}&windows=nights");
+    assert!(failed(
+        &site.post("/settings/installing", &wrong, &cookie).await
+    ));
+    site.post("/settings/installing", &format!("{form}&windows="), &cookie)
+        .await;
+    assert_eq!(site.store.site().windows.len(), 0);
+}
+
+#[tokio::test]
 async fn the_settings_of_installing() {
     let (site, cookie) = Site::full().await;
     let form = "new_machines=register&install_slots=4&tries=2&minutes=90&local_boot=exit&\

@@ -28,6 +28,9 @@ pub(crate) struct Apply {
     /// Overwrite edits made since files were last applied, and take over what others own
     #[arg(long)]
     force: bool,
+    /// What comes to be installed at every boot is meant so, where no document says 'mode: always'
+    #[arg(long)]
+    always: bool,
 }
 
 pub(crate) async fn run(global: &Global, apply: Apply) -> anyhow::Result<()> {
@@ -37,10 +40,11 @@ pub(crate) async fn run(global: &Global, apply: Apply) -> anyhow::Result<()> {
         .as_deref()
         .map(|own| format!("&own={}", escape(own)));
     let path = format!(
-        "/apply?dry_run={}&prune={}&force={}{}",
+        "/apply?dry_run={}&prune={}&force={}&always={}{}",
         apply.dry_run,
         apply.prune,
         apply.force,
+        apply.always,
         own.unwrap_or_default()
     );
     let client = global.client()?;

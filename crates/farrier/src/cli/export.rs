@@ -112,6 +112,8 @@ fn file_name(document: &str, taken: &mut BTreeSet<String>) -> anyhow::Result<Str
         kind: String,
         #[serde(default)]
         name: String,
+        #[serde(default)]
+        mac: String,
     }
     let head: Head = serde_yaml::from_str(document).context("the server's export is no YAML")?;
     let plain = |c: char| {
@@ -121,9 +123,11 @@ fn file_name(document: &str, taken: &mut BTreeSet<String>) -> anyhow::Result<Str
             '_'
         }
     };
-    let stem: String = match head.name.is_empty() {
+    // An adapter has no other name.
+    let name = format!("{}{}", head.name, head.mac.replace(':', "-"));
+    let stem: String = match name.is_empty() {
         true => head.kind,
-        false => format!("{}-{}", head.kind, head.name),
+        false => format!("{}-{name}", head.kind),
     };
     let stem: String = stem.chars().take(100).map(plain).collect();
     let named = |n: usize| match n {
@@ -178,6 +182,14 @@ mod tests {
             .permissions();
         assert_eq!(mode.mode() & 0o777, 0o600);
         assert_eq!(write(&dir, TEXT, false, 0o600).expect("nothing to do"), 0);
+    }
+
+    #[test]
+    fn an_adapter_is_called_by_its_address() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let text = "---\nkind: adapter\nmac: 00:e0:4c:68:00:01\nshared: a dongle\n";
+        assert_eq!(write(dir.path(), text, false, 0o600).expect("written"), 1);
+        assert_eq!(names(dir.path()), ["adapter-00-e0-4c-68-00-01.yaml"]);
     }
 
     #[test]

@@ -27,8 +27,9 @@ pub(crate) struct Install {
     /// Not before this time, such as 2026-12-01T22:00 (this host's zone)
     #[arg(long, value_name = "TIME")]
     not_before: Option<jiff::civil::DateTime>,
-    /// Only in these hours, such as mon,tue/22:00-05:00 (the server's zone)
-    #[arg(long, value_name = "DAYS/FROM-TO")]
+    /// Only in these hours: the name of one of the site's windows, or days and hours such as
+    /// mon,tue/22:00-05:00 (the server's zone)
+    #[arg(long, value_name = "NAME|DAYS/FROM-TO")]
     window: Option<String>,
     /// Call off an installation that is under way
     #[arg(long)]
@@ -211,16 +212,13 @@ async fn ids(client: &Client, machines: &[String]) -> anyhow::Result<Vec<i64>> {
     Ok(ids)
 }
 
-/// `mon,tue/22:00-05:00` as the API wants it; the server says what is wrong with its parts.
+/// A window's name, or `mon,tue/22:00-05:00`, as the API wants it.
 fn parsed(window: &str) -> anyhow::Result<Value> {
-    let split = || {
-        let (days, hours) = window.split_once('/')?;
-        let (from, to) = hours.split_once('-')?;
-        Some((days.split(',').collect::<Vec<_>>(), from, to))
-    };
-    let (days, from, to) =
-        split().context("--window: expected days and hours, such as mon,tue/22:00-05:00")?;
-    Ok(json!({"days": days, "from": from, "to": to}))
+    if !window.contains('/') {
+        return Ok(window.into());
+    }
+    let window: bootplan::Window = window.parse().context("--window")?;
+    Ok(json!(window))
 }
 
 #[cfg(test)]
@@ -246,7 +244,8 @@ mod tests {
         );
         let read: bootplan::Window = serde_json::from_value(nights).expect("as the API reads it");
         assert!(read.is_open(23 * 60));
-        for wrong in ["", "mon", "mon/22:00", "22:00-05:00"] {
+        assert_eq!(parsed("nights").expect("a name"), json!("nights"));
+        for wrong in ["/", "mon/22:00", "mon/22:00-25:00"] {
             assert!(parsed(wrong).is_err(), "{wrong}");
         }
     }

@@ -25,11 +25,17 @@ pub(crate) enum Command {
         /// YAML file with one rule; '-' reads standard input
         #[arg(long, short, value_name = "PATH")]
         file: PathBuf,
+        /// A profile that installs is meant to install at every boot; or write 'mode: always'
+        #[arg(long)]
+        always: bool,
     },
     /// Delete a rule; see first what that changes with: farrier rule preview --delete NAME
     Delete {
         /// Its name
         rule: String,
+        /// Machines are meant to be installed at every boot by another rule
+        #[arg(long)]
+        always: bool,
     },
     /// Show which machines a rule matches and which would get something else; changes nothing
     Preview(Preview),
@@ -69,18 +75,19 @@ pub(crate) async fn run(global: &Global, command: Command) -> anyhow::Result<()>
                 false => out!("kind: rule\n{}", serde_yaml::to_string(&answer)?),
             }
         }
-        Command::Put { file } => {
+        Command::Put { file, always } => {
             let rule = read(&file)?;
             let name = rule["name"].as_str().context("the rule has no 'name'")?;
-            let path = format!("/rules/{}", escape(name));
+            let always = always || rule["mode"] == "always";
+            let path = format!("/rules/{}?always={always}", escape(name));
             let answer = client.send(Method::PUT, &path, Some(&rule)).await?;
             match global.json {
                 true => outln!("{answer:#}"),
                 false => outln!("rule '{name}' is saved"),
             }
         }
-        Command::Delete { rule } => {
-            let path = format!("/rules/{}", escape(&rule));
+        Command::Delete { rule, always } => {
+            let path = format!("/rules/{}?always={always}", escape(&rule));
             client.send(Method::DELETE, &path, None).await?;
             outln!("rule '{rule}' is deleted");
         }
@@ -158,6 +165,9 @@ fn told(answer: &Value) -> String {
             text(&change["to"], "text")
         );
     }
+    if let Some(erases) = answer["erases"].as_str() {
+        out += &format!("to be confirmed with --always: {erases}\n");
+    }
     out
 }
 
@@ -174,11 +184,13 @@ mod tests {
             "matches": [{"name": "a"}, {"name": "b"}],
             "text": "1 machine would get something else",
             "changes": [{"machine": {"name": "b"}, "from": gets("no answer"), "to": gets("profile 'x'")}],
+            "erases": "profile 'x' installs",
         });
         insta::assert_snapshot!(told(&answer), @r"
         matches 2: a, b
         1 machine would get something else
           b: no answer -> profile 'x'
+        to be confirmed with --always: profile 'x' installs
         ");
     }
 

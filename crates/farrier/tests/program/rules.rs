@@ -3,7 +3,7 @@
 use crate::common::farrier::PROFILE;
 use crate::common::firmware::{discover, relayed};
 use crate::common::wire::http_get;
-use crate::common::{Farrier, Lan, SERVER, eventually};
+use crate::common::{Farrier, Lan, Netns, SERVER, eventually};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 use testkit::firmware::BiosRom;
@@ -123,4 +123,66 @@ fn adopting_by_command_says_what_a_rule_installs() {
     );
     let armed = farrier.json(&["machine", "list", "state:armed"]);
     assert_eq!(armed["total"], 1, "{armed}");
+}
+
+const INSTALLER: &str = "kind: profile\nname: auto\ntitle: Auto\nboot: {kind: linux, kernel: test/linux}\n\
+    install: {tries: 2, minutes: 90}\n";
+
+/// Refused, and it says so in these words; then done by saying that it is meant so.
+fn only_always(farrier: &Farrier<'_>, args: &[&str], words: &[&str]) -> String {
+    let ran = farrier.cli(args);
+    assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+    for word in words {
+        assert!(ran.stderr.contains(word), "{word}: {}", ran.stderr);
+    }
+    farrier.ok(&[args, &["--always"]].concat())
+}
+
+#[test]
+fn what_would_be_installed_at_every_boot_has_to_be_said() {
+    let netns = Netns::new();
+    let farrier = Farrier::started(&netns);
+    farrier.apply(PROFILE);
+    farrier.apply(INSTALLER);
+    farrier.apply(
+        "kind: machine\nname: node-1\nmacs: ['52:54:00:cc:00:01']\n---\n\
+         kind: machine\nname: node-2\nmacs: ['52:54:00:cc:00:02']\nprofile: test\n",
+    );
+    let file = |name: &str, text: &str| {
+        let path = farrier.home().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let rule = "name: all\nselector: {mac: ['52:54:00:cc']}\nprofile: auto\n";
+    let unsaid = file("rule.yaml", rule);
+    let preview = farrier.ok(&["rule", "preview", "-f", &unsaid]);
+    assert!(
+        preview.contains("to be confirmed with --always: profile 'auto' installs"),
+        "{preview}"
+    );
+    let erased = "1 machine would be erased at its next boot, and again at every one after it";
+    let put = ["rule", "put", "-f", &unsaid];
+    let saved = only_always(&farrier, &put, &[erased, "it: node-1"]);
+    assert_eq!(saved, "rule 'all' is saved\n");
+    farrier.ok(&["rule", "delete", "all"]);
+    let said = file("said.yaml", &format!("{rule}mode: always\n"));
+    farrier.ok(&["rule", "put", "-f", &said]);
+
+    // A profile that becomes an installer, by file, line and column.
+    let becomes = file("test.yaml", &INSTALLER.replace("auto", "test"));
+    let apply = ["apply", "-f", &becomes];
+    let place = format!("{becomes}:5:1: ");
+    let told = only_always(&farrier, &apply, &[&place, erased, "it: node-2;"]);
+    assert!(told.starts_with("~ profile test\n"), "{told}");
+
+    // A window by its name.
+    farrier
+        .apply("kind: site\nwindows:\n  nights: {days: [mon, tue], from: '22:00', to: '05:00'}\n");
+    let install = ["machine", "install", "node-2", "--window"];
+    let ran = farrier.cli(&[&install[..], &["days"]].concat());
+    assert!(ran.stderr.contains("there are nights"), "{}", ran.stderr);
+    farrier.ok(&[&install[..], &["nights", "--force"]].concat());
+    let shown = farrier.json(&["machine", "show", "node-2"]);
+    let days = serde_json::json!(["mon", "tue"]);
+    assert_eq!(shown["run"]["window"]["days"], days, "{shown}");
 }

@@ -278,7 +278,7 @@ impl Plan {
         }
         let records = model.machines.values().map(|row| &row.record);
         let mut discovered: Vec<_> = records
-            .filter(|r| r.machine.state == MachineState::Discovered)
+            .filter(|r| r.machine.state == MachineState::Discovered && !r.machine.settled)
             .map(|r| (r.last_seen, r.machine.id))
             .collect();
         let surplus = (discovered.len() + new).saturating_sub(limit);

@@ -23,6 +23,9 @@ pub(super) struct ApplyQuery {
     prune: bool,
     /// Overwrites edits made since files were last applied, and takes over what others own.
     force: bool,
+    /// Says that what comes to be installed at every boot is meant so, where no document says
+    /// `mode: always`.
+    always: bool,
 }
 
 impl From<ApplyQuery> for Options {
@@ -32,12 +35,14 @@ impl From<ApplyQuery> for Options {
             own,
             prune,
             force,
+            always,
         } = query;
         Options {
             dry_run,
             own,
             prune,
             force,
+            always,
         }
     }
 }

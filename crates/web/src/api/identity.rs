@@ -10,6 +10,7 @@ use bootplan::identity::Claim;
 use bootplan::{MacAddr, MachineId, Timestamp};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use store::{Conflict, Settlement, SharedMac};
 use utoipa::ToSchema;
 
@@ -96,6 +97,9 @@ pub(super) struct SharedMacs {
 pub(super) struct SharedBody {
     /// What it is, for people.
     why: String,
+    /// Its labels; left out, they stay.
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
 }
 
 /// Which machine turned out to be this one.
@@ -199,7 +203,8 @@ pub(super) async fn put_shared(
     Path(mac): Path<MacAddr>,
     Json(body): Json<SharedBody>,
 ) -> Answer<StatusCode> {
-    state.store.mark_shared(mac, &body.why, &actor.name).await?;
+    let (store, by) = (&state.store, &actor.name);
+    store.mark_shared(mac, &body.why, body.labels, by).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

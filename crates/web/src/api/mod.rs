@@ -7,6 +7,7 @@
 mod apply;
 mod boots;
 mod events;
+mod every_boot;
 mod explain;
 mod fetches;
 mod hooks;

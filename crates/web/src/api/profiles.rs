@@ -1,7 +1,9 @@
 //! Profiles, and what they look like to a loader before anybody boots them.
 
+use super::every_boot::{AlwaysQuery, confirmed};
 use super::explain::language;
 use super::problem::{Answer, Json, Path, Problem, Query};
+use crate::every_boot;
 use crate::people::{Actor, PeopleState};
 use axum::extract::State;
 use bootplan::{
@@ -95,15 +97,18 @@ fn one(catalog: &Catalog, name: &ProfileName) -> Answer<Profile> {
     found.ok_or_else(|| Problem::not_found(format!("profile '{name}'")))
 }
 
-/// Creates a profile or replaces it.
+/// Creates a profile or replaces it. Where machines boot it always, or a rule gives it always, and it
+/// comes to install, `always` has to say so.
 #[utoipa::path(put, path = "/profiles/{name}", tag = "profiles",
-    params(("name" = String, Path, description = "the profile; the body must name the same")),
+    params(("name" = String, Path, description = "the profile; the body must name the same"),
+        AlwaysQuery),
     request_body = ProfileSchema,
     responses((status = OK, body = ProfileSchema), (status = "4XX", body = Problem)))]
 pub(super) async fn put_profile(
     actor: Actor,
     State(state): State<PeopleState>,
     Path(name): Path<ProfileName>,
+    Query(query): Query<AlwaysQuery>,
     Json(profile): Json<Profile>,
 ) -> Answer<Json<Profile>> {
     if profile.name != name {
@@ -113,6 +118,8 @@ pub(super) async fn put_profile(
             profile.name
         )));
     }
+    let erased = every_boot::by_profile(state.store.catalog(), profile.clone()).await;
+    confirmed(&erased, query.always)?;
     state.store.put_profile(profile, &actor.name).await?;
     one(&state.store.catalog(), &name).map(Json)
 }

@@ -1,6 +1,8 @@
 //! Rules: what machines get that have no assignment of their own.
 
-use super::problem::{Answer, Json, Path, Problem};
+use super::every_boot::{AlwaysQuery, confirmed};
+use super::problem::{Answer, Json, Path, Problem, Query};
+use crate::every_boot::Question;
 use crate::people::{Actor, PeopleState};
 use crate::rules::{self, Edit, Preview};
 use axum::extract::State;
@@ -102,15 +104,18 @@ fn one(state: &PeopleState, name: &RuleName) -> Answer<Rule> {
     found.ok_or_else(|| Problem::not_found(format!("rule '{name}'")))
 }
 
-/// Creates a rule or replaces it. What would change by it is told by `/rules/preview`.
+/// Creates a rule or replaces it. What would change by it is told by `/rules/preview`. One that
+/// comes to give a profile that installs at every boot is refused unless `always` says so.
 #[utoipa::path(put, path = "/rules/{name}", tag = "rules",
-    params(("name" = String, Path, description = "the rule; the body must name the same")),
+    params(("name" = String, Path, description = "the rule; the body must name the same"),
+        AlwaysQuery),
     request_body = RuleSchema,
     responses((status = OK, body = RuleSchema), (status = "4XX", body = Problem)))]
 pub(super) async fn put_rule(
     actor: Actor,
     State(state): State<PeopleState>,
     Path(name): Path<RuleName>,
+    Query(query): Query<AlwaysQuery>,
     Json(rule): Json<Rule>,
 ) -> Answer<Json<Rule>> {
     if rule.name != name {
@@ -120,19 +125,25 @@ pub(super) async fn put_rule(
             rule.name
         )));
     }
+    let preview = rules::preview(state.store.catalog(), Edit::Put(rule.clone())).await;
+    confirmed(&preview.erased, query.always)?;
     state.store.put_rule(rule, &actor.name).await?;
     one(&state, &name).map(Json)
 }
 
-/// Deletes a rule. What was installed by it stays installed.
+/// Deletes a rule. What was installed by it stays installed. Where its machines come to be installed
+/// at every boot by another rule, `always` has to say so.
 #[utoipa::path(delete, path = "/rules/{name}", tag = "rules",
-    params(("name" = String, Path, description = "the rule")),
+    params(("name" = String, Path, description = "the rule"), AlwaysQuery),
     responses((status = NO_CONTENT), (status = "4XX", body = Problem)))]
 pub(super) async fn delete_rule(
     actor: Actor,
     State(state): State<PeopleState>,
     Path(name): Path<RuleName>,
+    Query(query): Query<AlwaysQuery>,
 ) -> Answer<StatusCode> {
+    let preview = rules::preview(state.store.catalog(), Edit::Delete(name.clone())).await;
+    confirmed(&preview.erased, query.always)?;
     state.store.delete_rule(&name, &actor.name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -158,6 +169,9 @@ pub(super) struct PreviewView {
     changes: Vec<ChangeView>,
     /// How many those are, as a sentence.
     text: String,
+    /// Which machines would be installed at every boot, so that the change has to be confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erases: Option<String>,
 }
 
 /// A machine in short.
@@ -234,6 +248,7 @@ impl From<Preview> for PreviewView {
             matches: preview.matches.iter().map(|m| m.as_ref().into()).collect(),
             changes: preview.changes.iter().map(change).collect(),
             text: preview.sentence(),
+            erases: Question::of(&preview.erased).map(|question| question.text),
         }
     }
 }

@@ -43,6 +43,10 @@ pub(super) struct SiteSchema {
     /// "local_boot": "exit"}`; the first that fits counts.
     #[schema(value_type = Vec<Object>, required = false)]
     local_boot_models: Vec<LocalBootModel>,
+    /// Maintenance windows that orders name, in hours of the server's zone:
+    /// `{"nights": {"days": ["mon", "tue"], "from": "22:00", "to": "05:00"}}`.
+    #[schema(value_type = Object, required = false)]
+    windows: (),
 }
 
 /// Shows the site settings.
@@ -67,7 +71,7 @@ pub(super) async fn put_site(
     Ok(Json(state.store.site()))
 }
 
-/// The first number outside its range, with its field. The store would bring it into range
+/// The first number outside its range, or a window that never opens, with its field. The store would bring it into range
 /// silently; whoever wrote it by hand should know.
 pub(crate) fn out_of_range(site: &Site) -> Option<(&'static str, String)> {
     let near = site.clone().clamped();
@@ -94,6 +98,11 @@ pub(crate) fn out_of_range(site: &Site) -> Option<(&'static str, String)> {
             near.install_limit.minutes,
         ),
     ];
+    let never = site.windows.iter().find(|(_, w)| w.days.is_empty());
+    if let Some((name, _)) = never {
+        let problem = format!("windows: '{name}' opens on no day");
+        return Some(("windows", problem));
+    }
     let (field, value, nearest) = numbers.into_iter().find(|(_, value, near)| value != near)?;
     let problem = format!("{field}: {value} is out of range; the nearest possible is {nearest}");
     Some((field, problem))

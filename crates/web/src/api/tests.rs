@@ -18,6 +18,7 @@ use tower::ServiceExt;
 
 mod answers;
 mod configuration;
+mod every_boot;
 mod fetches;
 mod identity;
 mod images;

@@ -3,7 +3,7 @@
 use super::own::Own;
 use super::place::{Fault, Place, fault, places};
 use super::plan::{Planner, Pruned};
-use super::{hook, machine, object, profile, rule, secret, site};
+use super::{adapter, hook, machine, object, profile, rule, secret, site};
 use serde::{Deserialize, Serialize};
 use store::Decided;
 
@@ -28,8 +28,9 @@ pub(super) trait Document: std::fmt::Debug + Send {
 
 /// Every kind, in the order in which they are put into force: nothing names what comes later. Rules
 /// come after machines: a rule orders installs for machines that are registered under it, and an
-/// export that is applied to an empty database must order none.
-pub(super) const KINDS: [Kind; 9] = [
+/// export that is applied to an empty database must order none. An adapter comes after the machine
+/// that gives it up.
+pub(super) const KINDS: [Kind; 10] = [
     site::KIND,
     secret::KIND,
     object::SNIPPET,
@@ -37,6 +38,7 @@ pub(super) const KINDS: [Kind; 9] = [
     object::GROUP,
     profile::KIND,
     machine::KIND,
+    adapter::KIND,
     rule::KIND,
     hook::KIND,
 ];

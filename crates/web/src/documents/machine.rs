@@ -1,5 +1,6 @@
 //! `kind: machine`: what is to be changed of one machine. A field left out stays as it is, `null`
-//! takes it away. Its state is never written by files, but that a described machine is registered.
+//! takes it away. A described machine is registered, unless the document says that it is only
+//! discovered: then it tells who that is, as a person has said, and leaves it to be adopted.
 
 use super::given;
 use super::kinds::{Document, Kind};
@@ -21,7 +22,7 @@ pub(super) const KIND: Kind = Kind {
     export: |decided, out| {
         let catalog = &decided.catalog;
         let all = catalog.machines();
-        for machine in all.filter(|m| m.state == MachineState::Registered) {
+        for machine in all.filter(|m| m.state == MachineState::Registered || m.settled) {
             let profile = machine.profile.as_ref().and_then(|p| catalog.profile(p));
             let installs = profile.is_some_and(|profile| profile.installs());
             let power = decided.powers.get(&machine.id);
@@ -65,6 +66,9 @@ pub(super) struct MachineDoc {
     /// Says how the profile is meant, too; instead of `profile`.
     #[serde(default)]
     pub(super) assign: Option<AssignDoc>,
+    /// `discovered`: only says who it is, and adopts nobody.
+    #[serde(default)]
+    pub(super) state: Option<MachineState>,
     /// The ways to its power switch, as a whole.
     #[serde(default, deserialize_with = "given")]
     pub(super) power: Option<Option<Power>>,
@@ -74,10 +78,10 @@ pub(super) struct MachineDoc {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AssignDoc {
-    profile: ProfileName,
+    pub(super) profile: ProfileName,
     /// Left out: at every boot.
     #[serde(default)]
-    mode: Option<Mode>,
+    pub(super) mode: Option<Mode>,
 }
 
 #[derive(Serialize)]
@@ -104,6 +108,9 @@ struct MachineOut<'a> {
     /// boot, and install for ever. And of one that is meant to: that is not read back unsaid.
     #[serde(skip_serializing_if = "Option::is_none")]
     assign: Option<AssignOut<'a>>,
+    /// Of one that nobody has adopted, though a person said who it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<MachineState>,
     #[serde(skip_serializing_if = "Option::is_none")]
     power: Option<&'a Power>,
 }
@@ -116,6 +123,7 @@ struct AssignOut<'a> {
 
 impl<'a> MachineOut<'a> {
     fn of(machine: &'a Machine, installs: bool, power: Option<&'a Power>) -> Self {
+        let discovered = machine.state == MachineState::Discovered;
         let said = machine.profile.as_ref();
         let said = said.filter(|_| installs || !machine.mode.is_always());
         MachineOut {
@@ -129,11 +137,12 @@ impl<'a> MachineOut<'a> {
             variables: Some(&machine.variables).filter(|v| **v != Variables::default()),
             loader: machine.loader,
             local_boot: machine.local_boot,
-            profile: said.is_none().then_some(machine.profile.as_ref()),
+            profile: (said.is_none() && !discovered).then_some(machine.profile.as_ref()),
             assign: said.map(|profile| AssignOut {
                 profile,
                 mode: machine.mode,
             }),
+            state: discovered.then_some(machine.state),
             power,
         }
     }
@@ -150,6 +159,11 @@ impl Document for MachineDoc {
         {
             let problem = format!("profile '{profile}' does not exist and no document makes it");
             return planner.fault(place.fault("profile", problem));
+        }
+        if self.unadopted() && self.assignment().0.flatten().is_some() {
+            let problem =
+                "whoever gives a machine something to boot adopts it: leave the state out";
+            return planner.fault(place.fault("state", problem));
         }
         if let Some(mac) = self.macs.iter().find(|mac| !mac.is_unicast()) {
             let problem = format!("{mac} is not the address of a network card");
@@ -168,6 +182,11 @@ impl Document for MachineDoc {
 }
 
 impl MachineDoc {
+    /// Whether it is only said who it is.
+    fn unadopted(&self) -> bool {
+        self.state == Some(MachineState::Discovered)
+    }
+
     /// What is said of its profile, and how that is meant if that is said.
     fn assignment(&self) -> (Option<Option<ProfileName>>, Option<Mode>) {
         match &self.assign {
@@ -179,25 +198,13 @@ impl MachineDoc {
         }
     }
 
-    /// A fault where a profile that installs would come to be booted always, and the document does
-    /// not say `mode: always`: a name alone must not wipe a disk at every boot.
-    fn must_say(
-        &self,
-        planner: &Planner<'_>,
-        old: Option<&Machine>,
-        new: &Machine,
-    ) -> Option<String> {
-        let profile = new.profile.as_ref()?;
-        let of = |machine: &Machine| (machine.profile.clone(), machine.mode);
-        let said = self.assign.as_ref().is_some_and(|a| a.mode.is_some());
-        let unsaid = !said && new.mode.is_always() && old.map(of) != Some(of(new));
-        (unsaid && planner.installers.contains(profile)).then(|| {
-            format!(
-                "profile '{profile}' installs, and would at every boot: write \
-                 'assign: {{profile: {profile}, mode: install-once}}', or 'mode: always' if it is \
-                 meant so"
-            )
-        })
+    /// Notes what is said of its profile.
+    fn speaks(&self, planner: &mut Planner<'_>, id: MachineId) {
+        let always = self.assign.as_ref().and_then(|assign| assign.mode);
+        let profile = self.assignment().0.is_some();
+        planner
+            .said
+            .machine(id, always == Some(Mode::Always), profile);
     }
 
     fn meant(&self, planner: &Planner<'_>) -> Result<Option<MachineId>, (&'static str, String)> {
@@ -258,6 +265,7 @@ impl MachineDoc {
             local_boot: self.local_boot.flatten(),
             profile: self.assignment().0.flatten(),
             mode: self.assignment().1.unwrap_or_default(),
+            unadopted: self.unadopted(),
         };
         let machine = Machine {
             macs: new.macs.clone(),
@@ -271,11 +279,11 @@ impl MachineDoc {
             local_boot: new.local_boot,
             profile: new.profile.clone(),
             mode: new.mode,
+            state: self.state.unwrap_or(MachineState::Registered),
+            settled: self.unadopted(),
             ..Machine::named(planner.new_machine(), name)
         };
-        if let Some(problem) = self.must_say(planner, None, &machine) {
-            return planner.fault(place.fault("profile", problem));
-        }
+        self.speaks(planner, machine.id);
         let power = self.power.clone().flatten().unwrap_or_default();
         let mut steps = vec![Step::CreateMachine(new)];
         if !power.is_empty() {
@@ -319,10 +327,11 @@ impl MachineDoc {
             None if new.profile != old.profile => Mode::Always,
             None => old.mode,
         };
-        new.state = MachineState::Registered;
-        if let Some(problem) = self.must_say(planner, Some(&*old), &new) {
-            return planner.fault(place.fault("profile", problem));
+        match self.unadopted() && new.profile.is_none() {
+            true => new.settled |= new.state == MachineState::Discovered,
+            false => new.state = MachineState::Registered,
         }
+        self.speaks(planner, id);
         let mut steps = Vec::new();
         if *old != new {
             // This registers a discovered machine, too, and lets no rule order anything.
@@ -339,6 +348,7 @@ impl MachineDoc {
                 local_boot: changed(&old.local_boot, &new.local_boot),
                 profile: changed(&old.profile, &new.profile),
                 mode: changed(&old.mode, &new.mode),
+                unadopted: self.unadopted(),
             };
             steps.push(Step::UpdateMachine(id, change));
         }
@@ -360,4 +370,4 @@ fn changed<T: PartialEq + Clone>(old: &T, new: &T) -> Option<T> {
 
 const NAMELESS: &str = "a machine is named by its macs or by its name";
 /// Fields of a machine that no document sets.
-pub(super) const NOT_DOCUMENTED: [&str; 4] = ["id", "facts", "state", "run"];
+pub(super) const NOT_DOCUMENTED: [&str; 5] = ["id", "facts", "state", "run", "settled"];

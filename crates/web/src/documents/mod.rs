@@ -5,8 +5,10 @@
 //! transaction, or nothing. Files are only ever read here: what an operator wrote, comments and
 //! all, is never written by Farrier.
 
+mod adapter;
 mod conflict;
 mod diff;
+mod erased;
 mod hook;
 mod kinds;
 mod machine;
@@ -29,7 +31,7 @@ pub use own::{NoLabel, Own};
 pub(crate) use parts::{Rest, refused, rest, variable_lines, variables};
 pub use place::Fault;
 
-use bootplan::Machine;
+use bootplan::{Catalog, Machine};
 use kinds::Placed;
 use place::Place;
 use plan::Plan;
@@ -49,6 +51,8 @@ pub struct Options {
     /// Overwrites edits made since files were last applied, takes over what others own, and prunes
     /// even when there is no document at all.
     pub force: bool,
+    /// What comes to be installed at every boot is meant so, though no document says `mode: always`.
+    pub always: bool,
 }
 
 /// What was (or would be) changed.
@@ -144,8 +148,8 @@ pub fn is_table(text: &str) -> bool {
 }
 
 /// These machines as a CSV table that [`import`] takes.
-pub fn table<'a>(machines: impl Iterator<Item = &'a Machine>) -> String {
-    table::export(machines)
+pub fn table<'a>(machines: impl Iterator<Item = &'a Machine>, catalog: &Catalog) -> String {
+    table::export(machines, catalog)
 }
 
 /// Everything an operator has decided, as YAML documents that [`apply`] takes. Of secrets only the

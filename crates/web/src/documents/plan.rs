@@ -4,6 +4,7 @@
 use super::Options;
 use super::conflict::{self, Conflict};
 use super::diff::{self, Change, FieldChange};
+use super::erased::{self, Said};
 use super::kinds::{KINDS, Placed};
 use super::machine::NOT_DOCUMENTED;
 use super::place::{Fault, Place};
@@ -93,8 +94,8 @@ pub(super) struct Planner<'a> {
     pub(super) options: &'a Options,
     /// The profiles that there will be.
     pub(super) profiles: BTreeSet<ProfileName>,
-    /// Those of them that install.
-    pub(super) installers: BTreeSet<ProfileName>,
+    /// What documents say of what is booted.
+    pub(super) said: Said,
     pub(super) marks: &'a Marks,
     described: BTreeSet<(&'static str, String)>,
     by_name: HashMap<String, MachineId>,
@@ -109,13 +110,12 @@ impl<'a> Planner<'a> {
     fn new(decided: &'a Decided, marks: &'a Marks, options: &'a Options) -> Self {
         let catalog = decided.catalog.as_ref();
         let named = catalog.machines().map(|m| (m.name.to_lowercase(), m.id));
-        let installers = catalog.profiles().filter(|profile| profile.installs());
         Planner {
             decided,
             catalog,
             options,
             profiles: catalog.profiles().map(|p| p.name.clone()).collect(),
-            installers: installers.map(|p| p.name.clone()).collect(),
+            said: Said::default(),
             marks,
             described: BTreeSet::new(),
             by_name: named.collect(),
@@ -199,6 +199,9 @@ impl<'a> Planner<'a> {
                 let old = Whole { machine, power };
                 diff::fields(Some(&old), &whole, &["id", "facts", "run"])
             }
+            None if machine.settled => {
+                diff::fields(None, &whole, &["id", "facts", "run", "settled"])
+            }
             None => diff::fields(None, &whole, &NOT_DOCUMENTED),
         };
         let spec = diff::spec(&whole, &NOT_DOCUMENTED);
@@ -240,6 +243,28 @@ impl<'a> Planner<'a> {
     /// The machine of this name, without regard to case.
     pub(super) fn machine_named(&self, name: &str) -> Option<MachineId> {
         self.by_name.get(&name.to_lowercase()).copied()
+    }
+
+    /// The machines that documents describe, as they would be.
+    pub(super) fn described_machines(&self) -> impl Iterator<Item = (&Machine, &Place)> {
+        self.machines
+            .values()
+            .map(|(machine, place)| (machine, place))
+    }
+
+    /// This machine as a document would have it, if one describes it.
+    pub(super) fn machine_described(&self, id: MachineId) -> Option<&Machine> {
+        self.machines.get(&id).map(|(machine, _)| machine)
+    }
+
+    /// Whether this machine goes.
+    pub(super) fn is_pruned(&self, id: MachineId) -> bool {
+        self.pruned.contains(&id)
+    }
+
+    /// All steps so far.
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.plan.steps
     }
 
     /// Which document describes this machine, from 1.
@@ -331,13 +356,44 @@ impl<'a> Planner<'a> {
     fn finish(mut self) -> Result<Plan, Vec<Fault>> {
         if !self.machines.is_empty() {
             self.faults.extend(self.doubles());
+            self.faults.extend(self.shared_cards());
         }
+        let unsaid = erased::unsaid(&self);
+        self.faults.extend(unsaid);
         if !self.faults.is_empty() {
             self.faults.sort_by_key(|fault| (fault.line, fault.column));
             return Err(self.faults);
         }
         self.plan.changes.sort_by_key(|change| change.document);
         Ok(self.plan)
+    }
+
+    /// What several machines use tells nothing about the one that a document gives it to.
+    fn shared_cards(&self) -> Vec<Fault> {
+        let known = self.decided.shared.iter().map(|shared| shared.mac);
+        let gone = |mac: &MacAddr| {
+            let name = mac.to_string();
+            let mut deleted = self.plan.changes.iter().filter(|c| c.action == "delete");
+            deleted.any(|c| c.kind == "adapter" && c.name == name)
+        };
+        let mut shared: BTreeSet<MacAddr> = known.filter(|mac| !gone(mac)).collect();
+        let described = self.described.iter().filter(|(kind, _)| *kind == "adapter");
+        shared.extend(described.filter_map(|(_, name)| name.parse::<MacAddr>().ok()));
+        let mut faults = Vec::new();
+        for (machine, place) in self.machines.values() {
+            let known = self.catalog.machine(machine.id);
+            // What it has already is no matter of this document.
+            let new = |mac: &&MacAddr| !known.is_some_and(|known| known.macs.contains(mac));
+            for mac in machine.macs.iter().filter(new) {
+                if shared.contains(mac) {
+                    let problem = format!(
+                        "several machines use {mac} (kind: adapter), so it tells nothing about one"
+                    );
+                    faults.push(place.fault("macs", problem));
+                }
+            }
+        }
+        faults
     }
 
     fn doubles(&self) -> Vec<Fault> {

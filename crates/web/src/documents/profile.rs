@@ -108,10 +108,7 @@ impl Document for ProfileDoc {
             let field = text.split(':').next().unwrap_or("").to_owned();
             return planner.fault(place.fault(&field, text));
         }
-        match profile.installs() {
-            true => planner.installers.insert(self.name.clone()),
-            false => planner.installers.remove(&self.name),
-        };
+        planner.said.profile(&self.name, place);
         let step = Step::PutProfile(profile.clone());
         planner.object(place, "profile", name, old, &profile, step);
     }

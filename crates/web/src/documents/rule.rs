@@ -5,7 +5,7 @@ use super::own;
 use super::place::Place;
 use super::plan::{Planner, Pruned};
 use bootplan::{Mode, NewMachines, ProfileName, Rule, RuleName, Selector};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use store::Step;
 
@@ -14,8 +14,13 @@ pub(super) const KIND: Kind = Kind {
     name: "rule",
     read: |yaml| Ok(Box::new(RuleDoc::deserialize(yaml)?)),
     export: |decided, out| {
-        for rule in decided.catalog.every_rule() {
-            out.push("rule", rule.as_ref());
+        let catalog = &decided.catalog;
+        for rule in catalog.every_rule() {
+            let profile = catalog.profile(&rule.profile);
+            let installs = profile.is_some_and(|profile| profile.installs());
+            let always = rule.mode.is_always() && installs;
+            let mode = always.then_some(rule.mode);
+            out.push("rule", &RuleOut { rule, mode });
         }
     },
     owned: |decided, own| {
@@ -25,6 +30,16 @@ pub(super) const KIND: Kind = Kind {
         pruned.collect()
     },
 };
+
+#[derive(Serialize)]
+struct RuleOut<'a> {
+    #[serde(flatten)]
+    rule: &'a Rule,
+    /// Written though it goes without saying, where it means an installation at every boot: that is
+    /// not read back unsaid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<Mode>,
+}
 
 /// `bootplan::Rule` with its `kind`; not flattened, as with profiles.
 #[derive(Clone, Debug, Deserialize)]
@@ -40,7 +55,7 @@ struct RuleDoc {
     selector: Selector,
     profile: ProfileName,
     #[serde(default)]
-    mode: Mode,
+    mode: Option<Mode>,
     #[serde(default)]
     new_machines: Option<NewMachines>,
 }
@@ -74,9 +89,11 @@ impl Document for RuleDoc {
             enabled: self.enabled,
             selector: self.selector.clone(),
             profile: self.profile.clone(),
-            mode: self.mode,
+            mode: self.mode.unwrap_or_default(),
             new_machines: self.new_machines,
         };
+        let always = self.mode == Some(Mode::Always);
+        planner.said.rule(&self.name, always, place);
         let step = Step::PutRule(rule.clone());
         planner.object(place, "rule", name, old, &rule, step);
     }

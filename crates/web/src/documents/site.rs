@@ -5,9 +5,11 @@ use super::place::Place;
 use super::plan::Planner;
 use crate::api::site::out_of_range;
 use bootplan::{
-    Limit, LoaderKind, LocalBoot, LocalBootModel, NewMachines, Site, UnassignedPolicy, Variables,
+    Limit, LoaderKind, LocalBoot, LocalBootModel, NewMachines, ObjectName, Site, UnassignedPolicy,
+    Variables, Window,
 };
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use store::Step;
 
 /// Site settings.
@@ -34,6 +36,7 @@ struct SiteDoc {
     local_boot: Option<LocalBoot>,
     local_boot_models: Option<Vec<LocalBootModel>>,
     variables: Option<Variables>,
+    windows: Option<BTreeMap<ObjectName, Window>>,
 }
 
 impl SiteDoc {
@@ -57,6 +60,7 @@ impl SiteDoc {
                 .variables
                 .clone()
                 .unwrap_or_else(|| site.variables.clone()),
+            windows: self.windows.clone().unwrap_or_else(|| site.windows.clone()),
         }
     }
 }

@@ -5,9 +5,9 @@
 //! written with an apostrophe before it, which is taken off again when it is read.
 
 use super::kinds::Placed;
-use super::machine::MachineDoc;
+use super::machine::{AssignDoc, MachineDoc};
 use super::place::{Fault, Place};
-use bootplan::{LoaderKind, LocalBoot, Machine};
+use bootplan::{Catalog, LoaderKind, LocalBoot, Machine, Mode, ProfileName};
 use csv::{ReaderBuilder, StringRecord, Writer};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 /// The columns of a table, in the order in which they are written.
-pub(super) const COLUMNS: [&str; 10] = [
+pub(super) const COLUMNS: [&str; 11] = [
     "name",
     "macs",
     "uuid",
@@ -25,6 +25,7 @@ pub(super) const COLUMNS: [&str; 10] = [
     "loader",
     "local_boot",
     "profile",
+    "mode",
     "notes",
 ];
 
@@ -89,18 +90,18 @@ pub(super) fn parse(text: &str) -> Result<Vec<Placed>, Vec<Fault>> {
     }
 }
 
-/// Writes these machines as a table that [`parse`] reads back. The profile of a machine that is
-/// installed once is left out, as in documents.
-pub(super) fn export<'a>(machines: impl Iterator<Item = &'a Machine>) -> String {
+/// Writes these machines as a table that [`parse`] reads back.
+pub(super) fn export<'a>(machines: impl Iterator<Item = &'a Machine>, catalog: &Catalog) -> String {
     let mut writer = Writer::from_writer(Vec::new());
     let written = "a Vec takes everything";
     writer.write_record(COLUMNS).expect(written);
     for machine in machines {
         let macs: Vec<String> = machine.macs.iter().map(ToString::to_string).collect();
-        let profile = machine
-            .profile
-            .as_ref()
-            .filter(|_| machine.mode.is_always());
+        let profile = machine.profile.as_ref();
+        let installs = profile.and_then(|name| catalog.profile(name));
+        let installs = installs.is_some_and(|profile| profile.installs());
+        // As in documents: what goes without saying is not said.
+        let said = profile.filter(|_| installs || !machine.mode.is_always());
         let cells = [
             machine.name.clone(),
             macs.join(" "),
@@ -111,6 +112,7 @@ pub(super) fn export<'a>(machines: impl Iterator<Item = &'a Machine>) -> String 
             machine.loader.map_or("", LoaderKind::slug).to_owned(),
             machine.local_boot.map_or("", LocalBoot::slug).to_owned(),
             profile.map(ToString::to_string).unwrap_or_default(),
+            said.map_or("", |_| machine.mode.slug()).to_owned(),
             machine.notes.clone(),
         ];
         let guarded = cells.iter().map(|cell| guard(cell).into_owned());
@@ -155,6 +157,19 @@ impl Row<'_> {
             // A value may end in a space, with a backslash before it.
             _ => Some(labels_of(bare(self.raw("labels"))).map_err(|e| ("labels", e))?),
         };
+        let profile = self.optional("profile", ProfileName::from_str)?;
+        let mode = self.optional("mode", |cell| slug(cell, Mode::from_slug(cell)))?;
+        let assign = match (&profile, mode.flatten()) {
+            (_, None) => None,
+            (Some(Some(profile)), mode) => Some(AssignDoc {
+                profile: profile.clone(),
+                mode,
+            }),
+            (_, Some(_)) => {
+                let problem = "it says how a profile is meant: write that, too";
+                return Err(("mode", problem.to_owned()));
+            }
+        };
         Ok(MachineDoc {
             name: Some(bare(self.cell("name")).to_owned()).filter(|name| !name.is_empty()),
             macs: macs.collect::<Result<_, _>>()?,
@@ -165,7 +180,8 @@ impl Row<'_> {
             loader: self.optional("loader", |cell| slug(cell, LoaderKind::from_slug(cell)))?,
             local_boot: self
                 .optional("local_boot", |cell| slug(cell, LocalBoot::from_slug(cell)))?,
-            profile: self.optional("profile", FromStr::from_str)?,
+            profile: profile.filter(|_| assign.is_none()),
+            assign,
             notes,
             ..MachineDoc::default()
         })

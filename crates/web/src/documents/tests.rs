@@ -9,10 +9,13 @@ use bootplan::{
 use std::sync::Arc;
 use store::{Decided, Marks, Step};
 
+mod always;
 mod every_kind;
+mod identity;
 mod round_trip;
 mod samples;
 mod shared;
+mod site;
 mod tables;
 
 fn machine(id: i64, name: &str, state: MachineState, profile: Option<&str>) -> Machine {

@@ -2,10 +2,9 @@
 //! is ordered, and before any power is touched.
 
 use super::PeopleState;
+use crate::windows::Hours;
 use crate::{orders, review};
-use bootplan::{
-    Arming, Limit, MachineId, MachineState, ProfileName, RunKind, Timestamp, Window, effect,
-};
+use bootplan::{Arming, Limit, MachineId, MachineState, ProfileName, RunKind, Timestamp, effect};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::{MachineChange, Step, StoreError};
@@ -18,7 +17,7 @@ pub(crate) struct Wanted {
     /// What is booted; `None`: what each is assigned to, else what its rule would install.
     pub(crate) profile: Option<ProfileName>,
     pub(crate) not_before: Option<Timestamp>,
-    pub(crate) window: Option<Window>,
+    pub(crate) window: Option<Hours>,
     /// `None`: the profile's or the site's.
     pub(crate) tries: Option<u8>,
     pub(crate) minutes: Option<u32>,
@@ -79,6 +78,8 @@ impl PeopleState {
             let said = "tries go from 1 to 20, minutes from 5 to 10080 (a week)";
             return Err(NotOrdered::Senseless(said.to_owned()));
         }
+        let hours = wanted.window.as_ref().map(|hours| hours.at(&catalog.site));
+        let window = hours.transpose().map_err(NotOrdered::Senseless)?;
         let named = wanted.profile.as_ref();
         let ordered = self.reviewed(ids, named, wanted.despite_faults).await?;
         let mut targets: BTreeMap<&ProfileName, Vec<MachineId>> = BTreeMap::new();
@@ -91,7 +92,7 @@ impl PeopleState {
                 kind: wanted.kind,
                 profile: profile.clone(),
                 not_before: wanted.not_before,
-                window: wanted.window.clone(),
+                window: window.clone(),
                 force: wanted.force,
             };
             Step::Arm(ids, arming)

@@ -50,6 +50,7 @@ fn known() -> Model {
     let shared = SharedMac {
         mac: mac(5),
         why: "dongle".to_owned(),
+        labels: Default::default(),
         since: Timestamp(0),
     };
     model.put_doubts(Doubted {

@@ -6,6 +6,7 @@ use super::{MachineView, one};
 use crate::api::problem::{Answer, Json, Path, Problem, Query};
 use crate::people::ordering::{NotOrdered, Wanted};
 use crate::people::{Actor, PeopleState};
+use crate::windows::Hours;
 use axum::extract::State;
 use bootplan::run::{Happening, Order};
 use bootplan::{
@@ -13,6 +14,7 @@ use bootplan::{
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
@@ -38,11 +40,11 @@ pub(in crate::api) struct ArmBody {
     #[serde(default)]
     #[schema(value_type = Option<i64>)]
     pub(super) not_before: Option<Timestamp>,
-    /// Only in these hours of the server's zone:
+    /// Only in these hours of the server's zone: the name of one of the site's windows, or
     /// `{"days": ["mon", "tue"], "from": "22:00", "to": "05:00"}`.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
-    pub(super) window: Option<Window>,
+    pub(super) window: Option<Value>,
     /// Held after so many tries without a report (1 to 20); left out: the site's.
     #[serde(default)]
     tries: Option<u8>,
@@ -293,6 +295,7 @@ pub(super) async fn order(
     ids: &[MachineId],
     body: ArmBody,
 ) -> Answer<BTreeMap<MachineId, ProfileName>> {
+    let window = body.window.as_ref().map(Hours::read);
     let wanted = Wanted {
         kind: match body.mode {
             ArmMode::InstallOnce => RunKind::Install,
@@ -300,7 +303,7 @@ pub(super) async fn order(
         },
         profile: body.profile,
         not_before: body.not_before,
-        window: body.window,
+        window: window.transpose().map_err(Problem::refused)?,
         tries: body.tries,
         minutes: body.minutes,
         force: body.force,

@@ -22,8 +22,8 @@ pub(in crate::api) struct ImportQuery {
 
 /// Brings machines to what a CSV table says, a machine on each row, found by MAC, else by UUID and
 /// serial, else by name. Its head names the columns: `name`, `macs`, `uuid`, `serial`, `asset`,
-/// `labels`, `loader`, `local_boot`, `profile`, `notes`. An empty cell leaves things as they are, `-` takes
-/// away. If anything is wrong with any row, nothing is changed.
+/// `labels`, `loader`, `local_boot`, `profile`, `mode` (how the profile is meant), `notes`. An empty
+/// cell leaves things as they are, `-` takes away. If anything is wrong with any row, nothing is changed.
 #[utoipa::path(post, path = "/machines/import", tag = "machines", params(ImportQuery),
     request_body(content = String, content_type = "text/csv"),
     responses((status = OK, body = Done), (status = "4XX", body = Problem)))]
@@ -67,7 +67,8 @@ pub(in crate::api) async fn export_machines(
     };
     let mut found = super::matching(&state, &filter)?;
     found.sort_by_cached_key(|r| (r.machine.name.to_lowercase(), r.machine.id));
-    let text = documents::table(found.iter().map(|record| record.machine.as_ref()));
+    let machines = found.iter().map(|record| record.machine.as_ref());
+    let text = documents::table(machines, &state.store.catalog());
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
         (

@@ -106,6 +106,7 @@ async fn many_at_once_and_their_queue() {
         json!({"ids": [1], "filter": {}, "profile": "debian-12"}),
         json!({"ids": [1], "profile": "debian-12", "tries": 0}),
         json!({"ids": [1], "profile": "debian-12", "window": {"days": ["mon"]}}),
+        json!({"ids": [1], "profile": "debian-12", "window": "nights"}),
         json!({"ids": [1, 2], "profil": "debian-12"}),
     ] {
         let (status, _) = api.ask("POST", "/machines/arm", Some(wrong.clone())).await;
@@ -302,4 +303,34 @@ async fn ordered_and_booted_at_once_with_what_each_switch_did() {
     );
     assert_eq!(touched().await, 1);
     assert_eq!(api.get("/machines?lifecycle=armed").await["total"], 2);
+}
+
+#[tokio::test]
+async fn an_order_names_a_window_and_keeps_its_hours() {
+    let api = with_machines(1).await;
+    let hours = |from: &str| json!({"days": ["mon"], "from": from, "to": "05:00"});
+    let site = |from: &str| Some(json!({"windows": {"nights": hours(from)}}));
+    let (status, told) = api.ask("PUT", "/site", site("22:00")).await;
+    assert_eq!(
+        (status, &told["windows"]["nights"]),
+        (StatusCode::OK, &hours("22:00"))
+    );
+    let order = json!({"ids": [1], "profile": "debian-12", "window": "nights"});
+    let (status, told) = api.ask("POST", "/machines/arm", Some(order)).await;
+    assert_eq!(status, StatusCode::OK, "{told}");
+    assert_eq!(
+        api.get("/runs").await["runs"][0]["run"]["window"],
+        hours("22:00")
+    );
+    // What is ordered stays ordered, whatever becomes of the name.
+    for site in [site("23:00"), Some(json!({}))] {
+        assert_eq!(api.ask("PUT", "/site", site).await.0, StatusCode::OK);
+        assert_eq!(
+            api.get("/runs").await["runs"][0]["run"]["window"],
+            hours("22:00")
+        );
+    }
+    let never = json!({"windows": {"never": {"days": [], "from": "22:00", "to": "05:00"}}});
+    let (status, _) = api.ask("PUT", "/site", Some(never)).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
 }

@@ -1,15 +1,18 @@
 //! A server that is made anew from its export is the same, whatever there was; and secrets in files.
 
+use super::site::Site;
 use crate::documents::kinds::KINDS;
-use crate::documents::{ApplyError, Options, apply, export};
+use crate::documents::{ApplyError, Options};
 use bootplan::Secret;
 use std::collections::BTreeSet;
-use store::{EventQuery, Store};
+use store::EventQuery;
 
 const EVERY: &str = r#"
 kind: site
 new_machines: register
 variables: {domain: example.org}
+windows:
+  nights: {days: [mon, tue], from: "22:00", to: "05:00"}
 ---
 kind: secret
 name: power.rack1
@@ -64,6 +67,17 @@ name: rack1-u4
 macs: [52:54:00:12:34:58]
 power: {ipmi: {host: 10.9.0.4, user: admin, password_secret: power.rack1}}
 ---
+kind: machine
+name: 52-54-00-12-34-59
+macs: [52:54:00:12:34:59]
+uuid: 12345678-9abc-def0-1122-334455667788
+state: discovered
+---
+kind: adapter
+mac: 00:e0:4c:68:00:01
+shared: "dongle of room 2: \"blue\""
+labels: {team: web}
+---
 kind: rule
 name: rack-one
 labels: {team: web}
@@ -80,43 +94,9 @@ events: [run-changed, assigned]
 secret: hook.chat
 "#;
 
-struct Site {
-    store: Store,
-    _dir: tempfile::TempDir,
-}
-
 impl Site {
-    async fn open() -> Site {
-        let dir = tempfile::tempdir().expect("a directory");
-        let url = format!("sqlite:{}", dir.path().join("farrier.db").display());
-        let store = Store::open(&url).await.expect("a fresh database");
-        store
-            .unlock(&dir.path().join("secret.key"))
-            .await
-            .expect("a new key");
-        Site { store, _dir: dir }
-    }
-
-    async fn of(text: &str) -> Site {
-        let site = Site::open().await;
-        site.apply(text).await;
-        site
-    }
-
-    async fn apply(&self, text: &str) -> String {
-        let done = apply(&self.store, text, &Options::default(), "git").await;
-        done.unwrap_or_else(|e| panic!("{e}: {:?}", e.faults()))
-            .text
-    }
-
-    async fn refused(&self, text: &str) -> String {
-        let done = apply(&self.store, text, &Options::default(), "git").await;
-        let error = done.expect_err("refused");
-        error.faults().first().expect("a place").problem.clone()
-    }
-
-    async fn export(&self, values: bool) -> String {
-        export(&self.store.decided().await.expect("read"), values)
+    async fn told(&self, text: &str) -> String {
+        self.done(text, &Options::default()).await
     }
 
     async fn set(&self, name: &str, value: &str) {
@@ -149,10 +129,10 @@ async fn a_server_made_anew_from_its_export_is_the_same() {
     assert_eq!(again.export(false).await, yaml);
     // Nothing was ordered by it, though a rule would have every one of them installed.
     let machines = again.store.machines();
-    assert_eq!(machines.len(), 2);
+    assert_eq!(machines.len(), 3);
     assert!(machines.iter().all(|m| m.machine.run.is_none()));
     assert_eq!(again.value("power.rack1"), None, "named alone");
-    let unchanged = again.apply(&yaml).await;
+    let unchanged = again.told(&yaml).await;
     assert!(
         unchanged.lines().all(|line| line.starts_with('=')),
         "{unchanged}"
@@ -168,19 +148,17 @@ async fn a_server_made_anew_from_its_export_is_the_same() {
 #[tokio::test]
 async fn a_secret_is_set_by_files_and_seen_nowhere() {
     let site = Site::of("kind: secret\nname: root\n").await;
-    let told = site
-        .apply("kind: secret\nname: root\nvalue: canary\n")
-        .await;
+    let told = site.told("kind: secret\nname: root\nvalue: canary\n").await;
     assert_eq!(told, "~ secret root\n    value: \"(another)\"\n");
     assert_eq!(site.value("root").as_deref(), Some("canary"));
     // Its name alone takes no value away.
     assert_eq!(
-        site.apply("kind: secret\nname: root\n").await,
+        site.told("kind: secret\nname: root\n").await,
         "= secret root\n"
     );
-    site.apply("kind: secret\nname: root\nvalue: canary 2\n")
+    site.told("kind: secret\nname: root\nvalue: canary 2\n")
         .await;
-    site.apply("kind: secret\nname: root\nvalue: canary 3\n")
+    site.told("kind: secret\nname: root\nvalue: canary 3\n")
         .await;
     assert_eq!(site.value("root").as_deref(), Some("canary 3"));
     // A person set another one since.
@@ -236,15 +214,13 @@ async fn a_secret_is_set_by_files_and_seen_nowhere() {
 async fn a_switch_belongs_to_its_machine() {
     let site = Site::of(EVERY).await;
     let power = |text: &str| format!("kind: machine\nname: rack1-u4\npower: {text}\n");
-    let told = site.apply(&power("{wake: true}")).await;
+    let told = site.told(&power("{wake: true}")).await;
     assert!(
         told.starts_with("~ machine rack1-u4\n    power: {\"ipmi\""),
         "{told}"
     );
     // Left out, it stays.
-    let told = site
-        .apply("kind: machine\nname: rack1-u4\nnotes: x\n")
-        .await;
+    let told = site.told("kind: machine\nname: rack1-u4\nnotes: x\n").await;
     assert!(!told.contains("power"), "{told}");
     let id = site
         .store
@@ -261,9 +237,47 @@ async fn a_switch_belongs_to_its_machine() {
         problem.contains("power was edited") && problem.contains("by ann"),
         "{problem}"
     );
-    assert_eq!(site.apply(&power("null")).await, "= machine rack1-u4\n");
+    assert_eq!(site.told(&power("null")).await, "= machine rack1-u4\n");
     let problem = site.refused(&power("{redfish: {url: 'ftp://x'}}")).await;
     assert!(problem.contains("http://"), "{problem}");
+}
+
+#[tokio::test]
+async fn windows_are_settings_and_order_nothing() {
+    let site = Site::of(EVERY).await;
+    let windows = |days: &str| {
+        format!(
+            "kind: site\nwindows:\n  nights: {{days: [{days}], from: \"22:00\", to: \"04:00\"}}\n"
+        )
+    };
+    let told = site.told(&windows("mon")).await;
+    insta::assert_snapshot!(told, @r#"
+    ~ site site
+        windows: {"nights":{"days":["mon","tue"],"from":"22:00","to":"05:00"}} -> {"nights":{"days":["mon"],"from":"22:00","to":"04:00"}}
+    "#);
+    assert!(
+        site.store
+            .machines()
+            .iter()
+            .all(|m| m.machine.run.is_none())
+    );
+    for (text, says) in [
+        (windows(""), "opens on no day"),
+        (windows("monday"), "unknown variant"),
+        (windows("mon").replace("nights", "Nights"), "not usable"),
+        (
+            windows("mon").replace("22:00", "24:00"),
+            "not a time of day",
+        ),
+    ] {
+        let problem = site.refused(&text).await;
+        assert!(problem.contains(says), "{text}: {problem}");
+    }
+    // Left out they stay.
+    assert_eq!(
+        site.told("kind: site\nnew_machines: register\n").await,
+        "= site site\n"
+    );
 }
 
 #[tokio::test]
@@ -275,10 +289,10 @@ async fn whatever_has_labels_is_owned_and_pruned() {
         force: true,
         ..Options::default()
     };
-    let done = apply(&site.store, "", &own, "git").await.expect("pruned");
+    let done = site.apply("", &own).await.expect("pruned");
     let gone: BTreeSet<&str> = done.changes.iter().map(|change| change.kind).collect();
     let kinds = [
-        "group", "hook", "machine", "profile", "rule", "snippet", "template",
+        "adapter", "group", "hook", "machine", "profile", "rule", "snippet", "template",
     ];
     assert_eq!(gone, kinds.into());
     let left = site.export(false).await;
@@ -288,18 +302,19 @@ async fn whatever_has_labels_is_owned_and_pruned() {
         "kind: secret",
         "kind: secret",
         "kind: machine",
+        "kind: machine",
     ];
     assert_eq!(left, kept);
     // Labels that a document leaves out stay, as the owner's do.
-    site.apply(EVERY).await;
+    site.told(EVERY).await;
     let text = "kind: snippet\nname: ssh-keys\ntext: other\n";
-    let told = site.apply(text).await;
+    let told = site.told(text).await;
     assert!(told.contains("text") && !told.contains("labels"), "{told}");
     let stolen = Options {
         own: Some("team=db".parse().expect("a label")),
         ..Options::default()
     };
-    match apply(&site.store, text, &stolen, "git").await {
+    match site.apply(text, &stolen).await {
         Err(ApplyError::Wrong(faults)) => {
             assert!(faults[0].problem.contains("belongs to team=web"))
         }

@@ -1,33 +1,12 @@
 //! Files and people who change the same things: owning, pruning, and edits that are not undone
 //! unseen.
 
-use crate::documents::{ApplyError, Done, Fault, Options, apply, export};
+use super::site::Site;
+use crate::documents::{ApplyError, Fault, Options};
 use bootplan::{MachineId, ProfileName};
-use store::{MachineChange, Store};
-
-struct Site {
-    store: Store,
-    _dir: tempfile::TempDir,
-}
+use store::MachineChange;
 
 impl Site {
-    async fn open() -> Site {
-        let dir = tempfile::tempdir().expect("a directory");
-        let url = format!("sqlite:{}", dir.path().join("farrier.db").display());
-        let store = Store::open(&url).await.expect("a fresh database");
-        Site { store, _dir: dir }
-    }
-
-    async fn apply(&self, text: &str, options: &Options) -> Result<Done, ApplyError> {
-        apply(&self.store, text, options, "git").await
-    }
-
-    async fn done(&self, text: &str, options: &Options) -> String {
-        let done = self.apply(text, options).await;
-        done.unwrap_or_else(|e| panic!("{e}: {:?}", e.faults()))
-            .text
-    }
-
     async fn edited(&self, text: &str, options: &Options) -> Vec<Fault> {
         match self.apply(text, options).await {
             Err(ApplyError::Edited(faults)) => faults,
@@ -212,7 +191,7 @@ async fn only_what_is_owned_is_pruned_and_a_dry_run_lists_it_first() {
         &plain(),
     )
     .await;
-    let yaml = export(&site.store.decided().await.expect("read"), false);
+    let yaml = site.export(false).await;
     assert_eq!(yaml.matches("team: web").count(), 3, "{yaml}");
     // The name of a machine that goes is free for another.
     let less = "kind: machine\nmacs: [52:54:00:00:00:02]\nname: node-1\nprofile: null\n";

@@ -1,11 +1,12 @@
 //! Machines as CSV: what goes out comes in, and what is wrong is said by line and column.
 
 use super::round_trip::catalogs;
+use super::site::Site;
 use crate::documents::table::{export, parse};
 use crate::documents::{Fault, Options, import, plan};
-use bootplan::{Catalog, LoaderInventory, MacAddr, Machine, MachineId, Site};
+use bootplan::{Catalog, LoaderInventory, MacAddr, Machine, MachineId};
 use proptest::prelude::*;
-use store::{Marks, Store};
+use store::Marks;
 
 fn change(text: &str, catalog: &Catalog) -> Result<String, Vec<Fault>> {
     let rows = parse(text)?;
@@ -25,13 +26,19 @@ fn catalog() -> Catalog {
         ..Machine::named(MachineId(i64::from(n)), name)
     };
     let machines = [machine(1, "node-1"), machine(2, "node-2")];
-    Catalog::new(1, Site::default(), LoaderInventory::default(), machines, [])
+    Catalog::new(
+        1,
+        Default::default(),
+        LoaderInventory::default(),
+        machines,
+        [],
+    )
 }
 
 proptest! {
     #[test]
     fn what_is_exported_changes_nothing(catalog in catalogs()) {
-        let text = export(catalog.machines().map(|m| m.as_ref()));
+        let text = export(catalog.machines().map(|m| m.as_ref()), &catalog);
         let rows = parse(&text).unwrap_or_else(|faults| panic!("{faults:?} in\n{text}"));
         let plan = plan::plan(&rows, &super::decided(&catalog), &Marks::default(), &Options::default());
         let plan = plan.unwrap_or_else(|faults| panic!("{faults:?} in\n{text}"));
@@ -42,7 +49,7 @@ proptest! {
     /// No cell of what is written is calculated by a spreadsheet.
     #[test]
     fn no_cell_is_a_formula(catalog in catalogs()) {
-        let text = export(catalog.machines().map(|m| m.as_ref()));
+        let text = export(catalog.machines().map(|m| m.as_ref()), &catalog);
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         for record in reader.records() {
             for cell in &record.expect("well-formed") {
@@ -105,22 +112,84 @@ fn faults_say_the_line_and_the_column() {
 
 #[tokio::test]
 async fn a_table_is_an_edit_and_all_or_nothing() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let url = format!("sqlite:{}", dir.path().join("farrier.db").display());
-    let store = Store::open(&url).await.expect("opens");
+    let site = Site::open().await;
+    let store = &site.store;
     let text = "name,macs,serial\na,52:54:00:00:00:01,A\nb,52:54:00:00:00:02,B\n";
-    import(&store, text, true, "ann").await.expect("shown");
+    import(store, text, true, "ann").await.expect("shown");
     assert_eq!(store.machines().len(), 0, "a dry run changed something");
-    import(&store, text, false, "ann").await.expect("imported");
+    import(store, text, false, "ann").await.expect("imported");
     assert_eq!(store.marks().await.expect("readable"), Marks::default());
     // What only the store finds wrong is said with its line, and nothing is changed.
     let bad = format!("name,serial\na,X\nb,{}\n", "x".repeat(300));
-    let error = import(&store, &bad, false, "ann")
+    let error = import(store, &bad, false, "ann")
         .await
         .expect_err("too long");
     let fault = &error.faults()[0];
     assert_eq!((fault.line, fault.column, &*fault.field), (3, 2, "serial"));
     let a = store.machine_named("a").expect("there").machine;
     assert_eq!(a.serial.as_deref(), Some("A"));
-    store.close().await;
+}
+
+/// An installer and a rescue system.
+const PROFILES: &str = "kind: profile\nname: auto\ntitle: Auto\n\
+    boot: {kind: linux, kernel: d/linux}\ninstall: {tries: 3, minutes: 60}\n---\n\
+    kind: profile\nname: rescue\ntitle: Rescue\nboot: {kind: linux, kernel: d/linux}\n";
+
+#[tokio::test]
+async fn a_table_says_how_a_profile_is_meant() {
+    let site = Site::of(PROFILES).await;
+    let rows = "a,52:54:00:00:00:01,auto,install-once\nb,52:54:00:00:00:02,auto,always\n\
+                c,52:54:00:00:00:03,rescue,\nd,52:54:00:00:00:04,,\n";
+    let text = format!("name,macs,profile,mode\n{rows}");
+    let done = import(&site.store, &text, false, "ann").await;
+    insta::assert_snapshot!(done.expect("imported").text);
+    let machines = site.store.machines();
+    assert!(
+        machines.iter().all(|m| m.machine.run.is_none()),
+        "a table orders nothing"
+    );
+    // Out and in again nothing is different, and on an empty server it is the same.
+    let catalog = site.store.catalog();
+    let out = export(catalog.machines().map(|m| m.as_ref()), &catalog);
+    assert!(
+        out.contains(",auto,install-once,\n") && out.contains(",auto,always,\n"),
+        "{out}"
+    );
+    assert!(out.contains(",rescue,,\n"), "{out}");
+    let again = import(&site.store, &out, false, "ann")
+        .await
+        .expect("imported");
+    assert!(!again.changed, "{}", again.text);
+    let new = Site::of(PROFILES).await;
+    import(&new.store, &out, false, "ann")
+        .await
+        .expect("imported");
+    assert_eq!(new.export(false).await, site.export(false).await);
+}
+
+#[tokio::test]
+async fn a_table_installs_at_every_boot_only_where_it_says_so() {
+    let site = Site::of(PROFILES).await;
+    let text = "name,macs,profile,mode\nc,52:54:00:00:00:03,rescue,always\n";
+    import(&site.store, text, false, "ann")
+        .await
+        .expect("imported");
+    for (row, says) in [
+        (
+            "a,52:54:00:00:00:01,auto,",
+            "installs, and would at every boot",
+        ),
+        ("c,,auto,-", "installs, and would at every boot"),
+        ("a,52:54:00:00:00:01,,always", "write that, too"),
+        ("c,,-,install-once", "write that, too"),
+        ("c,,auto,once", "is none of those that there are"),
+    ] {
+        let text = format!("name,macs,profile,mode\n{row}\n");
+        let error = import(&site.store, &text, true, "ann")
+            .await
+            .expect_err("refused");
+        let fault = error.faults().first().expect("a place");
+        assert!(fault.problem.contains(says), "{row}: {}", fault.problem);
+        assert_eq!(fault.line, 2, "{row}");
+    }
 }

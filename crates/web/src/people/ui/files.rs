@@ -21,6 +21,7 @@ struct FilesPage {
     own: String,
     prune: bool,
     force: bool,
+    always: bool,
     /// Why it was not, or cannot be, applied.
     problem: Option<String>,
     faults: Vec<FaultLine>,
@@ -68,6 +69,7 @@ pub(crate) async fn submit(
         own: fields.get("own").to_owned(),
         prune: fields.has("prune"),
         force: fields.has("force"),
+        always: fields.has("always"),
         ..FilesPage::empty(&state, &visit)
     };
     let options = match shown.options() {
@@ -160,6 +162,7 @@ impl FilesPage {
             own: String::new(),
             prune: false,
             force: false,
+            always: false,
             problem: None,
             faults: Vec::new(),
             difference: None,
@@ -176,6 +179,7 @@ impl FilesPage {
             own,
             prune: self.prune,
             force: self.force,
+            always: self.always,
         })
     }
 }
@@ -197,7 +201,8 @@ impl Difference {
             hash.update(part.len().to_be_bytes());
             hash.update(part);
         }
-        hash.update([u8::from(shown.prune), u8::from(shown.force)]);
+        let ticked = [shown.prune, shown.force, shown.always];
+        hash.update(ticked.map(u8::from));
         Difference {
             lines,
             more,

@@ -8,6 +8,7 @@ use super::story::printable;
 use crate::orders;
 use crate::people::PeopleState;
 use crate::people::ordering::{NotOrdered, Wanted};
+use crate::windows::Hours;
 use axum::extract::State;
 use axum::response::Response;
 use bootplan::run::{Happening, Order};
@@ -35,6 +36,8 @@ pub(crate) struct Install {
     pub(crate) installers: bool,
     /// Whether installing is what people come for: something is ordered, or its profile installs.
     pub(crate) first: bool,
+    /// The site's maintenance windows: name, and when they are open.
+    pub(crate) windows: Vec<(String, String)>,
     pub(crate) can_order: bool,
     pub(crate) can_retry: bool,
     pub(crate) can_release: bool,
@@ -71,6 +74,12 @@ impl Install {
                     .ok()
                     .and_then(|name| catalog.profile(&name))
                     .is_some_and(|profile| profile.installs()),
+            windows: {
+                let windows = catalog.site.windows.iter();
+                windows
+                    .map(|(n, w)| (n.to_string(), w.to_string()))
+                    .collect()
+            },
             can_order: open.is_none(),
             can_retry: word == Lifecycle::Failed,
             can_release: held,
@@ -251,7 +260,10 @@ fn not_before(text: &str) -> Result<Option<Timestamp>, String> {
     Ok(Some(Timestamp(time.timestamp().as_millisecond())))
 }
 
-fn window(fields: &Fields) -> Result<Option<Window>, String> {
+fn window(fields: &Fields) -> Result<Option<Hours>, String> {
+    if !fields.get("window").is_empty() {
+        return Ok(Some(Hours::Named(fields.get("window").to_owned())));
+    }
     let (from, to) = (fields.get("from"), fields.get("to"));
     let days: Vec<&str> = fields.all("day").collect();
     if from.is_empty() && to.is_empty() && days.is_empty() {
@@ -262,7 +274,7 @@ fn window(fields: &Fields) -> Result<Option<Window>, String> {
         .map_err(|_| "window: days, and hours as 22:00, are needed".to_owned())?;
     match window.days.is_empty() {
         true => Err("window: on which days?".to_owned()),
-        false => Ok(Some(window)),
+        false => Ok(Some(Hours::These(window))),
     }
 }
 

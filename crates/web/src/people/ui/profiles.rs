@@ -8,6 +8,7 @@ use super::profile_form::{CONSOLES, ProfileForm};
 use super::profile_sample::{Sample, Wanted};
 use super::settings::LOADERS;
 use super::story::printable;
+use crate::every_boot::{self, Question};
 use crate::people::PeopleState;
 use askama::Template;
 use axum::extract::State;
@@ -49,6 +50,8 @@ struct EditPage {
     missing: String,
     users: Vec<(i64, String)>,
     refused: Option<String>,
+    /// What has to be confirmed before it is saved.
+    asks: Option<Question>,
     consoles: [&'static str; 3],
     platforms: [Platform; 5],
     loaders: [(LoaderKind, &'static str); 3],
@@ -161,6 +164,16 @@ async fn put(
         shown.preview = true;
         return page(&shown);
     }
+    let erased = every_boot::by_profile(catalog, profile.clone()).await;
+    let asks = Question::of(&erased);
+    if asks
+        .as_ref()
+        .is_some_and(|asks| asks.mark != fields.get("always"))
+    {
+        let mut shown = edit_page(state, visit, saved, form);
+        shown.asks = asks;
+        return page(&shown);
+    }
     let name = profile.name.to_string();
     match state.store.put_profile(profile, &visit.actor.name).await {
         Ok(()) => Ok(done(&format!("/profiles/{name}"), format!("Saved {name}."))),
@@ -205,6 +218,7 @@ fn edit_page(
         sample: Sample::default(),
         missing: String::new(),
         refused: None,
+        asks: None,
         consoles: CONSOLES,
         platforms: Platform::ALL,
         loaders: LOADERS,

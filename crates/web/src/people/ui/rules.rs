@@ -7,6 +7,7 @@ use super::frame::{Frame, Visit, done, failed};
 use super::machine_list::{Choice, choices};
 use super::rule_form::{ROWS, Row, RuleForm};
 use super::story::printable;
+use crate::every_boot::Question;
 use crate::people::PeopleState;
 use crate::rules::{self, Edit, Preview};
 use askama::Template;
@@ -50,6 +51,8 @@ struct EditPage {
     shown: Option<Shown>,
     /// True when somebody wanted to save, and sees first what that changes.
     held: bool,
+    /// What has to be confirmed before it is saved.
+    asks: Option<Question>,
     /// What deleting would change.
     without: Shown,
 }
@@ -255,7 +258,11 @@ async fn put(
     };
     let preview = rules::preview(state.store.catalog(), Edit::Put(rule.clone())).await;
     let wants = fields.get("action") != "preview";
-    if wants && (preview.changes.is_empty() || fields.get("seen") == preview.mark()) {
+    let asks = Question::of(&preview.erased);
+    let agreed = asks
+        .as_ref()
+        .is_none_or(|asks| asks.mark == fields.get("always"));
+    if wants && agreed && (preview.changes.is_empty() || fields.get("seen") == preview.mark()) {
         let name = rule.name.to_string();
         return match state.store.put_rule(rule, &visit.actor.name).await {
             Ok(()) => Ok(done("/rules", format!("Saved the rule {name}."))),
@@ -266,6 +273,7 @@ async fn put(
     let mut shown = edit_page(state, visit, saved, form).await;
     shown.shown = Some(preview.into());
     shown.held = wants;
+    shown.asks = asks;
     page(&shown)
 }
 
@@ -303,6 +311,7 @@ async fn edit_page(
         platforms: Platform::ALL,
         shown: None,
         held: false,
+        asks: None,
         without: without.into(),
     }
 }

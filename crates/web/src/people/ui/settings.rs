@@ -8,6 +8,7 @@ use super::story::printable;
 use super::yaml_area::YamlArea;
 use crate::people::auth::password;
 use crate::people::{PeopleState, Via};
+use crate::windows;
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -28,6 +29,8 @@ struct SettingsPage {
     disks: Vec<(LocalBoot, &'static str)>,
     /// One model on a line.
     models: String,
+    /// One window on a line.
+    windows: String,
     tokens: Vec<TokenLine>,
     /// The secret of the token just made, shown this once.
     secret: Option<(String, String)>,
@@ -94,6 +97,10 @@ pub(crate) async fn installing(
             },
             local_boot: LocalBoot::from_slug(fields.get("local_boot")).unwrap_or(before.local_boot),
             local_boot_models: models(fields.raw("models"))?,
+            windows: match fields.has("windows") {
+                true => windows::typed(fields.raw("windows"))?,
+                false => before.windows.clone(),
+            },
             ..before.clone()
         })
     };
@@ -257,6 +264,7 @@ async fn settings(state: &PeopleState, visit: &Visit) -> Result<SettingsPage, Pa
         loaders: LOADERS,
         newcomers: NEWCOMERS,
         models: model_lines(&state.store.site()),
+        windows: windows::lines(&state.store.site()),
         disks: LocalBoot::ALL.map(|way| (way, way.told())).to_vec(),
         tokens: state.store.tokens().await?.into_iter().map(line).collect(),
         secret: None,
