@@ -246,7 +246,7 @@ async function switchesAreAsked(page) {
   await page.goto('/machines/1');
   await page.getByTestId('order-profile').selectOption('debian-12');
   await page.getByTestId('install-now').click();
-  await page.waitForURL('**/machines/confirm?*');
+  await page.waitForURL('**/machines/confirm?**');
   await page.screenshot({ path: process.env.SHOT_NOW ?? 'artifacts/install-now.png', fullPage: true });
   await page.getByTestId('sure-install-now').click();
   await page.waitForURL('**/machines/power?batch=*');
