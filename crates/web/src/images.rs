@@ -21,7 +21,7 @@ pub(crate) enum ImagesError {
     #[error(transparent)]
     Image(#[from] ImageError),
     /// Machines would boot into nothing.
-    #[error("{name} is used by {by}; delete or change what uses it first")]
+    #[error("image {name} is used by {by}; delete or change what uses it first")]
     Used {
         /// The image.
         name: String,

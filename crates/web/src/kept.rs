@@ -51,7 +51,7 @@ pub(crate) enum Moved {
     /// It kept nothing.
     Nothing,
     /// It is the other's now.
-    Moved,
+    Over,
     /// It is where it was: both keep something, or the file system said no.
     Left,
 }
@@ -109,7 +109,7 @@ pub(crate) async fn merge(
     let moved = blocking(state, move |kept| match kept.bytes(from) {
         None => Moved::Nothing,
         Some(_) => match kept.hand_over(from, into) {
-            Ok(true) => Moved::Moved,
+            Ok(true) => Moved::Over,
             Ok(false) => Moved::Left,
             Err(error) => {
                 tracing::warn!(%error, "what a merged machine kept cannot be handed over");

@@ -36,7 +36,9 @@ async fn an_offer_becomes_a_profile_with_one_click_and_then_keeps_the_image() {
     let refused = site.post("/images/rescue/delete", "x=", &cookie).await;
     assert_eq!(refused.location(), "/images");
     assert!(
-        refused.header("set-cookie").contains("no-Profile%20rescue"),
+        refused
+            .header("set-cookie")
+            .contains("no-Image%20rescue%20is%20used%20by%20profile%20rescue"),
         "{:?}",
         refused.headers
     );

@@ -237,7 +237,7 @@ pub(super) async fn merge_machines(
         machine: MachineView::of(merged, &state.store.catalog()),
         kept: match moved {
             Moved::Nothing => "nothing",
-            Moved::Moved => "moved",
+            Moved::Over => "moved",
             Moved::Left => "left",
         },
     }))

@@ -148,7 +148,7 @@ async fn an_image_that_machines_read_or_a_template_names_is_kept() {
         (&seen["bytes"], &seen["named_by"], &seen["last_served"]),
         (&json!(900), &json!(["template seed"]), &Value::Null)
     );
-    refused("live is used by template seed").await;
+    refused("image live is used by template seed").await;
     api.ask("DELETE", "/objects/template/seed", None).await;
 
     let images = api.state.image_store.clone().expect("there");

@@ -240,7 +240,7 @@ pub(crate) async fn merge(
         Ok((_, moved)) => {
             let more = match moved {
                 Moved::Nothing => String::new(),
-                Moved::Moved => " What it kept on the server is this machine's now.".to_owned(),
+                Moved::Over => " What it kept on the server is this machine's now.".to_owned(),
                 Moved::Left => format!(
                     " Both kept something on the server: what the other kept stays there; \
                      'farrier diskless reset {}' throws it away.",
