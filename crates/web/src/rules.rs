@@ -2,7 +2,7 @@
 
 use crate::every_boot::{self, Erased};
 use bootplan::effect::{self, Changed, Share};
-use bootplan::{Catalog, Machine, Rule, RuleName};
+use bootplan::{Catalog, Machine, NewMachines, Rule, RuleName};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -26,6 +26,8 @@ pub(crate) struct Preview {
     pub(crate) changes: Vec<Changed>,
     /// What would come to be installed at every boot.
     pub(crate) erased: Vec<Erased>,
+    /// Whether machines that nobody knows yet would come to be installed by it, without asking.
+    pub(crate) newcomers: bool,
 }
 
 /// Looks at every machine twice. Not on a thread that answers: ten thousand machines and a hundred
@@ -44,9 +46,26 @@ pub(crate) async fn preview(catalog: Arc<Catalog>, edit: Edit) -> Preview {
             matches: matches.into_iter().cloned().collect(),
             changes: effect::changes(&catalog, &after),
             erased: every_boot::between(&catalog, &after),
+            newcomers: match &edit {
+                Edit::Put(rule) => {
+                    let before = catalog.every_rule().find(|old| old.name == rule.name);
+                    let was = before.is_some_and(|old| installs_newcomers(old, &catalog));
+                    !was && installs_newcomers(rule, &after)
+                }
+                Edit::Delete(_) => false,
+            },
         }
     })
     .await
+}
+
+/// A new machine that fits is registered by itself, and what it then gets writes its disk.
+fn installs_newcomers(rule: &Rule, catalog: &Catalog) -> bool {
+    let profile = catalog.profile(&rule.profile);
+    let registers = rule.new_machines.unwrap_or(catalog.site.new_machines);
+    rule.enabled
+        && registers == NewMachines::Register
+        && profile.is_some_and(|profile| profile.enabled && profile.installs())
 }
 
 /// How many machines each rule concerns.
@@ -65,11 +84,22 @@ pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
 impl Preview {
     /// "3 machines would get something else".
     pub(crate) fn sentence(&self) -> String {
-        match self.changes.len() {
+        let known = match self.changes.len() {
             0 => "no machine would get something else".to_owned(),
             1 => "1 machine would get something else".to_owned(),
             n => format!("{n} machines would get something else"),
+        };
+        match self.newcomers {
+            false => known,
+            true => format!(
+                "{known}; new machines that match would be registered and installed without asking"
+            ),
         }
+    }
+
+    /// Nothing has to be seen before it is done.
+    pub(crate) fn changes_nothing(&self) -> bool {
+        self.changes.is_empty() && !self.newcomers
     }
 
     /// Says which changes were seen: the same for the same machines, before and after.
@@ -79,6 +109,7 @@ impl Preview {
             let (from, to) = (&change.from.gets, &change.to.gets);
             hash.update(format!("{} {from} -> {to}\n", change.machine.id.0));
         }
+        hash.update([u8::from(self.newcomers)]);
         HEXLOWER.encode(&hash.finalize()[..8])
     }
 }

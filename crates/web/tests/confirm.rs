@@ -301,6 +301,28 @@ async fn a_rule_that_installs_at_every_boot_is_asked_about() {
 }
 
 #[tokio::test]
+async fn a_rule_that_installs_strangers_is_seen_before_it_is_saved() {
+    let (site, cookie, _) = with_installer().await;
+    let form = "name=strangers&profile=auto&mode=install-once&enabled=1&mac=02%3Aaa\
+                &new_machines=register&action=save";
+    let saved = || {
+        let rules = site.store.rules();
+        rules.iter().any(|rule| rule.name.as_str() == "strangers")
+    };
+    let held = site.post("/rules/new", form, &cookie).await;
+    let said = "no machine would get something else; new machines that match would be registered \
+                and installed without asking";
+    assert!(held.body.contains(said), "{}", held.body);
+    assert!(!saved());
+    let sure = format!("{form}&seen={}", seen(&held));
+    let done = site.post("/rules/new", &sure, &cookie).await;
+    assert_eq!((done.location(), saved()), ("/rules", true));
+    // As it stands it is not asked about again.
+    let again = site.post("/rules/strangers", form, &cookie).await;
+    assert_eq!(again.location(), "/rules", "{}", again.body);
+}
+
+#[tokio::test]
 async fn switching_an_installer_on_again_is_asked_about() {
     let (site, cookie, _) = with_installer().await;
     let ids = [MachineId(1), MachineId(2)];

@@ -262,7 +262,7 @@ async fn put(
     let agreed = asks
         .as_ref()
         .is_none_or(|asks| asks.mark == fields.get("always"));
-    if wants && agreed && (preview.changes.is_empty() || fields.get("seen") == preview.mark()) {
+    if wants && agreed && (preview.changes_nothing() || fields.get("seen") == preview.mark()) {
         let name = rule.name.to_string();
         return match state.store.put_rule(rule, &visit.actor.name).await {
             Ok(()) => Ok(done("/rules", format!("Saved the rule {name}."))),
