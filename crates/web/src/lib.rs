@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod boot;
+mod debconf;
 pub mod documents;
 mod every_boot;
 mod images;
