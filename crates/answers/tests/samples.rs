@@ -110,18 +110,55 @@ fn every_install_reports_but_that_of_talos() {
 fn an_unheard_report_stops_an_installer_that_would_go_on() {
     let samples = samples();
     let case = honest(&samples);
-    for (profile, answer, stops) in [
-        ("rocky-9-auto", "ks.cfg", "%post --erroronfail"),
-        ("fedora-auto", "ks.cfg", "%post --erroronfail"),
-        ("opensuse-leap-auto", "autoinst.xml", "until curl "),
+    for (profile, answer, report, stops) in [
+        (
+            "rocky-9-auto",
+            "ks.cfg",
+            "state=done",
+            "%post --erroronfail",
+        ),
+        ("fedora-auto", "ks.cfg", "state=done", "%post --erroronfail"),
+        (
+            "opensuse-leap-auto",
+            "autoinst.xml",
+            "state=phase",
+            "until curl ",
+        ),
     ] {
         let profile = samples.profiles.iter().find(|p| p.name.as_str() == profile);
         let profile = profile.expect("a sample");
         let answer = profile.answers.iter().find(|a| a.name.as_str() == answer);
         let made = case.answer(profile, answer.expect("its answers"));
         let text = made.expect("rendered").text;
-        let (before, _) = text.split_once("/a/LINK-R/report").expect("a report");
+        let (before, _) = text.split_once(report).expect("a report");
         assert!(before.contains(stops), "{}: {text}", profile.name);
+    }
+}
+
+/// A stage is news: where it cannot be told, the installer goes on.
+#[test]
+fn stages_are_told_before_the_end_and_stop_nothing() {
+    let samples = samples();
+    let case = honest(&samples);
+    for (profile, answer, stages) in [
+        ("debian-12-auto", "preseed.cfg", 1),
+        ("rocky-9-auto", "ks.cfg", 2),
+        ("fedora-auto", "ks.cfg", 2),
+        ("ubuntu-24-04-auto", "user-data", 2),
+    ] {
+        let profile = samples.profiles.iter().find(|p| p.name.as_str() == profile);
+        let profile = profile.expect("a sample");
+        let answer = profile.answers.iter().find(|a| a.name.as_str() == answer);
+        let made = case.answer(profile, answer.expect("its answers"));
+        let text = made.expect("rendered").text;
+        let (before, _) = text.split_once("state=done").expect("a report");
+        let told: Vec<&str> = before.split("state=phase").skip(1).collect();
+        assert_eq!(told.len(), stages, "{}: {text}", profile.name);
+        for stage in told {
+            let line = stage.lines().next().expect("a line");
+            assert!(line.contains("/a/LINK-R/report"), "{line}");
+            assert!(line.contains(" || true"), "{line}");
+        }
     }
 }
 

@@ -88,6 +88,8 @@ fn reports_arrive_by_each_program() {
     }
     let (_, body) = posted("report-curl-phase");
     assert_eq!(body, "state=phase&next=disk&text=first-stage-done");
+    let (_, body) = posted("report-curl-stage");
+    assert_eq!(body, "state=phase&text=installing");
     let (_, body) = posted("report-curl-failed");
     assert_eq!(body, "state=failed&text=installer-error");
 }
